@@ -1,0 +1,25 @@
+"""The errors a user can meet: one base, five kinds. Each says what, where, got, expected, and what to do."""
+
+
+class SamaError(Exception):
+    """Base of every error this package raises on purpose; the command line ends with exit code 2 on it."""
+
+
+class PromptError(SamaError):
+    """A question, region or token sequence that cannot be used as given."""
+
+
+class MediaError(SamaError):
+    """A video, frame, mask or image that cannot be read or does not fit."""
+
+
+class DataError(SamaError):
+    """A record, dataset or configuration file that breaks its format."""
+
+
+class HostError(SamaError):
+    """A missing or unsupported host, transformers, torch or sam2."""
+
+
+class CheckpointError(SamaError):
+    """A checkpoint folder that is incomplete, foreign or damaged."""

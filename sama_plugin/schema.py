@@ -1,0 +1,269 @@
+"""Dataclasses that cross rooms, validated where they are made, and the shape legend.
+
+Shape legend (one letter, one meaning): `B` samples, `T` sparse frames, `D` dense frames, `H W` pixels, `h w` patch
+grid, `P = h·w`, `R` regions, `S` `[SEG]` tokens, `Q` queries, `L` text length, `C` tower width, `N` LLM width,
+`E` Q-Former width, `M` SAM2 width. Ragged is a list and said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sama_plugin.constants import DATA_REGION, SEG_TOKEN
+from sama_plugin.errors import DataError, PromptError
+
+if TYPE_CHECKING:
+    import torch
+
+Rle = dict[str, Any]
+"""COCO compressed run lengths: `{"size": [H, W], "counts": str}`."""
+
+REGION_KINDS = ("point", "box", "scribble", "mask")
+
+
+@dataclass(frozen=True)
+class RegionPrompt:
+    """What a user pointed with, before it became a mask.
+
+    Attributes:
+        name: how the conversation calls it, without angle brackets.
+        kind: one of `REGION_KINDS`.
+        frame: frame index in the video, 0-based.
+        points_xy: (n, 2) float, pixels; for point and scribble.
+        point_labels: (n,) int, 1 inside, 0 outside; for point.
+        box_xyxy: (x0, y0, x1, y1) float, pixels; for box.
+        mask: (H, W) bool; for mask.
+    """
+
+    name: str
+    kind: str
+    frame: int
+    points_xy: np.ndarray | None = None
+    point_labels: np.ndarray | None = None
+    box_xyxy: tuple[float, float, float, float] | None = None
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Region:
+    """Something the user means: a non-empty mask on one frame, under a name.
+
+    Attributes:
+        name: `r1`, or `obj1` for an object of an earlier answer.
+        frame: frame index in the video, 0-based.
+        mask: (H, W) bool, video pixels, at least one True.
+        prompt: what it was made from; None for an object of an earlier answer and for training data.
+    """
+
+    name: str
+    frame: int
+    mask: np.ndarray
+    prompt: RegionPrompt | None = None
+
+    def __post_init__(self) -> None:
+        if self.mask.ndim != 2 or self.mask.dtype != np.bool_:
+            raise PromptError(
+                f"Region '{self.name}': mask has shape {self.mask.shape} and dtype {self.mask.dtype}, "
+                "expected (H, W) bool in video pixels."
+            )
+        if not self.mask.any():
+            raise PromptError(
+                f"Region '{self.name}' on frame {self.frame} is empty: point at at least one pixel of something."
+            )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One round of a record: a question with `<mask>` marks and its answer with `[SEG]` marks.
+
+    Attributes:
+        question: text; each `<mask>` is one region.
+        answer: text; each `[SEG]` is one object.
+        region_ids: mask-dictionary id of each `<mask>`, in order.
+        target_ids: for each `[SEG]`, the ids whose union is its mask; an empty list means an empty mask.
+        task: what it exercises, for balancing and scoring, e.g. `referring`, `grounding`, `none`.
+        span: (start, end) frame indices, end inclusive, where the answer speaks of a time; else None.
+    """
+
+    question: str
+    answer: str
+    region_ids: tuple[str, ...] = ()
+    target_ids: tuple[tuple[str, ...], ...] = ()
+    task: str = "general"
+    span: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        marks = self.question.count(DATA_REGION)
+        if marks != len(self.region_ids):
+            raise DataError(
+                f"Question {self.question!r} has {marks} {DATA_REGION} but {len(self.region_ids)} region ids."
+            )
+        segs = self.answer.count(SEG_TOKEN)
+        if segs != len(self.target_ids):
+            raise DataError(
+                f"Answer {self.answer!r} has {segs} {SEG_TOKEN} but {len(self.target_ids)} groundtruth entries."
+            )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One dialogue about one video: what a source gives and training and benchmarks read.
+
+    Attributes:
+        sample_id: unique within its source.
+        video_path: video file or frame folder.
+        turns: at least one.
+        masks: id -> one `Rle` or None (absent) per video frame.
+        source: the corpus it came from.
+    """
+
+    sample_id: str
+    video_path: str
+    turns: tuple[Turn, ...]
+    masks: dict[str, list[Rle | None]]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.turns:
+            raise DataError(f"Sample '{self.sample_id}' has no turns.")
+        for i, turn in enumerate(self.turns):
+            for key in (*turn.region_ids, *(k for ids in turn.target_ids for k in ids)):
+                if key not in self.masks:
+                    raise DataError(
+                        f"Sample '{self.sample_id}' turn {i} means mask id '{key}', which its mask "
+                        f"dictionary lacks (it has {sorted(self.masks)[:8]})."
+                    )
+
+
+@dataclass
+class RegionInputs:
+    """Tensors of the regions of one sample, in order of their slots.
+
+    Attributes:
+        look_masks: (R, h, w) float in [0, 1]; share of each patch that lies inside.
+        shape_masks: (R, s, s) float in [0, 1]; the mask cropped to its box and resized.
+        boxes: (R, 5) float; centre x, centre y, width, height, area as shares of the frame.
+        frame_slots: (R,) long; row of `VideoInputs.pixel_values` that shows the region.
+        question_index: (R,) long; which question of the sample it stands in.
+    """
+
+    look_masks: torch.Tensor
+    shape_masks: torch.Tensor
+    boxes: torch.Tensor
+    frame_slots: torch.Tensor
+    question_index: torch.Tensor
+
+    def to(self, device: Any, dtype: Any) -> RegionInputs:
+        """Move: floats to `device` and `dtype`, indices to `device` only."""
+        return RegionInputs(
+            self.look_masks.to(device, dtype),
+            self.shape_masks.to(device, dtype),
+            self.boxes.to(device, dtype),
+            self.frame_slots.to(device),
+            self.question_index.to(device),
+        )
+
+
+@dataclass
+class VideoInputs:
+    """What the vision side of the LLM sees of one sample.
+
+    Attributes:
+        pixel_values: (T + X, 3, s, s) float, tower input; T sparse frames in time order, then X frames that only
+            regions need.
+        num_sparse: T.
+        dense_positions: (D,) long; positions among the sparse frames.
+        question_ids: list of P_i × (l,) long; token ids of each question's text, `REGION_TOKEN_INDEX` at region slots.
+        regions: all regions of all questions.
+    """
+
+    pixel_values: torch.Tensor
+    num_sparse: int
+    dense_positions: torch.Tensor
+    question_ids: list[torch.Tensor]
+    regions: RegionInputs
+
+
+@dataclass
+class GroundingInputs:
+    """Frames and targets of the mask losses of one sample.
+
+    Attributes:
+        sam2_frames: (F, 3, s, s) float, SAM2 input; the dense frames.
+        gt_masks: (S, F, h, w) float in [0, 1]; one target per `[SEG]` per frame, at SAM2's logit size.
+    """
+
+    sam2_frames: torch.Tensor
+    gt_masks: torch.Tensor
+
+
+@dataclass
+class ModelBatch:
+    """A collated batch.
+
+    Attributes:
+        input_ids: (B, L) long with slot sentinels; right-padded.
+        labels: (B, L) long, `IGNORE_INDEX` where there is no loss; None at inference.
+        attention_mask: (B, L) bool.
+        videos: list of B.
+        grounding: list of B, None for samples without `[SEG]`.
+        sample_ids: list of B, for errors and reports.
+    """
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor | None
+    attention_mask: torch.Tensor
+    videos: list[VideoInputs]
+    grounding: list[GroundingInputs | None]
+    sample_ids: list[str]
+
+
+@dataclass
+class GroundedObject:
+    """One object of an answer.
+
+    Attributes:
+        id: `obj1`, `obj2`, ... in order over the whole conversation; a question may mean it as `<obj1>`.
+        phrase: the text between `<p>` and `</p>` before its `[SEG]`, stripped; empty if there was none.
+        score: in [0, 1]; low when the object is probably absent.
+        rle: one `Rle` or None (absent) per video frame.
+        spans_s: [start, end] seconds of each run of frames where it is visible.
+    """
+
+    id: str
+    phrase: str
+    score: float
+    rle: list[Rle | None]
+    spans_s: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def masks(self) -> np.ndarray:
+        """(T_all, H, W) bool, decoded anew at each call; empty (0, 0, 0) if it is nowhere visible."""
+        from sama_plugin.media.masks import decode_track
+
+        return decode_track(self.rle)
+
+
+@dataclass
+class GroundedAnswer:
+    """One turn of a conversation.
+
+    Attributes:
+        question: as the user wrote it.
+        text: the answer without special tokens.
+        raw: the answer as generated, special tokens kept, end-of-turn removed.
+        objects: one per `[SEG]`, in order.
+        timing_s: seconds of `encode`, `first_token`, `generate`, `ground`.
+        counters: `vision_frames_encoded`, `sam2_frames_encoded`, `prefix_tokens_reused`, `prefix_tokens_computed`.
+    """
+
+    question: str
+    text: str
+    raw: str
+    objects: Sequence[GroundedObject]
+    timing_s: dict[str, float]
+    counters: dict[str, int]
