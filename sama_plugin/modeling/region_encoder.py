@@ -1,0 +1,89 @@
+"""Stage 1: regions → region tokens. In: projected frame features and region masks. Out: look and shape tokens."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sama_plugin.config import RegionConfig
+from sama_plugin.schema import RegionInputs
+
+BOX_FEATURES = 5
+
+
+class RegionTokens(NamedTuple):
+    """Both copies of the tokens of R regions, look before shape.
+
+    Attributes:
+        llm: (R, 2, N) float; fill the region slots of the LLM.
+        aggregator: (R, 2, E) float; stand in the question the temporal aggregator reads.
+    """
+
+    llm: Tensor
+    aggregator: Tensor
+
+
+def pool_look(features: Tensor, look_masks: Tensor) -> Tensor:
+    """Mean frame feature inside each region.
+
+    Args:
+        features: (R, P, N) float; features of the frame that shows each region, patches row-major.
+        look_masks: (R, h, w) float in [0, 1] with h·w = P; share of each patch inside the region.
+
+    Returns:
+        (R, N) float; zeros for an empty mask.
+
+    Source: official mask pooling (spec §3.3). Differs: soft shares instead of a nearest-resized binary mask, so that
+    a region smaller than a patch still weighs that patch.
+    """
+    weights = look_masks.flatten(1)
+    weights = weights / (weights.sum(dim=1, keepdim=True) + 1e-6)
+    return torch.einsum("rp,rpn->rn", weights, features)
+
+
+class RegionEncoder(nn.Module):
+    """Two tokens per region: how it looks (pooled features) and its shape (cropped mask and box).
+
+    Args:
+        hidden_size: N, width of LLM and projected features.
+        qformer_width: E, width of the aggregator's copy.
+        config: sizes of the shape branch.
+
+    Source: paper §3.2; official `Qformer_mask_*` layers (spec §3.1, §3.3). Differs: the shape mask is cropped to
+    its box and the box is given as five numbers beside it, since a small region all but vanishes in a full-frame
+    mask; the region's frame is the one the user pointed at.
+    """
+
+    def __init__(self, hidden_size: int, qformer_width: int, config: RegionConfig) -> None:
+        super().__init__()
+        self.shape_size = config.shape_size
+        shape_inputs = config.shape_size**2 + BOX_FEATURES
+        self.look_llm = nn.Linear(hidden_size, hidden_size)
+        self.look_aggregator = nn.Linear(hidden_size, qformer_width)
+        self.shape_llm = _shape_mlp(shape_inputs, config.shape_hidden, hidden_size)
+        self.shape_aggregator = _shape_mlp(shape_inputs, config.shape_hidden, qformer_width)
+
+    def forward(self, features: Tensor, regions: RegionInputs) -> RegionTokens:
+        """Encode the regions of one sample.
+
+        Args:
+            features: (T + X, P, N) float; projected features of all frames of the sample.
+            regions: R regions; `frame_slots` index the first axis of `features`.
+
+        Returns:
+            Tokens of the R regions in order; R may be 0.
+        """
+        look = pool_look(features[regions.frame_slots], regions.look_masks)  # (R, N)
+        shape = torch.cat([regions.shape_masks.flatten(1), regions.boxes], dim=1)  # (R, s² + 5)
+        return RegionTokens(
+            llm=torch.stack([self.look_llm(look), self.shape_llm(shape)], dim=1),
+            aggregator=torch.stack([self.look_aggregator(look), self.shape_aggregator(shape)], dim=1),
+        )
+
+
+def _shape_mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+    )
