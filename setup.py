@@ -1,0 +1,50 @@
+"""Installs `sama_plugin`: ranges are as wide as tested (host, transformers 4.51.3 and 4.57.6)."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "sama_plugin/__init__.py").read_text("utf-8"), re.M)[1]
+README = HERE / "README.md"
+
+MODEL = [
+    "torch>=2.5.1",
+    "torchvision>=0.20.1",
+    "transformers>=4.49,<4.58",
+    "sam2>=1.1,<2",
+    "accelerate>=0.34",
+    "huggingface_hub<1.0",
+    "safetensors",
+    "sentencepiece",
+]
+MEDIA = ["av>=12", "numpy>=1.24", "pillow", "pycocotools>=2.0.7"]
+HOST = ["llavaction>=0.0.1,<0.1", "einops", "requests", "decord"]
+EXTRAS = {
+    "host": HOST,
+    "train": ["datasets>=2.21", "deepspeed>=0.14", "peft>=0.15", "tensorboard", "tyro"],
+    "eval": ["scikit-image", "scipy"],
+    "web": ["fastapi", "python-multipart", "uvicorn"],
+    "flash": ["flash-attn>=2.5"],
+    "dev": ["hypothesis", "mypy", "pytest", "ruff"],
+}
+
+setup(
+    name="sama-plugin",
+    version=VERSION,
+    description="SAMA for LLaVA-NeXT: referential grounded video chat",
+    long_description=README.read_text("utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["sama_plugin", "sama_plugin.*"]),
+    package_data={"sama_plugin": ["checkpoints/**/*", "demo/static/**/*"]},
+    install_requires=[*MODEL, *MEDIA, "packaging", "tqdm"],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": ["sama = sama_plugin.cli.main:main"],
+        "llava.plugins.early": ["sama = sama_plugin.host.compat:before_host"],
+        "llava.plugins.ready": ["sama = sama_plugin.host.registration:register"],
+    },
+)
