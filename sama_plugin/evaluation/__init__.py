@@ -1,1 +1,1 @@
-"""Scores and the harness that makes them; what comes in is a benchmark and something that answers, never a model."""
+"""Scores and the harness that makes them: a benchmark and something that answers in, a results file out."""
