@@ -8,7 +8,7 @@ Checks come first; then the host is imported and its seams are filled:
     load_pretrained_model                goes by `model_type` in config.json, never by the model's name
     Llava{Qwen,Llama}ForCausalLM         `from_pretrained` of a SAMA folder gives the SAMA class: this also
                                          reaches callers that bound `load_pretrained_model` before
-    conv_templates                       gains `sama_<name>`; now, or when `llava.conversation` is imported
+    conv_templates                       gains ours; now, or when `llava.conversation` is imported
 
 On a patched host `register` is the entry point of the stage `ready` and runs inside `import llava`; then
 `llava.model` is complete, `llava` itself is not.
@@ -34,13 +34,13 @@ from sama_plugin.host import compat
 from sama_plugin.host.alias import install_alias, remove_alias
 from sama_plugin.host.import_hook import call_after_import
 from sama_plugin.host.undo import UndoLog
+from sama_plugin.prompting.conversation import TEMPLATES
 
 logger = logging.getLogger(__name__)
 
 HOST_CLASSES = ("LlavaQwenForCausalLM", "LlavaLlamaForCausalLM")
 """Host classes whose `from_pretrained` looks at config.json first."""
 
-TEMPLATE_PREFIX = "sama_"
 PROJECTOR_PREFIX = "sama_"
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "subfolder")
 
@@ -129,7 +129,7 @@ def _import_host(host: compat.HostInfo) -> None:
     lacking = [name for name in HOST_CLASSES if not hasattr(model, name)]
     if lacking:
         raise HostError(
-            f"Host '{host.package}' {host.version} in {host.location} lacks {', '.join(lacking)} in llava.model. "
+            f"Host '{host.package}' {host.version} in {host.location} has no {', '.join(lacking)}. "
             f"It printed:\n{printed.getvalue().strip()}\nInstall what it lacks, or run `sama doctor`."
         )
 
@@ -251,7 +251,8 @@ def _extended_projector(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _add_conversation_templates(conversation: ModuleType, undo: UndoLog) -> None:
-    """Give every host template a SAMA twin: same roles, separators and `version` (training goes by it)."""
+    """Give the host our template names: roles, separators and `version` (training goes by it) stay the host's."""
     templates = conversation.conv_templates
-    for name, template in list(templates.items()):
-        undo.set_item(templates, TEMPLATE_PREFIX + name, dataclasses.replace(template, messages=[]))
+    for template in TEMPLATES.values():
+        twin = dataclasses.replace(templates[template.host_name], messages=[])
+        undo.set_item(templates, template.name, twin)
