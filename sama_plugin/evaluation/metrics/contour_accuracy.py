@@ -1,4 +1,4 @@
-"""F, the contour accuracy of referring video segmentation: masks of one object in, one score per frame out."""
+"""F, the contour accuracy of referring video segmentation: masks in, one score per frame out."""
 
 from __future__ import annotations
 
