@@ -14,7 +14,7 @@ OPENINGS = (("it", "is"), ("this", "is"), ("that", "is"), ("it",))
 """What a sentence may begin with and say the same as without."""
 
 DENIALS = frozenset({"no", "nothing", "none", "nobody", "not", "never", "neither"})
-SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*%?\s*(?:to|until|till|-|–)\s*(\d+(?:\.\d+)?)\s*%", re.IGNORECASE)
+SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*%?\s*(?:to|until|till|-)\s*(\d+(?:\.\d+)?)\s*%", re.IGNORECASE)
 
 
 def normalise(text: str) -> str:
@@ -33,8 +33,8 @@ def normalise(text: str) -> str:
 def answer_matches(answer: str, answer_key: str) -> bool:
     """Whether an answer says exactly what the key says.
 
-    `It is red.` is `red`, `It moves left.` is `moves left`, `A red star` is not `red`; of an answer to a yes-no
-    question the first word counts.
+    `It is red.` is `red`, `It moves left.` is `moves left`, `A red star` is not `red`; of an answer to a
+    yes-no question the first word counts.
 
     Args:
         answer: as generated or cleaned.
@@ -47,7 +47,7 @@ def answer_matches(answer: str, answer_key: str) -> bool:
 
 
 def says_none(answer: str) -> bool:
-    """Whether an answer denies that there is something, e.g. `There is no red star.`, `It hits nothing.`"""
+    """Whether an answer denies that there is something, e.g. `It hits nothing`."""
     return not DENIALS.isdisjoint(normalise(answer).split())
 
 
