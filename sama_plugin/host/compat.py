@@ -44,7 +44,8 @@ REQUIRED = {
 INSTALL_HINTS = {
     "torch": "pip install torch torchvision",
     "transformers": 'pip install "transformers>=4.49,<4.58"',
-    "sam2": 'SAM2_BUILD_CUDA=0 pip install --no-build-isolation "sam2>=1.1,<2"',
+    "sam2": "pip install setuptools wheel && "
+    'SAM2_BUILD_CUDA=0 pip install --no-build-isolation "sam2>=1.1,<2"',
     "host": 'pip install "llavaction>=0.0.1,<0.1" einops requests decord',
 }
 

@@ -251,7 +251,7 @@ def _extended_projector(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _add_conversation_templates(conversation: ModuleType, undo: UndoLog) -> None:
-    """Give the host our template names: roles, separators and `version` (training goes by it) stay the host's."""
+    """Add our template names; roles, separators and `version` (training goes by it) are the host's."""
     templates = conversation.conv_templates
     for template in TEMPLATES.values():
         twin = dataclasses.replace(templates[template.host_name], messages=[])
