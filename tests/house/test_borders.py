@@ -19,7 +19,7 @@ ORDER = (
 """A file imports from its own room and from rooms before it."""
 
 ON_DEMAND = {("schema", "sama_plugin.media.masks.decode_track")}
-"""Room and what it may fetch from a later room inside a function: masks are decoded when somebody looks at them."""
+"""What a room may fetch from a later one inside a function: masks are decoded when somebody looks at them."""
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
