@@ -86,6 +86,7 @@ class Turn:
         region_ids: mask-dictionary id of each `<mask>`, in order.
         target_ids: for each `[SEG]`, the ids whose union is its mask; an empty list means an empty mask.
         task: what it exercises, for balancing and scoring, e.g. `referring`, `grounding`, `none`.
+        kind: finer than the task, e.g. `motion`.
         span: (start, end) frame indices, end inclusive, where the answer speaks of a time; else None.
     """
 
@@ -94,6 +95,7 @@ class Turn:
     region_ids: tuple[str, ...] = ()
     target_ids: tuple[tuple[str, ...], ...] = ()
     task: str = "general"
+    kind: str = ""
     span: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -199,27 +201,6 @@ class GroundingInputs:
 
     sam2_frames: torch.Tensor
     gt_masks: torch.Tensor
-
-
-@dataclass
-class ModelBatch:
-    """A collated batch.
-
-    Attributes:
-        input_ids: (B, L) long with slot sentinels; right-padded.
-        labels: (B, L) long, `IGNORE_INDEX` where there is no loss; None at inference.
-        attention_mask: (B, L) bool.
-        videos: list of B.
-        grounding: list of B, None for samples without `[SEG]`.
-        sample_ids: list of B, for errors and reports.
-    """
-
-    input_ids: torch.Tensor
-    labels: torch.Tensor | None
-    attention_mask: torch.Tensor
-    videos: list[VideoInputs]
-    grounding: list[GroundingInputs | None]
-    sample_ids: list[str]
 
 
 @dataclass

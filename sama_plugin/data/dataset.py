@@ -1,0 +1,211 @@
+"""`Sample` → tensors of one training example, the way inference builds them, plus labels and mask targets."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from sama_plugin.data.model_inputs import InputBuilder, RegionUse
+from sama_plugin.errors import DataError
+from sama_plugin.media.decode import VideoClip
+from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
+from sama_plugin.media.masks import decode_mask
+from sama_plugin.media.transforms import sam2_frames
+from sama_plugin.prompting.tokenization import DialogueTokenizer, SlotLayout
+from sama_plugin.schema import GroundingInputs, Rle, Sample, VideoInputs
+
+logger = logging.getLogger(__name__)
+
+MASK_LOGIT_STRIDE = 4
+"""SAM2's mask logits are a quarter of its input size."""
+
+
+@dataclass
+class Example:
+    """One training example.
+
+    Attributes:
+        input_ids: (L,) long with slot sentinels.
+        labels: (L,) long.
+        video: vision side.
+        grounding: mask targets; None without `[SEG]`.
+        sample_id: for errors and reports.
+        task: of its first turn, for balancing and logs.
+    """
+
+    input_ids: Tensor
+    labels: Tensor
+    video: VideoInputs
+    grounding: GroundingInputs | None
+    sample_id: str
+    task: str
+
+
+class FrameCache:
+    """Decoded frames of recent clips, at most so many bytes; saves decoding in epochs over a small corpus.
+
+    Args:
+        max_bytes: 0 keeps nothing.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._used = 0
+        self._frames: OrderedDict[tuple[str, tuple[int, ...]], np.ndarray] = OrderedDict()
+
+    def read(self, clip: VideoClip, indices: Sequence[int]) -> np.ndarray:
+        """(n, H, W, 3) uint8 frames of a clip, from memory where they are there."""
+        key = (str(clip.path), tuple(indices))
+        if key in self._frames:
+            self._frames.move_to_end(key)
+            return self._frames[key]
+        frames = clip.read(indices)
+        if frames.nbytes <= self.max_bytes:
+            self._frames[key] = frames
+            self._used += frames.nbytes
+            while self._used > self.max_bytes:
+                self._used -= self._frames.popitem(last=False)[1].nbytes
+        return frames
+
+
+class SamaDataset(Dataset[Example]):
+    """Training examples of a list of samples.
+
+    Args:
+        samples: what to learn from.
+        dialogue_tokenizer: lays out the text.
+        builder: makes the tensors.
+        tokens_per_frame: slots of one dense frame.
+        max_length: longest sequence.
+        seed: of frame choices; with the epoch it fixes every example.
+        single_frame: show one frame of the clip instead of the clip (early curriculum).
+        cache_bytes: decoded frames kept in memory.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        dialogue_tokenizer: DialogueTokenizer,
+        builder: InputBuilder,
+        *,
+        tokens_per_frame: int,
+        max_length: int,
+        seed: int = 0,
+        single_frame: bool = False,
+        cache_bytes: int = 0,
+    ) -> None:
+        self.samples = samples
+        self.dialogue_tokenizer = dialogue_tokenizer
+        self.builder = builder
+        self.tokens_per_frame = tokens_per_frame
+        self.max_length = max_length
+        self.seed = seed
+        self.epoch = 0
+        self.single_frame = single_frame
+        self._cache = FrameCache(cache_bytes)
+        self._clips: dict[str, VideoClip] = {}
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other frames from now on; the trainer calls it once an epoch."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> Example:
+        sample = self.samples[index]
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        clip = self._clip(sample.video_path)
+        sama = self.builder.sama
+        sparse = sparse_indices(clip.num_frames, sama.sampling)
+        frames = self._cache.read(clip, sparse)
+        if self.single_frame:
+            keep = self._informative_frame(sample, sparse, rng)
+            sparse, frames = [sparse[keep]], frames[keep : keep + 1]
+        num_dense = 1 if self.single_frame else sama.sampling.num_dense
+        dense = dense_positions(len(sparse), num_dense)
+        layout = SlotLayout(len(dense), self.tokens_per_frame, len(sparse) if sama.use_aggregator else 0)
+        dialogue = self.dialogue_tokenizer.encode(
+            [(turn.question, turn.answer) for turn in sample.turns],
+            layout,
+            max_length=self.max_length,
+            sample_id=sample.sample_id,
+        )
+        regions = [
+            self._region(sample, region_id, sparse, question_index, rng)
+            for question_index, turn in enumerate(sample.turns)
+            for region_id in turn.region_ids
+        ]
+        return Example(
+            input_ids=torch.tensor(dialogue.input_ids),
+            labels=torch.tensor(dialogue.labels),
+            video=self.builder.video_inputs(
+                self.builder.tower_pixels(frames), len(sparse), dense, dialogue.question_ids, regions
+            ),
+            grounding=self._grounding(sample, [sparse[d] for d in dense], frames[dense]),
+            sample_id=sample.sample_id,
+            task=sample.turns[0].task,
+        )
+
+    def _clip(self, path: str) -> VideoClip:
+        if path not in self._clips:
+            self._clips[path] = VideoClip.open(path)
+        return self._clips[path]
+
+    def _informative_frame(self, sample: Sample, sparse: Sequence[int], rng: np.random.Generator) -> int:
+        """Position of a random sparse frame on which every region of the sample is visible."""
+        ids = {i for turn in sample.turns for i in turn.region_ids}
+        ids |= {i for turn in sample.turns for targets in turn.target_ids for i in targets}
+        good = [k for k, frame in enumerate(sparse) if all(sample.masks[i][frame] is not None for i in ids)]
+        return int(rng.choice(good)) if good else int(rng.integers(len(sparse)))
+
+    def _region(
+        self, sample: Sample, region_id: str, sparse: Sequence[int], question_index: int, rng: np.random.Generator
+    ) -> RegionUse:
+        """A region on a random sparse frame where its object is visible.
+
+        Raises:
+            DataError: it is visible on none of them.
+        """
+        track = sample.masks[region_id]
+        visible = [k for k, frame in enumerate(sparse) if track[frame] is not None]
+        if not visible:
+            raise DataError(
+                f"Sample '{sample.sample_id}': region '{region_id}' is visible on none of the frames {list(sparse)}; "
+                "drop the question or sample more frames."
+            )
+        slot = int(rng.choice(visible))
+        return RegionUse(decode_mask(track[sparse[slot]]), slot, question_index)
+
+    def _grounding(self, sample: Sample, frame_indices: Sequence[int], frames: np.ndarray) -> GroundingInputs | None:
+        targets = [ids for turn in sample.turns for ids in turn.target_ids]
+        if not targets or self.builder.sama.grounding.head == "none":
+            return None
+        size = self.builder.sama.sam2.image_size
+        height, width = frames.shape[1:3]
+        masks = np.zeros((len(targets), len(frame_indices), height, width), dtype=np.float32)
+        for s, ids in enumerate(targets):
+            for f, frame in enumerate(frame_indices):
+                for rle in (sample.masks[i][frame] for i in ids):
+                    if rle is not None:
+                        masks[s, f] = np.maximum(masks[s, f], _checked_mask(rle, height, width, sample.sample_id))
+        small = F.interpolate(torch.from_numpy(masks), size=(size // MASK_LOGIT_STRIDE,) * 2, mode="area")
+        return GroundingInputs(sam2_frames=torch.as_tensor(sam2_frames(frames, size)), gt_masks=small)
+
+
+def _checked_mask(rle: Rle, height: int, width: int, sample_id: str) -> np.ndarray:
+    if tuple(rle["size"]) != (height, width):
+        raise DataError(
+            f"Sample '{sample_id}': a mask has size {tuple(rle['size'])} but its video has {(height, width)}; "
+            "use the mask dictionary made for these frames."
+        )
+    return decode_mask(rle)

@@ -1,0 +1,84 @@
+"""`data_configs/*.yaml` → samples: the host's list of datasets, extended by masks, frames and kinds.
+
+    datasets:
+      - json_path: shapes/train/records.json     # relative to --video_folder
+        mask_path: shapes/train/mask_dict.json
+        video_root: shapes/train
+        frames: clip                             # or `single`: one frame per example
+        kinds: [name, attribute]                 # only these kinds of question; default all
+        repeat: 1
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sama_plugin.config import config_from_dict
+from sama_plugin.data.sources.sama239k import read_records
+from sama_plugin.errors import DataError
+from sama_plugin.schema import Sample
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One entry of a mixture.
+
+    Attributes:
+        json_path, mask_path, video_root: relative to the data root.
+        frames: `clip`, or `single` for one frame per example.
+        kinds: kinds of question kept, each alone as its own dialogue rounds; empty keeps dialogues whole.
+        repeat: how often the source is listed in an epoch.
+    """
+
+    json_path: str
+    mask_path: str
+    video_root: str
+    frames: str = "clip"
+    kinds: tuple[str, ...] = ()
+    repeat: int = 1
+
+    def __post_init__(self) -> None:
+        if self.frames not in ("clip", "single"):
+            raise DataError(f"{self.json_path}: frames is '{self.frames}', expected 'clip' or 'single'.")
+
+
+def read_mixture(path: Path) -> list[SourceConfig]:
+    """Parse a mixture file.
+
+    Raises:
+        DataError: missing, malformed, or with unknown keys.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; give a file of data_configs/.") from error
+    except yaml.YAMLError as error:
+        raise DataError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict) or not content.get("datasets"):
+        raise DataError(f"{path} has no 'datasets' list; see data_configs/ for examples.")
+    return [config_from_dict(SourceConfig, entry, f"{path}: datasets[{i}]") for i, entry in enumerate(content["datasets"])]
+
+
+def read_source(source: SourceConfig, root: Path) -> list[Sample]:
+    """Samples of one source, `repeat` times.
+
+    Raises:
+        DataError: missing or malformed files, or nothing left.
+    """
+    records = read_records(root / source.json_path, root / source.mask_path, root / source.video_root)
+    samples = [kept for record in records for kept in _keep_kinds(record.sample, source.kinds)]
+    if not samples:
+        raise DataError(f"{root / source.json_path} has no dialogue of kinds {', '.join(source.kinds) or 'any'}.")
+    return samples * source.repeat
+
+
+def _keep_kinds(sample: Sample, kinds: tuple[str, ...]) -> Iterator[Sample]:
+    turns = tuple(turn for turn in sample.turns if not kinds or turn.kind in kinds)
+    if turns:
+        yield dataclasses.replace(sample, turns=turns)

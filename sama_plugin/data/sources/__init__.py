@@ -1,0 +1,1 @@
+"""One file per corpus: raw files → `Sample`, nothing else."""

@@ -1,0 +1,193 @@
+"""One folder that loads alone: what is in it, writing it so that a kill leaves the old one, checking it before loading.
+
+    config.json, tokenizer files, *.safetensors (LLM + mm_projector), sam2/model.safetensors, vision_tower/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from sama_plugin.errors import CheckpointError
+from sama_plugin.grounding.sam2_model import save_sam2
+from sama_plugin.host.vision_tower import TOWER_FOLDER
+
+SAM2_FOLDER = "sam2"
+INDEX_FILE = "model.safetensors.index.json"
+SINGLE_FILE = "model.safetensors"
+TOWER_KEY = "vision_tower."
+
+
+def resolve_folder(model_path: str) -> Path:
+    """A local folder as it is, a hub id as its downloaded (or cached) snapshot.
+
+    Raises:
+        CheckpointError: neither a folder nor a repository that can be had.
+    """
+    folder = Path(model_path).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or model_path.startswith((".", "~")) or model_path.count("/") != 1:
+        raise CheckpointError(f"Checkpoint folder {model_path} does not exist; give a folder or a hub id `owner/name`.")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model_path))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"'{model_path}' is no folder, and no hub repository could be had: {error}") from error
+
+
+def read_config_json(folder: Path) -> dict[str, Any]:
+    """Contents of `config.json`.
+
+    Raises:
+        CheckpointError: missing or not JSON.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        raise CheckpointError(f"Checkpoint folder {folder} has no config.json; copy the whole folder again.")
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{file} is not valid JSON ({error}); copy it again.") from error
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of the LLM and projector.
+
+    Raises:
+        CheckpointError: none, or one that the index names is missing.
+    """
+    index = folder / INDEX_FILE
+    names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else [SINGLE_FILE]
+    files = [folder / name for name in names]
+    for file in files:
+        if not file.is_file():
+            unsafe = sorted(p.name for p in folder.glob("*.bin"))
+            hint = f" (found {', '.join(unsafe)}, which is not read: save as safetensors)" if unsafe else ""
+            raise CheckpointError(f"Checkpoint folder {folder} lacks {file.name}{hint}; copy the whole folder again.")
+    return files
+
+
+def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Key → shape of every stored tensor, read from the headers alone.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in weight_files(folder):
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                shapes |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+        except Exception as error:  # noqa: BLE001 - safetensors raises its own bare error type
+            raise CheckpointError(f"{file} cannot be read ({error}); copy it again.") from error
+    return shapes
+
+
+def check_weights(folder: Path, model: nn.Module) -> None:
+    """Compare stored tensors with what the model needs, before anything is loaded.
+
+    Args:
+        folder: checkpoint folder.
+        model: built from the folder's config, on the meta device.
+
+    Raises:
+        CheckpointError: names the missing, spare or misshapen keys.
+    """
+    stored = {k: s for k, s in stored_shapes(folder).items() if TOWER_KEY not in k}
+    tied = set(getattr(model, "_tied_weights_keys", None) or []) if model.config.tie_word_embeddings else set()
+    wanted = {k: tuple(v.shape) for k, v in model.state_dict().items() if TOWER_KEY not in k}
+    missing = sorted(k for k in wanted if k not in stored and k not in tied)
+    spare = sorted(k for k in stored if k not in wanted)
+    other = sorted(
+        f"{k}: {stored[k]} instead of {wanted[k]}" for k in wanted if k in stored and stored[k] != wanted[k]
+    )
+    problems = [
+        f"{len(keys)} {what} ({', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''})"
+        for what, keys in (("missing", missing), ("spare", spare), ("of another shape", other))
+        if keys
+    ]
+    if problems:
+        raise CheckpointError(
+            f"The weights in {folder} do not fit its config.json: {'; '.join(problems)}. "
+            "The folder mixes two checkpoints or was saved by an interrupted run; copy or save it again."
+        )
+
+
+def check_loaded(model: nn.Module, folder: Path) -> None:
+    """Refuse tensors left on meta or holding NaN after loading.
+
+    Raises:
+        CheckpointError: names the first such tensors.
+    """
+    bad = [
+        name
+        for name, tensor in model.state_dict().items()
+        if tensor.is_meta or (tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()))
+    ]
+    if bad:
+        raise CheckpointError(f"After loading {folder}, these tensors are empty or not finite: {', '.join(bad[:5])}.")
+
+
+@contextmanager
+def folder_transaction(folder: Path) -> Iterator[Path]:
+    """Write files into a temporary folder beside `folder`, then move each into place, `config.json` last.
+
+    An interruption before the end leaves what was there.
+
+    Args:
+        folder: where the files belong; made if missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
+    try:
+        yield staged
+        files = sorted((p for p in staged.rglob("*") if p.is_file()), key=lambda p: p.name == "config.json")
+        for file in files:
+            target = folder / file.relative_to(staged)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+class SamaCheckpointMixin:
+    """`save_pretrained` for a SAMA model: LLM and projector, then SAM2 and a tuned or local tower in their folders."""
+
+    def save_pretrained(
+        self, save_directory: str | Path, *args: Any, state_dict: dict[str, Tensor] | None = None, **kwargs: Any
+    ) -> None:
+        """Write everything but the tokenizer.
+
+        Args:
+            save_directory: checkpoint folder.
+            *args: as the host's.
+            state_dict: gathered weights, e.g. from DeepSpeed; default: the model's own.
+            **kwargs: as the host's.
+        """
+        if kwargs.get("is_main_process") is False:
+            return
+        weights = self.state_dict() if state_dict is None else state_dict
+        tower = self.get_vision_tower()
+        keeps_tower = tower.is_loaded and Path(tower.vision_tower_name).is_dir()
+        with folder_transaction(Path(save_directory)) as staged:
+            if keeps_tower:
+                self.config.mm_vision_tower = TOWER_FOLDER
+                inner = {k.split(TOWER_KEY * 2, 1)[1]: v for k, v in weights.items() if TOWER_KEY * 2 in k}
+                tower.vision_tower.save_pretrained(staged / TOWER_FOLDER, state_dict=inner or None)
+                tower.image_processor.save_pretrained(staged / TOWER_FOLDER)
+            if self.sam2_head is not None:
+                save_sam2(self.sam2_head.sam2, staged / SAM2_FOLDER)
+            own = {k: v for k, v in weights.items() if TOWER_KEY not in k}
+            super().save_pretrained(staged, *args, state_dict=own, **kwargs)

@@ -1,0 +1,229 @@
+"""`load_pretrained_model` for SAMA folders: same call and return as the host's, decided by `config.json`."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+
+from sama_plugin.config import SamaConfig
+from sama_plugin.errors import CheckpointError, HostError
+from sama_plugin.grounding.sam2_head import Sam2Head
+from sama_plugin.grounding.sam2_model import load_sam2
+from sama_plugin.host.checkpoint import (
+    SAM2_FOLDER,
+    check_loaded,
+    check_weights,
+    read_config_json,
+    resolve_folder,
+)
+from sama_plugin.host.sama_llava import CLASSES
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DEFAULT_CONTEXT = 2048
+
+
+def load_sama_model(
+    model_path: str,
+    model_base: str | None = None,
+    model_name: str | None = None,
+    load_8bit: bool = False,
+    load_4bit: bool = False,
+    device_map: Any = "auto",
+    torch_dtype: str | torch.dtype | None = None,
+    attn_implementation: str | None = None,
+    customized_config: Any = None,
+    overwrite_config: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> tuple[Any, Any, Any, int]:
+    """Load a SAMA checkpoint folder, offline if it is complete.
+
+    Args:
+        model_path: folder or hub id; its `config.json` says which class.
+        model_base: base folder when `model_path` is a LoRA folder.
+        model_name: taken for the host's sake; never decides anything.
+        load_8bit: through bitsandbytes.
+        load_4bit: through bitsandbytes.
+        device_map: `auto`, `cpu`, `cuda`, `cuda:1` or a map; `auto` is the CPU where there is no CUDA.
+        torch_dtype: `float32`, `float16`, `bfloat16` or a torch dtype; default float32 on CPU, float16 on CUDA.
+        attn_implementation: `sdpa` (default), `eager` or `flash_attention_2`.
+        customized_config: a config object to use instead of the folder's.
+        overwrite_config: fields to change after reading.
+        **kwargs: passed to `from_pretrained`.
+
+    Returns:
+        (tokenizer, model, image_processor, context_len), as the host's.
+
+    Raises:
+        CheckpointError: the folder is incomplete, damaged or of another kind.
+        HostError: a dtype, device or attention this machine does not have.
+    """
+    kwargs.pop("multimodal", None)
+    folder = resolve_folder(model_path)
+    if (folder / "adapter_config.json").is_file():
+        return _load_lora(
+            folder, model_base, device_map=device_map, torch_dtype=torch_dtype, attn_implementation=attn_implementation
+        )
+    config_cls, model_cls = classes_of(folder)
+    device_map = _device_map(device_map)
+    on_cpu = device_map == {"": "cpu"}
+    config = customized_config or config_cls.from_pretrained(folder)
+    for key, value in (overwrite_config or {}).items():
+        setattr(config, key, value)
+    config._name_or_path = str(folder)
+    with init_empty_weights():
+        check_weights(folder, model_cls(config))
+    logger.info("Loading %s from %s", model_cls.__name__, folder)
+    model = model_cls.from_pretrained(
+        folder,
+        config=config,
+        torch_dtype=_dtype(torch_dtype, on_cpu),
+        attn_implementation=_attention(attn_implementation),
+        device_map=device_map,
+        **_quantization(load_8bit, load_4bit),
+        **kwargs,
+    )
+    load_parts(model, folder)
+    model.eval()
+    check_loaded(model, folder)
+    tokenizer = load_tokenizer(folder)
+    return tokenizer, model, model.get_vision_tower().image_processor, context_length(model.config)
+
+
+def load_parts(model: Any, folder: Path) -> None:
+    """Read what lives outside the LLM's own weights: tower and SAM2, to the model's device.
+
+    Args:
+        model: a SAMA model; changed in place.
+        folder: its checkpoint folder.
+    """
+    tower = model.get_vision_tower()
+    if not tower.is_loaded:
+        tower.load_model()
+    tower.to(device=model.device, dtype=model.dtype)
+    sama: SamaConfig = model.sama
+    if sama.grounding.head == "sam2":
+        sam2 = load_sam2(folder / SAM2_FOLDER, sama.sam2, device=model.device)
+        model.sam2_head = Sam2Head(sam2, sama.grounding)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer.
+
+    Raises:
+        CheckpointError: its files are missing.
+    """
+    if not (folder / "tokenizer_config.json").is_file():
+        raise CheckpointError(f"Checkpoint folder {folder} has no tokenizer_config.json; copy the whole folder again.")
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"The tokenizer in {folder} cannot be read: {error}") from error
+
+
+def context_length(config: Any) -> int:
+    """Longest sequence, by the host's rule."""
+    for key in ("max_sequence_length", "max_position_embeddings", "tokenizer_model_max_length"):
+        if getattr(config, key, None) is not None:
+            return int(getattr(config, key))
+    return DEFAULT_CONTEXT
+
+
+def classes_of(folder: Path) -> tuple[Any, Any]:
+    """Config and model class of a SAMA folder, by its `model_type`.
+
+    Raises:
+        CheckpointError: another model's folder.
+    """
+    model_type = read_config_json(folder).get("model_type")
+    if model_type not in CLASSES:
+        raise CheckpointError(
+            f"{folder}/config.json has model_type '{model_type}', expected one of {', '.join(CLASSES)}; "
+            "this is not a SAMA checkpoint."
+        )
+    return CLASSES[model_type]
+
+
+def _device_map(device_map: Any) -> Any:
+    wants_cuda = isinstance(device_map, str) and device_map.startswith("cuda")
+    if wants_cuda and not torch.cuda.is_available():
+        raise HostError(f"device_map is '{device_map}' but this machine has no CUDA device; use 'cpu' or 'auto'.")
+    if device_map == "auto" and torch.cuda.device_count() > 1:
+        return device_map
+    if device_map in (None, "auto"):
+        return {"": "cuda:0" if torch.cuda.is_available() else "cpu"}
+    return {"": device_map} if isinstance(device_map, (str, torch.device)) else device_map
+
+
+def _dtype(torch_dtype: str | torch.dtype | None, on_cpu: bool) -> torch.dtype:
+    if torch_dtype is None:
+        return torch.float32 if on_cpu else torch.float16
+    if isinstance(torch_dtype, torch.dtype):
+        return torch_dtype
+    if torch_dtype not in DTYPES:
+        raise HostError(f"torch_dtype is '{torch_dtype}', expected one of {', '.join(DTYPES)}.")
+    return DTYPES[torch_dtype]
+
+
+def _attention(attn_implementation: str | None) -> str:
+    if attn_implementation == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:
+        raise HostError(
+            "attn_implementation='flash_attention_2' needs flash-attn, which is not installed: "
+            "`pip install sama-plugin[flash]`, or use 'sdpa'."
+        )
+    return attn_implementation or "sdpa"
+
+
+def _quantization(load_8bit: bool, load_4bit: bool) -> dict[str, Any]:
+    if not (load_8bit or load_4bit):
+        return {}
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise HostError("4- and 8-bit loading need bitsandbytes: `pip install bitsandbytes`.")
+    from transformers import BitsAndBytesConfig
+
+    skip = ["mm_projector", "vision_tower", "lm_head"]
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_8bit=load_8bit,
+            load_in_4bit=load_4bit,
+            llm_int8_skip_modules=skip,
+            bnb_4bit_compute_dtype=torch.float16,
+            bnb_4bit_quant_type="nf4",
+        )
+    }
+
+
+def _load_lora(folder: Path, model_base: str | None, **settings: Any) -> tuple[Any, Any, Any, int]:
+    """Base folder, then what LoRA training kept whole, then the adapter merged in."""
+    if model_base is None:
+        raise CheckpointError(f"{folder} is a LoRA folder; give its base checkpoint as model_base.")
+    if importlib.util.find_spec("peft") is None:
+        raise HostError("LoRA folders need peft: `pip install sama-plugin[train]`.")
+    from peft import PeftModel
+
+    tokenizer, model, image_processor, context_len = load_sama_model(model_base, **settings)
+    safe, pickled = folder / "non_lora_trainables.safetensors", folder / "non_lora_trainables.bin"
+    if safe.is_file():
+        extra = load_file(safe)
+    elif pickled.is_file():
+        extra = torch.load(pickled, map_location="cpu", weights_only=True)
+    else:
+        raise CheckpointError(f"LoRA folder {folder} lacks {safe.name} (and {pickled.name}); copy it again.")
+    extra = {key.removeprefix("base_model.").removeprefix("model."): value for key, value in extra.items()}
+    own = set(model.state_dict())
+    spare = [key for key in extra if key not in own and f"model.{key}" not in own]
+    if spare:
+        raise CheckpointError(f"{folder}: keys that {model_base} does not have: {', '.join(spare[:5])}.")
+    model.load_state_dict({key if key in own else f"model.{key}": value for key, value in extra.items()}, strict=False)
+    merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
+    merged.eval()
+    check_loaded(merged, folder)
+    return tokenizer, merged, image_processor, context_len

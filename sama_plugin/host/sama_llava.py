@@ -1,0 +1,495 @@
+"""Stage 4: the LLaVA classes of SAMA, one helper serving training and inference.
+
+    frames ─ vision tower ─ mm_projector ─► region encoder (1), context aggregator (2) ─► token splicer (3)
+        ─► LLM (4) ─► hidden state at [SEG] ─ seg projection (5) ─► SAM2 head (6)
+
+`embed_batch` is stages 1-3 for both; training then runs `grounding_losses`, inference `inference.session`.
+Import after `registration.register()`: this file imports the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from llava.model.language_model.llava_llama import LlavaConfig, LlavaLlamaForCausalLM
+from llava.model.language_model.llava_qwen import LlavaQwenConfig, LlavaQwenForCausalLM
+from llava.model.llava_arch import LlavaMetaModel
+from llava.model.multimodal_projector.builder import build_vision_projector as build_host_projector
+from llava.model.multimodal_resampler.builder import build_vision_resampler
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import LlamaForCausalLM, LlamaModel, Qwen2ForCausalLM, Qwen2Model
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from sama_plugin.config import SamaConfig
+from sama_plugin.constants import (
+    CONTEXT_TOKEN_INDEX,
+    FRAME_TOKEN_INDEX,
+    IGNORE_INDEX,
+    REGION_TOKEN_INDEX,
+    SEG_TOKEN,
+)
+from sama_plugin.errors import CheckpointError, PromptError
+from sama_plugin.grounding.dot_head import dot_segment_pairs
+from sama_plugin.grounding.losses import GroundingLosses, LossWeights, grounding_losses
+from sama_plugin.grounding.prediction import SegPrediction
+from sama_plugin.grounding.sam2_head import Sam2Head
+from sama_plugin.grounding.sam2_model import build_sam2
+from sama_plugin.grounding.seg_projection import build_seg_projection
+from sama_plugin.host.checkpoint import SamaCheckpointMixin
+from sama_plugin.host.host_prompt import expand_host_prompt
+from sama_plugin.host.vision_tower import build_vision_tower
+from sama_plugin.modeling.context_aggregator import ContextAggregator
+from sama_plugin.modeling.projector import SamaProjector, base_projector_type, pool_grid
+from sama_plugin.modeling.region_encoder import RegionEncoder
+from sama_plugin.modeling.token_splicer import fill_slots
+from sama_plugin.prompting.tokenization import SlotLayout, add_sama_tokens
+from sama_plugin.schema import GroundingInputs, VideoInputs
+
+
+@dataclass
+class SamaOutput(CausalLMOutputWithPast):
+    """The host's output and the loss parts.
+
+    Attributes:
+        losses: name → () float, unweighted, of a training step.
+        last_hidden_state: (B, L, N) float, after the final norm.
+    """
+
+    losses: dict[str, Tensor] | None = None
+    last_hidden_state: Tensor | None = None
+
+
+def build_projector(config: Any, **_: Any) -> SamaProjector:
+    """Make the projector variant `sama_<base>` from a model config.
+
+    Args:
+        config: host config with `mm_projector_type`, `mm_hidden_size`, `hidden_size` and `sama`.
+    """
+    sama = SamaConfig.from_dict(config.sama)
+    host_view = type(config)(
+        **{**config.to_dict(), "mm_projector_type": base_projector_type(config.mm_projector_type)}
+    )
+    has_sam2 = sama.grounding.head == "sam2"
+    prompt_dim = sama.sam2.hidden_dim if has_sam2 else config.hidden_size
+    return SamaProjector(
+        base=build_host_projector(host_view),
+        region_encoder=RegionEncoder(config.hidden_size, sama.aggregator.qformer_width, sama.region),
+        aggregator=ContextAggregator(config.hidden_size, sama.aggregator, sama.sampling.max_sparse)
+        if sama.use_aggregator
+        else None,
+        seg_projection=None
+        if sama.grounding.head == "none"
+        else build_seg_projection(config.hidden_size, prompt_dim),
+        seg_decoder=build_sam2(sama.sam2).sam_mask_decoder if has_sam2 else None,
+    )
+
+
+class SamaConfigMixin:
+    """Fields SAMA adds to a host config, with defaults that load anywhere.
+
+    Args:
+        sama: `SamaConfig` as plain values.
+        seg_token_id: id of `[SEG]`; set with the tokenizer.
+    """
+
+    def __init__(
+        self, sama: dict[str, Any] | None = None, seg_token_id: int | None = None, **kwargs: Any
+    ) -> None:
+        self.sama = SamaConfig.from_dict(sama or {}).to_dict()
+        self.seg_token_id = seg_token_id
+        kwargs = {
+            "mm_use_im_patch_token": False,
+            "mm_patch_merge_type": "flat",
+            "mm_vision_select_layer": -2,
+        } | kwargs
+        super().__init__(**kwargs)
+
+
+class LlavaSamaQwenConfig(SamaConfigMixin, LlavaQwenConfig):
+    """`llava_qwen` with SAMA's fields."""
+
+    model_type = "llava_sama_qwen"
+
+
+class LlavaSamaLlamaConfig(SamaConfigMixin, LlavaConfig):
+    """`llava_llama` with SAMA's fields."""
+
+    model_type = "llava_sama_llama"
+
+
+class SamaMetaModel(LlavaMetaModel):
+    """The host's vision side with a delayed tower and SAMA's projector."""
+
+    def __init__(self, config: Any) -> None:
+        super(LlavaMetaModel, self).__init__(config)
+        if hasattr(config, "mm_vision_tower"):
+            self.vision_tower = build_vision_tower(config)
+            self.vision_resampler = build_vision_resampler(config, vision_tower=self.vision_tower)
+            self.mm_projector = build_projector(config)
+
+    def initialize_vision_modules(self, model_args: Any, fsdp: Any = None) -> None:
+        """Host hook of training: the modules exist already, only the tower's weights are read if still missing.
+
+        Args:
+            model_args: the host's arguments; a tower or projector type other than the checkpoint's is an error.
+            fsdp: unused.
+
+        Raises:
+            CheckpointError: `--mm_projector_type` differs from the loaded model's.
+        """
+        wanted = getattr(model_args, "mm_projector_type", self.config.mm_projector_type)
+        if wanted not in (self.config.mm_projector_type, "linear"):
+            raise CheckpointError(
+                f"--mm_projector_type is '{wanted}' but the loaded model has '{self.config.mm_projector_type}'; "
+                "leave the flag out, or start from a checkpoint made with that type."
+            )
+        model_args.mm_projector_type = self.config.mm_projector_type
+        tower = self.get_vision_tower()
+        if not tower.is_loaded:
+            tower.load_model()
+        self.config.use_mm_proj = True
+        # The host now casts the tower to half precision, also in a float32 run; `initialize_vision_tokenizer`
+        # puts these back.
+        self.tower_weights = {key: value.clone() for key, value in tower.state_dict().items()}
+
+
+class SamaCausalLM(SamaCheckpointMixin):
+    """What SAMA adds to a host causal LM; mixed in before the host class."""
+
+    sam2_head: Sam2Head | None = None
+    loss_weights: LossWeights = LossWeights()
+    accepts_loss_kwargs = False
+
+    @property
+    def sama(self) -> SamaConfig:
+        """The SAMA part of the config, typed."""
+        return SamaConfig.from_dict(self.config.sama)
+
+    @property
+    def projector(self) -> SamaProjector:
+        """`mm_projector`, typed."""
+        return self.get_model().mm_projector
+
+    def slot_layout(self, num_dense: int, num_sparse: int) -> SlotLayout:
+        """Slots of a clip with so many dense and sparse frames."""
+        sama = self.sama
+        side = -(-self.get_vision_tower().num_patches_per_side // sama.dense_pool_stride)
+        return SlotLayout(num_dense, side * side, num_sparse if sama.use_aggregator else 0)
+
+    def initialize_vision_tokenizer(self, model_args: Any, tokenizer: Any) -> None:
+        """Host hook of training: add SAMA's tokens, resize if the vocabulary has no room, remember `[SEG]`."""
+        add_sama_tokens(tokenizer)
+        if len(tokenizer) > self.config.vocab_size:
+            self.resize_token_embeddings(len(tokenizer))
+        self.config.seg_token_id = tokenizer.convert_tokens_to_ids(SEG_TOKEN)
+        tower = self.get_vision_tower().to(dtype=self.dtype)
+        tower.load_state_dict(self.get_model().__dict__.pop("tower_weights"))
+
+    def encode_frames(self, pixel_values: list[Tensor]) -> list[Tensor]:
+        """Tower and projector over all frames at once.
+
+        Args:
+            pixel_values: list of (T_i, 3, s, s) float.
+
+        Returns:
+            list of (T_i, P, N) float.
+        """
+        frames = torch.cat(pixel_values).to(self.device, self.dtype)
+        features = self.projector(self.get_vision_tower()(frames))
+        return list(features.split([len(p) for p in pixel_values]))
+
+    def embed_batch(
+        self, input_ids: Tensor, videos: list[VideoInputs], features: list[Tensor], sample_ids: list[str]
+    ) -> Tensor:
+        """Stages 1-3: everything that enters the LLM, of training and of inference.
+
+        Args:
+            input_ids: (B, L) long with slot sentinels.
+            videos: list of B.
+            features: list of B × (T + X, P, N) float, from `encode_frames`.
+            sample_ids: list of B.
+
+        Returns:
+            (B, L, N) float.
+
+        Raises:
+            PromptError: slots and features of a sample differ in number.
+        """
+        sama, projector = self.sama, self.projector
+        embed = self.get_model().embed_tokens
+        regions = [v.regions.to(f.device, f.dtype) for v, f in zip(videos, features, strict=True)]
+        tokens = [projector.region_encoder(f, r) for f, r in zip(features, regions, strict=True)]
+        sparse = [f[: v.num_sparse] for v, f in zip(videos, features, strict=True)]
+        context = self._context_tokens(videos, sparse, [t.aggregator for t in tokens])
+        embeds = embed(input_ids.clamp(min=0))
+        rows = []
+        for i, video in enumerate(videos):
+            dense = sparse[i][video.dense_positions.to(features[i].device)]
+            slots = {
+                FRAME_TOKEN_INDEX: pool_grid(dense, sama.dense_pool_stride).flatten(0, 1),
+                CONTEXT_TOKEN_INDEX: context[i].flatten(0, 1),
+                REGION_TOKEN_INDEX: tokens[i].llm.flatten(0, 1),
+            }
+            rows.append(fill_slots(embeds[i], input_ids[i], slots, sample_ids[i]))
+        return torch.stack(rows)
+
+    def _context_tokens(
+        self, videos: list[VideoInputs], sparse: list[Tensor], region_tokens: list[Tensor]
+    ) -> list[Tensor]:
+        """(P_q, T, N) per sample; no questions' worth of them without the aggregator."""
+        aggregator = self.projector.aggregator
+        if aggregator is None:
+            return [f.new_zeros(0, len(f), f.shape[-1]) for f in sparse]
+        embed = self.get_model().embed_tokens
+        ids = [[q.to(self.device) for q in v.question_ids] for v in videos]
+        per_question = [
+            [
+                t[(v.regions.question_index == q).to(t.device)].flatten(0, 1)
+                for q in range(len(v.question_ids))
+            ]
+            for v, t in zip(videos, region_tokens, strict=True)
+        ]
+        stride = self.sama.aggregator.pool_stride
+        return aggregator(
+            [pool_grid(f, stride) for f in sparse],
+            [[embed(q.clamp(min=0)) for q in questions] for questions in ids],
+            [[q == REGION_TOKEN_INDEX for q in questions] for questions in ids],
+            per_question,
+        )
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        cache_position: Tensor | None = None,
+        logits_to_keep: int = 0,
+        videos: list[VideoInputs] | None = None,
+        grounding: list[GroundingInputs | None] | None = None,
+        sample_ids: list[str] | None = None,
+    ) -> SamaOutput:
+        """Run the LLM over embedded or still to be embedded tokens; with labels, give losses.
+
+        Args:
+            input_ids: (B, L) long; with `videos`, slot sentinels are filled first.
+            attention_mask: (B, L) bool or int; 1 = real token.
+            position_ids: (B, L) long.
+            past_key_values: the host's cache.
+            inputs_embeds: (B, L, N) float instead of `input_ids`.
+            labels: (B, L) long; gives `loss` and `losses`, and no logits.
+            use_cache: keep keys and values.
+            output_attentions: as the host.
+            output_hidden_states: as the host.
+            return_dict: ignored, always True.
+            cache_position: as the host.
+            logits_to_keep: only so many last positions get logits; 0 = all.
+            videos: list of B.
+            grounding: list of B; frames and targets of the mask losses.
+            sample_ids: list of B; for errors.
+
+        Returns:
+            logits (B, L', V) or losses, never both.
+
+        Raises:
+            PromptError: slots, features or `[SEG]` targets differ in number.
+        """
+        features: list[Tensor] = []
+        ids = sample_ids or [f"sample {i}" for i in range(0 if input_ids is None else len(input_ids))]
+        if videos is not None and input_ids is not None:
+            features = self.encode_frames([v.pixel_values for v in videos])
+            inputs_embeds = self.embed_batch(input_ids, videos, features, ids)
+        outputs = self.model(
+            input_ids=input_ids if inputs_embeds is None else None,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            cache_position=cache_position,
+            return_dict=True,
+        )
+        hidden = outputs.last_hidden_state
+        loss, losses, logits = None, None, None
+        if labels is None:
+            logits = self.lm_head(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
+        else:
+            losses = {"lm": self._lm_loss(hidden, labels)}
+            loss = losses["lm"]
+            if grounding is not None and input_ids is not None:
+                mask_losses = self._grounding_losses(
+                    hidden, input_ids, grounding, videos or [], features, ids
+                )
+                losses |= mask_losses._asdict()
+                loss = loss + self.loss_weights.total(mask_losses)
+        return SamaOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            losses=losses,
+            last_hidden_state=hidden,
+        )
+
+    def _lm_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of the next token, logits only where there is a label."""
+        learn = labels[:, 1:] != IGNORE_INDEX
+        logits = self.lm_head(hidden[:, :-1][learn]).float()
+        return F.cross_entropy(logits, labels[:, 1:][learn], reduction="sum") / learn.sum().clamp(min=1)
+
+    def seg_prompts(self, seg_hidden_states: Tensor) -> Tensor:
+        """Stage 5: (S, N) hidden states at `[SEG]` → (S, M) prompt embeddings."""
+        return self.projector.seg_projection(seg_hidden_states)
+
+    def _grounding_losses(
+        self,
+        hidden: Tensor,
+        input_ids: Tensor,
+        grounding: list[GroundingInputs | None],
+        videos: list[VideoInputs],
+        features: list[Tensor],
+        sample_ids: list[str],
+    ) -> GroundingLosses:
+        """Stages 5-6 on the labelled frames of a batch; samples without `[SEG]` add nothing."""
+        frames, prompts, frame_rows, targets = [], [], [], []
+        num_frames = 0
+        for i, target in enumerate(grounding):
+            seg_hidden = hidden[i][input_ids[i] == self.config.seg_token_id]
+            num_targets = 0 if target is None else len(target.gt_masks)
+            if len(seg_hidden) != num_targets:
+                raise PromptError(
+                    f"Sample '{sample_ids[i]}' has {len(seg_hidden)} {SEG_TOKEN} tokens but {num_targets} targets."
+                )
+            shown = self._mask_head_frames(target, videos[i], features[i])
+            prompts.append(self.seg_prompts(seg_hidden).repeat_interleave(len(shown), dim=0))  # (S·F, M)
+            frame_rows.append(torch.arange(num_frames, num_frames + len(shown)).repeat(num_targets))
+            frames.append(shown)
+            num_frames += len(shown)
+            if target is not None:
+                targets.append(target.gt_masks.flatten(0, 1).to(hidden.device))  # (S·F, h, w)
+        prediction = self._segment_pairs(torch.cat(frames), torch.cat(prompts), torch.cat(frame_rows))
+        gt_masks = torch.cat(targets) if targets else prediction.mask_logits.new_zeros(0, 1, 1)
+        return grounding_losses(prediction, gt_masks)
+
+    def _mask_head_frames(self, target: GroundingInputs | None, video: VideoInputs, features: Tensor) -> Tensor:
+        """What the mask head reads of a sample: SAM2 input, or the dot head's frame features; no rows if no target."""
+        if self.sama.grounding.head == "dot":
+            dense = features[: video.num_sparse][video.dense_positions.to(features.device)]
+            return dense if target is not None else dense[:0]
+        size = self.sama.sam2.image_size
+        return torch.zeros(0, 3, size, size) if target is None else target.sam2_frames
+
+    def _segment_pairs(self, frames: Tensor, prompts: Tensor, frame_rows: Tensor) -> SegPrediction:
+        """Masks of (frame, object) pairs by the configured head."""
+        if self.sama.grounding.head == "dot":
+            return dot_segment_pairs(frames[frame_rows.to(frames.device)], prompts)
+        head = self.sam2_head
+        if head is None:
+            raise CheckpointError("This model has no SAM2 loaded; load it with `load_pretrained_model`.")
+        return head.segment_pairs(head.encode(frames).take(frame_rows), prompts, self.projector.seg_decoder)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        images: Any = None,
+        image_sizes: Any = None,
+        modalities: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """The host's `generate`: text of host-style prompts (`<image>` once per row); new tokens only.
+
+        Args:
+            inputs: (B, l) long.
+            images: list of B × (T, 3, s, s) float; None for text alone.
+            image_sizes: ignored, as for the host's videos.
+            modalities: ignored; images and videos are clips of one or more frames.
+            **kwargs: generation settings.
+        """
+        kwargs.pop("position_ids", None)
+        mask = kwargs.pop("attention_mask", None)
+        if images is None:
+            embeds = self.get_model().embed_tokens(inputs)
+            return super(self.host_class, self).generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
+        keep = torch.ones_like(inputs, dtype=torch.bool) if mask is None else mask.bool()
+        rows = [
+            expand_host_prompt(ids[k], frames, self.sama, self.slot_layout)
+            for ids, k, frames in zip(inputs, keep, images, strict=True)
+        ]
+        features = self.encode_frames([row.video.pixel_values for row in rows])
+        embeds = [
+            self.embed_batch(row.input_ids[None], [row.video], [f], [f"row {i}"])[0]
+            for i, (row, f) in enumerate(zip(rows, features, strict=True))
+        ]
+        longest = max(len(e) for e in embeds)
+        padded = torch.stack([F.pad(e, (0, 0, longest - len(e), 0)) for e in embeds])  # left, as generation needs
+        lengths = torch.tensor([len(e) for e in embeds], device=padded.device)
+        attend = torch.arange(longest, device=padded.device)[None] >= (longest - lengths)[:, None]
+        return super(self.host_class, self).generate(inputs_embeds=padded, attention_mask=attend.long(), **kwargs)
+
+    def prepare_inputs_labels_for_multimodal(self, *args: Any, **kwargs: Any) -> Any:
+        """Not used by SAMA: `embed_batch` splices; a caller that expects the host's splice gets a clear answer.
+
+        Raises:
+            PromptError: always.
+        """
+        raise PromptError("A SAMA model splices in `embed_batch`; call `generate(inputs, images=...)` or VideoSession.")
+
+
+class LlavaSamaQwenModel(SamaMetaModel, Qwen2Model):
+    """Qwen2 with SAMA's vision side."""
+
+    config_class = LlavaSamaQwenConfig
+
+
+class LlavaSamaQwenForCausalLM(SamaCausalLM, LlavaQwenForCausalLM):
+    """SAMA on Qwen2."""
+
+    config_class = LlavaSamaQwenConfig
+    host_class = LlavaQwenForCausalLM
+
+    def __init__(self, config: LlavaSamaQwenConfig) -> None:
+        super(Qwen2ForCausalLM, self).__init__(config)
+        self.model = LlavaSamaQwenModel(config)
+        self.vocab_size = config.vocab_size
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+
+class LlavaSamaLlamaModel(SamaMetaModel, LlamaModel):
+    """Llama with SAMA's vision side."""
+
+    config_class = LlavaSamaLlamaConfig
+
+
+class LlavaSamaLlamaForCausalLM(SamaCausalLM, LlavaLlamaForCausalLM):
+    """SAMA on Llama."""
+
+    config_class = LlavaSamaLlamaConfig
+    host_class = LlavaLlamaForCausalLM
+
+    def __init__(self, config: LlavaSamaLlamaConfig) -> None:
+        super(LlamaForCausalLM, self).__init__(config)
+        self.model = LlavaSamaLlamaModel(config)
+        self.vocab_size = config.vocab_size
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+
+CLASSES: dict[str, tuple[type, type]] = {
+    "llava_sama_qwen": (LlavaSamaQwenConfig, LlavaSamaQwenForCausalLM),
+    "llava_sama_llama": (LlavaSamaLlamaConfig, LlavaSamaLlamaForCausalLM),
+}
+"""model_type → config and model class."""

@@ -1,0 +1,99 @@
+"""The host's trainer with its broken loop mended, SAMA's losses logged apart and SAMA folders saved.
+
+Why each override (host notes §3, §2.4): the host's `_inner_training_loop` uses names it never imports, its
+`create_accelerator_and_postprocess` passes arguments accelerate dropped, `_save_checkpoint` passes metrics that
+transformers dropped. `transformers.Trainer` has working versions of all three.
+Import after `compat.before_trainer()` and `registration.register()`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from llava.train.llava_trainer import LLaVATrainer
+from torch import Tensor, nn
+from transformers import Trainer
+
+from sama_plugin.host.checkpoint import SamaCheckpointMixin
+
+logger = logging.getLogger(__name__)
+
+SEG_DECODER_KEY = "mm_projector.seg_decoder"
+PROJECTOR_KEY = "mm_projector"
+TOWER_KEY = "vision_tower"
+
+
+class SamaTrainer(LLaVATrainer):
+    """One trainer for LLaVA-NeXT and its redistribution."""
+
+    _inner_training_loop = Trainer._inner_training_loop
+    create_accelerator_and_postprocess = Trainer.create_accelerator_and_postprocess
+    _save_checkpoint = Trainer._save_checkpoint
+    get_train_dataloader = Trainer.get_train_dataloader
+    _get_train_sampler = Trainer._get_train_sampler
+    evaluate = Trainer.evaluate
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        tokenizer = kwargs.pop("tokenizer", None)
+        super().__init__(*args, processing_class=tokenizer, **kwargs)
+        self.processing_class = tokenizer  # the redistribution's __init__ resets it
+        if getattr(self.model, "sam2_head", None) is not None:
+            self.model.sam2_head.to(self.args.device)
+        self._loss_sums: dict[str, float] = defaultdict(float)
+        self._loss_counts: dict[str, int] = defaultdict(int)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> Tensor | tuple[Tensor, Any]:
+        """Total loss; its parts are summed up for the next log line."""
+        outputs = model(**inputs)
+        for name, value in (outputs.losses or {}).items():
+            self._loss_sums[name] += float(value.detach())
+            self._loss_counts[name] += 1
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the mean of each loss part since the last line."""
+        if "loss" in logs:
+            for name, total in self._loss_sums.items():
+                logs[f"loss_{name}"] = round(total / self._loss_counts[name], 4)
+            self._loss_sums.clear()
+            self._loss_counts.clear()
+        super().log(logs, *args, **kwargs)
+
+    def create_optimizer(self) -> torch.optim.Optimizer:
+        """AdamW with the host's separate rates for projector and tower, and ours for the seg decoder."""
+        if self.optimizer is None:
+            decay = set(self.get_decay_parameter_names(self.model))
+            rates = [
+                (SEG_DECODER_KEY, getattr(self.args, "seg_decoder_lr", None)),
+                (PROJECTOR_KEY, self.args.mm_projector_lr),
+                (TOWER_KEY, self.args.mm_vision_tower_lr),
+            ]
+            groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad:
+                    rate = next((r for key, r in rates if key in name and r is not None), self.args.learning_rate)
+                    groups[rate, self.args.weight_decay if name in decay else 0.0].append(parameter)
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            settings.pop("lr", None)
+            self.optimizer = kind(
+                [{"params": p, "lr": lr, "weight_decay": wd} for (lr, wd), p in groups.items()], **settings
+            )
+        return self.optimizer
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """A checkpoint is a whole SAMA folder: model, SAM2, tower, tokenizer."""
+        folder = Path(output_dir or self.args.output_dir)
+        model = self.accelerator.unwrap_model(self.model)
+        if isinstance(model, SamaCheckpointMixin):
+            model.save_pretrained(folder, state_dict=state_dict)
+        else:
+            model.save_pretrained(folder, state_dict=state_dict)
+        if self.processing_class is not None:
+            self.processing_class.save_pretrained(folder)
+        torch.save(self.args, folder / "training_args.bin")

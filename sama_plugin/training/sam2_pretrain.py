@@ -1,0 +1,271 @@
+"""Stage 0 of the tiny preset: SAM2 from nothing on the small world: clicks, boxes, masks, names, and propagation.
+
+Full-size presets start from published SAM2.1 weights instead. Names enter through a small table of attribute embeddings
+that is thrown away afterwards; they make the image features tell colours, shapes and sizes apart, which clicks alone do
+not ask for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+from tqdm import tqdm
+
+from sama_plugin.config import Sam2Config
+from sama_plugin.data.shapes.render import render_frame
+from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, HELD_OUT_PAIRS, SHAPES, sample_scene
+from sama_plugin.grounding.sam2_model import ClipPrediction, ClipPrompt, SamaSam2, build_sam2, save_sam2
+from sama_plugin.media.masks import box_of_mask
+from sama_plugin.media.transforms import sam2_frames
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("language", "point", "box", "mask")
+KIND_WEIGHTS = (0.5, 0.15, 0.15, 0.2)
+CLIP_SHARE = 0.15
+CLIP_FRAMES = 4
+MAX_STRIDE = 4
+ABSENT_SHARE = 0.15
+BOX_JITTER = 1.5
+NEG_CLICK_SHARE = 0.3
+SIZES = (*FIXED_SIZES, GROWING)
+WARMUP_SHARE = 0.05
+SCORE_WEIGHT = 0.5
+STATE_FILE = "state.pt"
+
+
+class ClipItem(NamedTuple):
+    """One object in one short clip.
+
+    Attributes:
+        frames: (T, 3, s, s) float, SAM2 input.
+        masks: (T, s, s) bool, at SAM2's input size.
+        attributes: (3,) long; size, colour, shape of what is asked for.
+        points_xy: (2, 2) float; clicks or box corners.
+        point_labels: (2,) long.
+    """
+
+    frames: Tensor
+    masks: Tensor
+    attributes: Tensor
+    points_xy: Tensor
+    point_labels: Tensor
+
+
+class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
+    """Endless batches of clips, one prompt kind per batch, drawn by (seed, batch number)."""
+
+    def __init__(self, seed: int, batch_size: int, image_size: int, start: int = 0) -> None:
+        self.seed, self.batch_size, self.image_size, self.start = seed, batch_size, image_size, start
+
+    def __iter__(self) -> Iterator[tuple[str, list[ClipItem]]]:
+        step = self.start
+        while True:
+            rng = np.random.default_rng([self.seed, step])
+            kind = str(rng.choice(KINDS, p=KIND_WEIGHTS))
+            num_frames = CLIP_FRAMES if kind == "mask" or rng.random() < CLIP_SHARE else 1
+            batch = self.batch_size if num_frames == 1 else max(1, self.batch_size // 2)
+            yield kind, [self._item(rng, kind, num_frames) for _ in range(batch)]
+            step += 1
+
+    def _item(self, rng: np.random.Generator, kind: str, num_frames: int) -> ClipItem:
+        while True:
+            scene = sample_scene(rng, "train")
+            stride = int(rng.integers(1, MAX_STRIDE + 1))
+            first = int(rng.integers(0, scene.num_frames - (num_frames - 1) * stride))
+            drawn = [render_frame(scene, first + i * stride) for i in range(num_frames)]
+            chosen = int(rng.integers(len(scene.objects)))
+            masks = np.stack([masks[chosen] for _, masks in drawn])  # (T, H, W)
+            thing = scene.objects[chosen]
+            wanted = (thing.size, thing.colour, thing.shape)
+            if kind == "language" and rng.random() < ABSENT_SHARE:
+                wanted, masks = _absent_name(rng, [(o.size, o.colour, o.shape) for o in scene.objects]), masks & False
+            if kind != "language" and not masks[0].any():
+                continue
+            frames = torch.as_tensor(sam2_frames(np.stack([frame for frame, _ in drawn]), self.image_size))
+            resized = F.interpolate(torch.from_numpy(masks)[:, None].float(), size=(self.image_size,) * 2, mode="area")
+            small = resized[:, 0] > 0.5
+            if kind != "language" and not small[0].any():
+                continue
+            points, labels = _clicks(rng, kind, small.numpy()[0])
+            attributes = (SIZES.index(wanted[0]), list(COLOURS).index(wanted[1]), SHAPES.index(wanted[2]))
+            return ClipItem(frames, small, torch.tensor(attributes), points, labels)
+
+
+def _absent_name(rng: np.random.Generator, present: list[tuple[str, str, str]]) -> tuple[str, str, str]:
+    while True:
+        name = (str(rng.choice(SIZES)), str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES)))
+        if name not in present and name[1:] not in HELD_OUT_PAIRS:
+            return name
+
+
+def _clicks(rng: np.random.Generator, kind: str, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Two labelled points: a click (and a negative one or padding), or jittered box corners."""
+    if kind == "box":
+        x0, y0, x1, y1 = box_of_mask(mask)
+        corners = np.array([[x0, y0], [x1, y1]], dtype=np.float32) + rng.uniform(-BOX_JITTER, BOX_JITTER, (2, 2))
+        return torch.tensor(corners, dtype=torch.float32), torch.tensor([2, 3])
+    if kind != "point":
+        return torch.zeros(2, 2), torch.full((2,), -1)
+    inside, outside = np.argwhere(mask), np.argwhere(~mask)
+    y, x = inside[rng.integers(len(inside))]
+    negative_y, negative_x = outside[rng.integers(len(outside))]
+    label = 0 if rng.random() < NEG_CLICK_SHARE else -1
+    return torch.tensor([[x, y], [negative_x, negative_y]], dtype=torch.float32) + 0.5, torch.tensor([1, label])
+
+
+class AttributeEmbedding(nn.Module):
+    """Size + colour + shape → prompt embedding, (B, 3) long → (B, M) float; only for this stage."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(len(names), dim) for names in (SIZES, COLOURS, SHAPES))
+
+    def forward(self, attributes: Tensor) -> Tensor:
+        """Sum of the three embeddings."""
+        return torch.stack([table(attributes[:, i]) for i, table in enumerate(self.tables)]).sum(0)
+
+
+def clip_loss(prediction: ClipPrediction, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss as SAM2 is trained: the best of three candidates learns the mask, all learn their IoU.
+
+    Args:
+        prediction: of B clips.
+        masks: (B, T, s, s) bool.
+
+    Returns:
+        Loss, and mean IoU of the chosen masks where the object is visible; scalars.
+
+    Source: SAM2 paper, appendix on training losses. Differs: plain BCE instead of focal, masks at logit size.
+    """
+    side = prediction.mask_logits.shape[-1]
+    target = F.interpolate(masks.float(), size=(side, side), mode="area")  # (B, T, h, w)
+    present = masks.flatten(2).any(-1).float()
+    total = masks.new_zeros((), dtype=torch.float32)
+    for t, (logits, iou) in enumerate(zip(prediction.candidate_logits, prediction.candidate_iou, strict=True)):
+        wanted = target[:, t : t + 1].expand_as(logits)
+        bce = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((-1, -2))
+        probability = logits.sigmoid()
+        overlap = (probability * wanted).sum((-1, -2))
+        dice = 1 - (2 * overlap + 1) / (probability.sum((-1, -2)) + wanted.sum((-1, -2)) + 1)
+        seen = present[:, t, None]
+        mask_loss = (10 * bce + dice) * seen + 2 * bce * (1 - seen)
+        actual = soft_iou(logits.detach(), wanted)
+        total = total + mask_loss.min(dim=1).values.mean() + SCORE_WEIGHT * ((iou - actual).square() * seen).mean()
+    total = total / len(prediction.candidate_logits)
+    total = total + SCORE_WEIGHT * F.binary_cross_entropy_with_logits(prediction.object_logits, present)
+    chosen = soft_iou(prediction.mask_logits.detach(), target)
+    return total, (chosen * present).sum() / present.sum().clamp(min=1)
+
+
+def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
+    """IoU of (…, h, w) logits above 0 with targets above 0.5; (…)."""
+    predicted, wanted = logits > 0, target > 0.5
+    both, either = (predicted & wanted).sum((-1, -2)), (predicted | wanted).sum((-1, -2))
+    return both / either.clamp(min=1)
+
+
+def pretrain_sam2(
+    out: Path,
+    config: Sam2Config,
+    *,
+    seed: int = 0,
+    num_steps: int = 3000,
+    batch_size: int = 24,
+    learning_rate: float = 4e-4,
+    save_every: int = 500,
+) -> SamaSam2:
+    """Train a small SAM2 from nothing; resumes from `out` after an interruption.
+
+    Args:
+        out: folder for the weights (`model.safetensors`), the state while running and `log.jsonl`.
+        config: sizes.
+        seed: of weights and data.
+        num_steps: optimiser steps.
+        batch_size: objects per step; half as many for clips.
+        learning_rate: peak rate; warms up, then falls to 0 by a cosine.
+        save_every: steps between two states.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    sam2 = build_sam2(config).train()
+    names = AttributeEmbedding(config.hidden_dim)
+    parameters = [*sam2.parameters(), *names.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, num_steps))
+    start = _resume(out, sam2, names, optimizer, schedule)
+    stream = ClipStream(seed, batch_size, config.image_size, start)
+    loader = DataLoader(stream, batch_size=None, num_workers=1, collate_fn=_collate, prefetch_factor=4)
+    seen: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    bar = tqdm(total=num_steps, initial=start, desc="SAM2 stage", unit="step")
+    for step, (kind, batch) in zip(range(start, num_steps), loader, strict=False):
+        loss, iou = clip_loss(sam2.track_clip(batch.frames, _prompt(kind, batch, names)), batch.masks)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        seen[kind].append(float(iou))
+        bar.update()
+        if (step + 1) % 100 == 0:
+            means = {k: round(float(np.mean(v)), 3) for k, v in seen.items() if v}
+            bar.set_postfix(means)
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps({"step": step + 1, "iou": means}) + "\n")
+            seen = {k: [] for k in KINDS}
+        if (step + 1) % save_every == 0:
+            _save_state(out, step + 1, sam2, names, optimizer, schedule)
+    bar.close()
+    sam2.eval()
+    save_sam2(sam2, out)
+    return sam2
+
+
+def _collate(item: tuple[str, list[ClipItem]]) -> tuple[str, ClipItem]:
+    kind, items = item
+    return kind, ClipItem(*(torch.stack(column) for column in zip(*items, strict=True)))
+
+
+def _prompt(kind: str, batch: ClipItem, names: AttributeEmbedding) -> ClipPrompt:
+    if kind == "language":
+        return ClipPrompt(language=names(batch.attributes))
+    if kind == "mask":
+        return ClipPrompt(masks=batch.masks[:, 0])
+    single = kind == "point" and bool((batch.point_labels[:, 1] == -1).all())
+    keep = 1 if single else 2
+    return ClipPrompt(points_xy=batch.points_xy[:, :keep], point_labels=batch.point_labels[:, :keep])
+
+
+def _rate(step: int, num_steps: int) -> float:
+    warmup = max(1, int(num_steps * WARMUP_SHARE))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
+
+
+def _save_state(out: Path, step: int, *parts: Any) -> None:
+    temporary = out / f".{STATE_FILE}.tmp"
+    torch.save({"step": step, "parts": [part.state_dict() for part in parts]}, temporary)
+    os.replace(temporary, out / STATE_FILE)
+
+
+def _resume(out: Path, *parts: Any) -> int:
+    file = out / STATE_FILE
+    if not file.is_file():
+        return 0
+    state = torch.load(file, weights_only=True)
+    for part, values in zip(parts, state["parts"], strict=True):
+        part.load_state_dict(values)
+    logger.info("Resuming %s at step %d", out, state["step"])
+    return int(state["step"])

@@ -1,0 +1,75 @@
+"""Entry point: `python -m sama_plugin.training.train <host training flags>`; data and model meet here."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import ConcatDataset
+
+from sama_plugin.data.collator import SamaCollator
+from sama_plugin.data.dataset import Example, SamaDataset
+from sama_plugin.data.mixture import read_mixture, read_source
+from sama_plugin.data.model_inputs import InputBuilder
+from sama_plugin.prompting.conversation import template_by_name
+from sama_plugin.prompting.tokenization import DialogueTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+def make_data_module(tokenizer: Any, data_args: Any, model: Any, training_args: Any) -> dict[str, Any]:
+    """Datasets and collator of a run, from the YAML in `--data_path`, relative to `--video_folder`.
+
+    Args:
+        tokenizer: with SAMA's tokens.
+        data_args: the host's data arguments.
+        model: the SAMA model.
+        training_args: the host's training arguments.
+    """
+    sama = model.sama
+    tower = model.get_vision_tower()
+    builder = InputBuilder(sama, tower.image_processor, tower.num_patches_per_side)
+    dialogue_tokenizer = DialogueTokenizer(tokenizer, template_by_name(sama.template))
+    root = Path(data_args.video_folder or ".")
+    sources = read_mixture(Path(data_args.data_path))
+    datasets = [
+        SamaDataset(
+            read_source(source, root),
+            dialogue_tokenizer,
+            builder,
+            tokens_per_frame=model.slot_layout(1, 1).tokens_per_frame,
+            max_length=training_args.model_max_length,
+            seed=training_args.seed,
+            single_frame=source.frames == "single",
+            cache_bytes=int(data_args.frame_cache_gb * 1e9 / len(sources)),
+        )
+        for source in sources
+    ]
+    for source, dataset in zip(sources, datasets, strict=True):
+        logger.info("%s: %d dialogues, %s frames", source.json_path, len(dataset), source.frames)
+    train_dataset: ConcatDataset[Example] = ConcatDataset(datasets)
+    return {
+        "train_dataset": train_dataset,
+        "eval_dataset": None,
+        "data_collator": SamaCollator(tokenizer.pad_token_id),
+    }
+
+
+def main() -> None:
+    """Register with the host, then train."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from sama_plugin.host import compat, registration
+
+    compat.before_host()
+    compat.before_trainer()
+    registration.register()
+    from sama_plugin.host.train_seam import run_training
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    run_training(make_data_module)
+
+
+if __name__ == "__main__":
+    main()
