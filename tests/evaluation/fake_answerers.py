@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ class FakeDialogue:
         self.regions: dict[str, RegionPrompt] = {}
         self.num_objects = 0
 
-    def ask(self, question: str, regions: list[RegionPrompt]) -> GroundedAnswer:
+    def ask(self, question: str, regions: Sequence[RegionPrompt]) -> GroundedAnswer:
         for region in regions:
             if region.name in self.regions:
                 raise PromptError(f"Region '{region.name}' is defined twice.")

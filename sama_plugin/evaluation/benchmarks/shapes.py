@@ -108,7 +108,7 @@ class ShapesBenchmark:
             raise DataError(f"{records} has no dialogue; make some with `sama shapes`.")
         both = fingerprint_file(records) + fingerprint_file(masks)
         self.fingerprint = hashlib.sha256(both.encode()).hexdigest()
-        self.dialogue_ids = list(self._samples)
+        self.dialogue_ids: Sequence[str] = list(self._samples)
 
     def run(self, dialogue_id: str, answerer: Answerer) -> dict[str, Any]:
         """Hold one dialogue.
