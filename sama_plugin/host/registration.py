@@ -181,7 +181,11 @@ def _replace(package: str, old: Callable[..., Any], new: Callable[..., Any], und
 
 
 def _dispatching_loader(original: Callable[..., Any]) -> Callable[..., Any]:
-    """The host's `load_pretrained_model`, asking config.json whether the folder is ours."""
+    """The host's `load_pretrained_model`, asking config.json whether the folder is ours.
+
+    A folder with our SAM2 but no readable config.json is ours too: our loader then says what is wrong.
+    """
+    from sama_plugin.host.checkpoint import SAM2_FOLDER
     from sama_plugin.host.sama_llava import CLASSES
 
     signature = inspect.signature(original)
@@ -191,7 +195,9 @@ def _dispatching_loader(original: Callable[..., Any]) -> Callable[..., Any]:
     def load_pretrained_model(*args: Any, **kwargs: Any) -> Any:
         given = dict(signature.bind(*args, **kwargs).arguments)
         given.update(given.pop(rest, {}))
-        if read_model_type(given["model_path"], **kwargs) not in CLASSES:
+        model_type = read_model_type(given["model_path"], **kwargs)
+        has_lost_config = model_type is None and (Path(given["model_path"]) / SAM2_FOLDER).is_dir()
+        if model_type not in CLASSES and not has_lost_config:
             return original(*args, **kwargs)
         from sama_plugin.host.loading import load_sama_model
 
@@ -201,7 +207,10 @@ def _dispatching_loader(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _dispatching_from_pretrained(host_class: type) -> classmethod:
-    """`from_pretrained` of a host class, giving the SAMA class for a SAMA folder; subclasses pass through."""
+    """`from_pretrained` of a host class, giving the SAMA class for a SAMA folder; subclasses pass through.
+
+    Tower and SAM2 are read as well: the host's loader, bound before registration, knows nothing of SAM2.
+    """
     from sama_plugin.host.sama_llava import CLASSES
 
     original = host_class.from_pretrained.__func__  # type: ignore[attr-defined]
@@ -212,10 +221,15 @@ def _dispatching_from_pretrained(host_class: type) -> classmethod:
         if cls is host_class and model_path is not None:
             classes = CLASSES.get(read_model_type(model_path, **kwargs))
             if classes is not None:
+                from sama_plugin.host.checkpoint import resolve_folder
+                from sama_plugin.host.loading import load_parts
+
                 config_class, model_class = classes
                 if "config" in kwargs:
                     kwargs["config"] = _as_sama_config(config_class, kwargs["config"], model_path)
-                return model_class.from_pretrained(model_path, *args, **kwargs)
+                loaded = model_class.from_pretrained(model_path, *args, **kwargs)
+                load_parts(loaded[0] if isinstance(loaded, tuple) else loaded, resolve_folder(model_path))
+                return loaded
         return original(cls, model_path, *args, **kwargs)
 
     return classmethod(from_pretrained)

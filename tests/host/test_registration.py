@@ -134,6 +134,14 @@ def test_loader_goes_by_config_json_not_by_name(
     assert stand_ins.calls == [("load_sama_model", (), given | {"device_map": "cpu", "multimodal": True})]
 
 
+def test_sama_folder_without_its_config_reaches_our_loader(
+    stand_ins: SimpleNamespace, tmp_path: Path
+) -> None:
+    (tmp_path / "sam2").mkdir()
+    registration.register()
+    assert host_builder().load_pretrained_model(str(tmp_path), None, "llava_qwen") == "loaded"
+
+
 def test_loader_refuses_what_the_host_refuses(stand_ins: SimpleNamespace, sama_folder: Path) -> None:
     registration.register()
     with pytest.raises(TypeError, match="model_name"):
@@ -147,7 +155,10 @@ def test_host_class_gives_the_sama_class_for_a_sama_folder(
     registration.register()
     model_class = getattr(importlib.import_module("llava.model"), host_class)
     assert model_class.from_pretrained(str(sama_folder), low_cpu_mem_usage=True) == "a SAMA model"
-    assert stand_ins.calls == [("from_pretrained", (str(sama_folder),), {"low_cpu_mem_usage": True})]
+    assert stand_ins.calls == [
+        ("from_pretrained", (str(sama_folder),), {"low_cpu_mem_usage": True}),
+        ("load_parts", ("a SAMA model", sama_folder), {}),
+    ]
 
 
 def test_config_of_the_host_class_keeps_the_folders_values_and_the_callers_changes(
@@ -291,3 +302,59 @@ def test_on_a_patched_host_a_plain_import_is_enough(sama_folder: Path) -> None:
     command = [sys.executable, "-W", "error::UserWarning:llava.plugins", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["True True"], done.stderr
+
+
+@pytest.fixture(scope="module")
+def tiny_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole SAMA checkpoint of the tiny preset, untrained."""
+    was_registered = registration.is_registered()
+    registration.register()
+    from sama_plugin.config import SAM2_PRESETS
+    from sama_plugin.grounding.sam2_model import build_sam2
+    from sama_plugin.host.presets import save_tiny_start
+    from sama_plugin.training.tiny_tokenizer import train_tiny_tokenizer
+
+    folder = tmp_path_factory.mktemp("start") / "trying"
+    tokenizer = train_tiny_tokenizer(["What does the red ball do?"], max_length=512)
+    save_tiny_start(folder, tokenizer, build_sam2(SAM2_PRESETS["tiny"]), seed=0)
+    if not was_registered:
+        registration.unregister()
+    return folder
+
+
+def answer(model: Any) -> list[int]:
+    """Greedy ids for a host-style prompt about a fixed clip."""
+    import torch
+
+    frames = torch.arange(5 * 3 * 128 * 128).reshape(5, 3, 128, 128) % 23 / 23
+    ids = torch.tensor([[5, 6, -200, 7, 8, 9]])
+    with torch.inference_mode():
+        frames = frames.to(model.dtype)
+        return model.generate(
+            ids, images=[frames], modalities=["video"], max_new_tokens=4, do_sample=False
+        ).tolist()
+
+
+def test_sama_checkpoint_loads_and_answers_by_the_hosts_call(unregistered: None, tiny_start: Path) -> None:
+    registration.register()
+    load = host_builder().load_pretrained_model
+    _, model, _, context_len = load(str(tiny_start), None, "mixtral", device_map="cpu", torch_dtype="float32")
+    assert type(model).__name__ == "LlavaSamaQwenForCausalLM"
+    assert context_len == model.config.max_position_embeddings
+    assert len(answer(model)[0]) == 4
+
+
+def test_loader_bound_before_registration_gives_the_same_model(unregistered: None, tiny_start: Path) -> None:
+    import torch
+
+    load_early = importlib.import_module(compat.find_host().package + ".model.builder").load_pretrained_model
+    registration.register()
+    load = host_builder().load_pretrained_model
+    assert load is not load_early
+    arguments = (str(tiny_start), None, "llava_qwen")
+    options = {"torch_dtype": "bfloat16", "attn_implementation": "sdpa"}
+    early, late = load_early(*arguments, **options)[1], load(*arguments, **options)[1]
+    assert type(early) is type(late)
+    assert early.sam2_head is not None
+    for name, value in late.state_dict().items():
+        assert torch.equal(early.state_dict()[name], value), name
