@@ -145,7 +145,9 @@ def test_regions_are_pointed_at_where_they_are_well_visible_and_keep_their_name(
     talk = answerer.dialogues[0]
     assert talk.asked == ["What is <r1>?", "Name <r1>.", "When is <r2> visible?"]
     assert (talk.regions["r1"].frame, talk.regions["r2"].frame) == (0, 2)
-    assert np.array_equal(talk.regions["r1"].mask, box_track(LEFT_BOX)[0])
+    mask = talk.regions["r1"].mask
+    assert mask is not None
+    assert np.array_equal(mask, box_track(LEFT_BOX)[0])
 
 
 def test_masks_of_another_length_or_size_raise(tmp_path):
