@@ -218,24 +218,30 @@ def _dispatching_from_pretrained(host_class: type) -> classmethod:
     @functools.wraps(original)
     def from_pretrained(cls: type, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         model_path = pretrained_model_name_or_path
-        if cls is host_class and model_path is not None:
-            classes = CLASSES.get(read_model_type(model_path, **kwargs))
-            if classes is not None:
-                from sama_plugin.host.checkpoint import resolve_folder
-                from sama_plugin.host.loading import load_parts
-
-                config_class, model_class = classes
-                if "config" in kwargs:
-                    kwargs["config"] = _as_sama_config(config_class, kwargs["config"], model_path)
-                loaded = model_class.from_pretrained(model_path, *args, **kwargs)
-                load_parts(loaded[0] if isinstance(loaded, tuple) else loaded, resolve_folder(model_path))
-                return loaded
-        return original(cls, model_path, *args, **kwargs)
+        is_host_call = cls is host_class and model_path is not None
+        model_type = read_model_type(model_path, **kwargs) if is_host_call else None
+        if model_type not in CLASSES:
+            return original(cls, model_path, *args, **kwargs)
+        return _sama_from_pretrained(*CLASSES[model_type], model_path, *args, **kwargs)
 
     return classmethod(from_pretrained)
 
 
-def _as_sama_config(config_class: type, given: Any, model_path: str) -> Any:
+def _sama_from_pretrained(
+    config_class: Any, model_class: Any, model_path: str, *args: Any, **kwargs: Any
+) -> Any:
+    """What a host class gives for a SAMA folder: just what the SAMA class gives, tower and SAM2 read."""
+    from sama_plugin.host.checkpoint import resolve_folder
+    from sama_plugin.host.loading import load_parts
+
+    if "config" in kwargs:
+        kwargs["config"] = _as_sama_config(config_class, kwargs["config"], model_path)
+    loaded = model_class.from_pretrained(model_path, *args, **kwargs)
+    load_parts(loaded[0] if isinstance(loaded, tuple) else loaded, resolve_folder(model_path))
+    return loaded
+
+
+def _as_sama_config(config_class: Any, given: Any, model_path: str) -> Any:
     """A host config made from a SAMA folder, as SAMA config: the folder's values and what the caller changed.
 
     The host reads the folder with its own config class, which fills in that class's defaults; only what
@@ -244,7 +250,7 @@ def _as_sama_config(config_class: type, given: Any, model_path: str) -> Any:
     if isinstance(given, config_class) or not hasattr(given, "to_dict"):
         return given
     untouched = type(given).from_pretrained(model_path).to_dict()
-    config = config_class.from_pretrained(model_path)  # type: ignore[attr-defined]
+    config = config_class.from_pretrained(model_path)
     for key, value in given.to_dict().items():
         if key != "model_type" and (key not in untouched or untouched[key] != value):
             setattr(config, key, value)
