@@ -24,7 +24,7 @@ HOST = ["llavaction>=0.0.1,<0.1", "einops", "requests", "decord"]
 EXTRAS = {
     "host": HOST,
     "train": ["datasets>=2.21", "deepspeed>=0.14", "peft>=0.15", "tensorboard", "tyro"],
-    "eval": ["scikit-image", "scipy"],
+    "eval": ["scipy"],
     "web": ["fastapi", "python-multipart", "uvicorn"],
     "flash": ["flash-attn>=2.5"],
     "dev": ["hypothesis", "mypy", "pytest", "ruff"],
@@ -40,7 +40,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["sama_plugin", "sama_plugin.*"]),
     package_data={"sama_plugin": ["checkpoints/**/*", "demo/static/**/*"]},
-    install_requires=[*MODEL, *MEDIA, "packaging", "tqdm"],
+    install_requires=[*MODEL, *MEDIA, "packaging", "pyyaml", "tqdm"],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["sama = sama_plugin.cli.main:main"],

@@ -20,7 +20,7 @@ sama_step() {
 }
 
 sama_setup() {
-  local root extras=${1:-host} stamp python=${PYTHON:-python3}
+  local root extras=${1:-host,eval} stamp python=${PYTHON:-python3}
   # Sourced without an argument, "$@" would be the caller's own.
   if [[ ! $extras =~ ^[a-z,]+$ ]]; then
     sama_say "not a list of extras: '$extras'; usage: source scripts/setup.sh host,dev"

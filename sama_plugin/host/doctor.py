@@ -176,8 +176,10 @@ def _registration() -> Finding:
     _, error = _attempt(registration.register)
     if error:
         lacking = re.search(r"No module named '([\w.]+)'", error)
-        mend = f"pip install {lacking[1].split('.')[0]}" if lacking else 'pip install -e ".[host]"'
-        return Finding("registration", UNSUPPORTED, " ".join(error.split()), mend)
+        if lacking:
+            mend = f"pip install {lacking[1].split('.')[0]}"
+            return Finding("registration", UNSUPPORTED, f"the host does not import: {lacking[0]}", mend)
+        return Finding("registration", UNSUPPORTED, " ".join(error.split()), 'pip install -e ".[host]"')
     if not was_registered:
         registration.unregister()
     return Finding("registration", OK, "SAMA and host fit together")
