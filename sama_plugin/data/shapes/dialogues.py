@@ -1,9 +1,9 @@
 """The small world: facts of a scene → dialogues of 2 to 5 rounds in short, regular English.
 
-Every question has one to three wordings and exactly one right answer. Questions about what is not there use the
-same wordings as those about what is. `answer_key` is the answer in lower case without its full stop and its
-leading `it`, `a` or `the`; `40-70` for a span in percent; `none` where the answer is that there is nothing; None
-where the answer is masks only.
+Every question has one to three wordings and exactly one right answer. Questions about what is not there use
+the same wordings as those about what is. `answer_key` is the answer in lower case, without full stop and
+leading `it`, `a` or `the`; `40-70` for a span in percent; `none` where the answer is that there is nothing;
+None where the answer is masks only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sama_plugin.data.shapes.world import (
     sample_scene,
 )
 
-NONE_SHARE = 0.36
+NONE_SHARE = 0.33
 MULTI_TURN_SHARE = 0.57
 """Share of later rounds that need an earlier one, where the dialogue so far allows it."""
 

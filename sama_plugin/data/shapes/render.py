@@ -1,8 +1,8 @@
 """The small world: draws a `Scene` as RGB frames with the exact visible mask of every object.
 
 Shapes are drawn four times too large and averaged; a pixel belongs to an object when at least half of it is
-covered and nothing above covers as much. Positions are rounded to a quarter of a pixel, so patches repeat and are
-cached.
+covered and nothing above covers as much. Positions are rounded to a quarter of a pixel, so patches repeat and
+are cached.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The small world: samples a scene of moving shapes and simulates it.
 
-In: a random generator and a split name. Out: a `Scene` with every object's centre, radius and presence in each
-frame, what it does, and which pairs act on each other. Nothing is drawn here and no text is made here.
+In: a random generator and a split name. Out: a `Scene` with every object's centre, radius and presence in
+each frame, what it does, and which pairs act on each other. Nothing is drawn here and no text is made here.
 """
 
 from __future__ import annotations
