@@ -1,0 +1,190 @@
+"""Losses on masks and on SAM2's two scores.
+
+Mask losses look at sampled points only: most of them where the prediction is unsure. In go mask logits and
+targets of n masks, out come scalars; the weights (2.0 BCE, 0.5 Dice beside the LM loss) belong to the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from sama_plugin.grounding.prediction import SegPrediction
+
+NUM_POINTS = 12544
+"""Points per mask in the official release."""
+
+OVERSAMPLE_RATIO = 3.0
+IMPORTANCE_RATIO = 0.75
+
+
+class GroundingLosses(NamedTuple):
+    """Unweighted parts, scalars in float32."""
+
+    mask_bce: torch.Tensor
+    mask_dice: torch.Tensor
+    mask_iou: torch.Tensor
+    presence: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights beside the LM loss (1.0).
+
+    Source: official §4.3 for BCE and Dice. Differs: `mask_iou` and `presence` teach the fine-tuned decoder's
+        two scores, which choose frames and decide about absence; the official release leaves them untrained.
+    """
+
+    mask_bce: float = 2.0
+    mask_dice: float = 0.5
+    mask_iou: float = 0.5
+    presence: float = 0.5
+
+    def total(self, losses: GroundingLosses) -> torch.Tensor:
+        """Weighted sum."""
+        return (
+            self.mask_bce * losses.mask_bce
+            + self.mask_dice * losses.mask_dice
+            + self.mask_iou * losses.mask_iou
+            + self.presence * losses.presence
+        )
+
+
+def grounding_losses(
+    prediction: SegPrediction, gt_masks: torch.Tensor, num_points: int = NUM_POINTS
+) -> GroundingLosses:
+    """All losses of K (frame, object) pairs.
+
+    Args:
+        prediction: of `Sam2Head.segment_pairs`, K rows.
+        gt_masks: (K, h, w) float in [0, 1]; all zero where the object is absent.
+        num_points: points per mask at most; never more than the mask has cells.
+    """
+    logits = prediction.mask_logits[:, 0]
+    points = min(num_points, logits.shape[-1] * logits.shape[-2])
+    bce, dice = mask_losses(logits, gt_masks, points)
+    iou, presence = score_losses(prediction.iou[:, 0], prediction.object_logits[:, 0], logits, gt_masks)
+    return GroundingLosses(bce, dice, iou, presence)
+
+
+def sample_at_points(values: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Bilinear values at points.
+
+    Args:
+        values: (n, h, w) float.
+        points: (n, P, 2) float in [0, 1]; x then y, (0, 0) is the outer corner of the first pixel.
+
+    Returns:
+        (n, P) float; outside the image counts as 0.
+    """
+    grid = (2 * points - 1)[:, :, None]  # (n, P, 1, 2)
+    return F.grid_sample(values[:, None], grid.to(values.dtype), align_corners=False)[:, 0, :, 0]
+
+
+def uncertain_points(
+    mask_logits: torch.Tensor, num_points: int, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Where to compare masks: 75 % the least certain of three times as many random points, the rest random.
+
+    Args:
+        mask_logits: (n, h, w) float.
+        num_points: P.
+        generator: of the randomness; the global one if None.
+
+    Returns:
+        (n, P, 2) float32 in [0, 1], without gradient; x then y.
+
+    Source: official §4.3 (PointRend). Differs: the generator is passed in.
+    """
+    n = mask_logits.shape[0]
+    num_drawn = int(num_points * OVERSAMPLE_RATIO)
+    num_important = int(num_points * IMPORTANCE_RATIO)
+    where = mask_logits.device if generator is None else generator.device
+    drawn = torch.rand(n, num_drawn, 2, generator=generator, device=where).to(mask_logits.device)
+    free = torch.rand(n, num_points - num_important, 2, generator=generator, device=where)
+    with torch.no_grad():
+        certainty = sample_at_points(mask_logits.float(), drawn).abs()
+    order = certainty.topk(num_important, dim=1, largest=False).indices
+    important = drawn.gather(1, order[..., None].expand(-1, -1, 2))
+    return torch.cat([important, free.to(mask_logits.device)], dim=1)
+
+
+def mask_losses(
+    mask_logits: torch.Tensor,
+    gt_masks: torch.Tensor,
+    num_points: int = NUM_POINTS,
+    generator: torch.Generator | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Point-sampled BCE and Dice, each a mean over the n masks; an empty target counts like any other.
+
+    Args:
+        mask_logits: (n, h, w) float.
+        gt_masks: (n, h2, w2) float in [0, 1] or bool; resized to (h, w) by nearest neighbour if they differ.
+        num_points: points per mask.
+        generator: of the point sampling; the global one if None.
+
+    Returns:
+        BCE and Dice, scalars in float32; zeros that keep the graph for n = 0.
+
+    Raises:
+        ValueError: the numbers of masks differ.
+
+    Source: official §4.3. Differs: no.
+    """
+    n = mask_logits.shape[0]
+    if gt_masks.shape[0] != n:
+        raise ValueError(
+            f"mask_losses got {n} predicted and {gt_masks.shape[0]} target masks, expected as many."
+        )
+    mask_logits = mask_logits.float()
+    if n == 0:
+        return mask_logits.sum() * 0, mask_logits.sum() * 0
+    points = uncertain_points(mask_logits, num_points, generator)
+    target = sample_at_points(_resize_targets(gt_masks, mask_logits), points)
+    sampled = sample_at_points(mask_logits, points)
+    bce = F.binary_cross_entropy_with_logits(sampled, target, reduction="sum") / (n * num_points + 1e-4)
+    return bce, _dice(sampled.sigmoid(), target).sum() / (n + 1e-4)
+
+
+def score_losses(
+    iou: torch.Tensor, object_logits: torch.Tensor, mask_logits: torch.Tensor, gt_masks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How wrong the two scores are that choose frames and decide about absence.
+
+    Args:
+        iou: (n,) float; predicted IoU.
+        object_logits: (n,) float.
+        mask_logits: (n, h, w) float; what `iou` is about.
+        gt_masks: (n, h2, w2) float in [0, 1] or bool; all zero where the object is absent.
+
+    Returns:
+        Mean squared error of `iou` over the masks whose object is present, and BCE of presence; scalars in
+        float32, zeros that keep the graph where there is nothing to average.
+    """
+    with torch.no_grad():
+        target = _resize_targets(gt_masks, mask_logits.float()) > 0.5
+        present = (gt_masks > 0.5).flatten(1).any(1).float()
+        predicted = mask_logits > 0
+        both = (predicted & target).flatten(1).sum(1).float()
+        either = (predicted | target).flatten(1).sum(1).float()
+        actual = both / either.clamp(min=1)
+    error = (iou.float() - actual).square() * present
+    presence = F.binary_cross_entropy_with_logits(object_logits.float(), present, reduction="sum")
+    return error.sum() / present.sum().clamp(min=1), presence / max(len(object_logits), 1)
+
+
+def _dice(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """(n,) one minus Dice with linear denominators, smoothed by 1."""
+    both = (probabilities * target).sum(1)
+    return 1 - (2 * both + 1) / (probabilities.sum(1) + target.sum(1) + 1)
+
+
+def _resize_targets(gt_masks: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tensor:
+    """Targets as (n, h, w) in the dtype and at the size of the logits."""
+    target = gt_masks.to(mask_logits)
+    if target.shape[-2:] == mask_logits.shape[-2:]:
+        return target
+    return F.interpolate(target[:, None], size=mask_logits.shape[-2:], mode="nearest")[:, 0]
