@@ -1,0 +1,422 @@
+"""Stage 1 of everything: a video file or a folder of frames → RGB frames by exact index, a few in memory at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import av.container
+import numpy as np
+from PIL import Image, ImageOps
+
+from sama_plugin.errors import MediaError
+from sama_plugin.media.container_check import check_complete
+from sama_plugin.media.video_index import FALLBACK_FPS, VideoIndex, index_decoded, index_packets
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+VIDEO_FORMATS = frozenset(
+    "mov mp4 m4a 3gp matroska webm gif avi mpegts mpeg mpegvideo m4v flv asf ogg apng h264 hevc ivf".split()
+)
+"""Containers that hold a video themselves; ffmpeg would also open text files and playlists that name other files."""
+
+MAX_DECODER_THREADS = 4
+REVERSE_FRAMES = 64
+REVERSE_BYTES = 256 * 2**20
+TIME_TOLERANCE_S = 5e-4
+
+
+class _Reader(Protocol):
+    """One open source of frames."""
+
+    def decode_from(self, start: int) -> Iterator[tuple[int, Any]]:
+        """Frames from `start` to the end, not converted yet."""
+
+    def to_rgb(self, frame: Any) -> np.ndarray:
+        """(H, W, 3) uint8 of one of them."""
+
+
+class VideoClip:
+    """A video whose frames are read by index, lazily; made by `VideoClip.open`.
+
+    It holds no open file and no frames, so it can be pickled and shared between threads. Frames are upright as a player
+    shows them (rotation and mirroring of the container applied); pixels that are not square stay as they are stored.
+
+    Attributes:
+        path: as it was given.
+        num_frames: n, counted exactly.
+        height: H, pixels, after rotation.
+        width: W.
+        fps: average frames per second.
+        timestamps_s: (n,) float64; when each frame begins to be shown, seconds from the first frame.
+        duration_s: when the last frame stops being shown.
+    """
+
+    def __init__(
+        self, path: str, size: tuple[int, int], index: VideoIndex, source: _FileSource | _FolderSource
+    ):
+        self.path = path
+        self.height, self.width = size
+        self.num_frames = len(index.timestamps_s)
+        self.fps = index.fps
+        self.timestamps_s = index.timestamps_s
+        self.duration_s = index.duration_s
+        self._key_frames = index.key_frames
+        self._source = source
+
+    @classmethod
+    def open(cls, path: str | Path, folder_fps: float = FALLBACK_FPS) -> VideoClip:
+        """Find out what a video consists of; decodes one frame, or all of them where the container is no help.
+
+        Args:
+            path: a video file (mp4, mov, webm, mkv, gif, avi, ...), a folder of frames (jpg or png, one size, ordered
+                by the numbers in their names), or a single picture, which is a clip of one frame.
+            folder_fps: frame rate of folders and pictures, which do not know theirs.
+
+        Raises:
+            MediaError: missing, empty, truncated, not a video, without frames, or frames of different size.
+        """
+        target = Path(path)
+        if not target.exists():
+            raise MediaError(f"Video '{path}' does not exist; expected a video file or a folder of frames.")
+        try:
+            if target.is_dir():
+                return _open_folder(str(path), _frame_files(target), folder_fps)
+            check_complete(target)
+            if target.suffix.lower() in IMAGE_SUFFIXES:
+                return _open_folder(str(path), (target,), folder_fps)
+            return _open_file(str(path), target)
+        except OSError as error:
+            raise MediaError(f"Video '{path}' cannot be read: {error.strerror or error}.") from error
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """Decode some frames.
+
+        Args:
+            indices: n frame indices in any order, repeats allowed.
+
+        Returns:
+            (n, H, W, 3) uint8 RGB, in the order asked.
+
+        Raises:
+            MediaError: an index outside the clip, or a frame that cannot be decoded.
+        """
+        wanted = [int(i) for i in indices]
+        for i in wanted:
+            self._check_index(i)
+        places: dict[int, list[int]] = {}
+        for place, i in enumerate(wanted):
+            places.setdefault(i, []).append(place)
+        frames = np.empty((len(wanted), self.height, self.width, 3), dtype=np.uint8)
+        if not wanted:
+            return frames
+        with self._source.open() as reader:
+            decoded: Iterator[tuple[int, Any]] = iter(())
+            position: int | None = None
+            for target in sorted(places):
+                if position is None or self._key_before(target) > position:
+                    decoded = reader.decode_from(target)
+                for position, frame in decoded:
+                    if position == target:
+                        frames[places[target]] = reader.to_rgb(frame)
+                        break
+        return frames
+
+    def iter_frames(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Decode forward, one frame in memory at a time.
+
+        Args:
+            start: first frame.
+            stop: frame after the last; None is the end of the clip.
+
+        Yields:
+            Frame index and (H, W, 3) uint8 RGB.
+
+        Raises:
+            MediaError: a border outside the clip, or decoding ends early.
+        """
+        last = self.num_frames if stop is None else stop
+        if not 0 <= start <= last <= self.num_frames:
+            raise MediaError(
+                f"Frames {start} to {last} are not in '{self.path}', which has {self.num_frames} frames."
+            )
+        if start == last:
+            return
+        with self._source.open() as reader:
+            for index, frame in islice(reader.decode_from(start), last - start):
+                yield index, reader.to_rgb(frame)
+
+    def iter_frames_reversed(self, start: int, stop: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+        """Decode backward. At most 64 frames (fewer for large ones) are held, undecoded ones are decoded anew.
+
+        Args:
+            start: first frame given.
+            stop: last frame given, inclusive, `stop <= start`.
+
+        Yields:
+            Frame index and (H, W, 3) uint8 RGB.
+
+        Raises:
+            MediaError: a border outside the clip, or a frame that cannot be decoded.
+        """
+        self._check_index(start)
+        self._check_index(stop)
+        held = min(max(REVERSE_BYTES // (3 * self.height * self.width), 1), REVERSE_FRAMES)
+        high = start
+        with self._source.open() as reader:
+            while high >= stop:
+                low = max(stop, high - held + 1)
+                key = int(
+                    self._key_frames[min(np.searchsorted(self._key_frames, low), len(self._key_frames) - 1)]
+                )
+                low = key if low <= key <= high else low
+                for index, frame in reversed(list(islice(reader.decode_from(low), high - low + 1))):
+                    yield index, reader.to_rgb(frame)
+                high = low - 1
+
+    def frame_at(self, time_s: float) -> int:
+        """Tell which frame is shown at a time.
+
+        Args:
+            time_s: seconds from the first frame, in [0, `duration_s`]; half a millisecond of rounding is forgiven.
+
+        Raises:
+            MediaError: a time outside the clip.
+        """
+        if not -TIME_TOLERANCE_S <= time_s <= self.duration_s + TIME_TOLERANCE_S:
+            raise MediaError(
+                f"Time {time_s} s is outside '{self.path}', which lasts from 0 to {self.duration_s:.3f} s."
+            )
+        return max(int(np.searchsorted(self.timestamps_s, time_s + TIME_TOLERANCE_S, side="right")) - 1, 0)
+
+    def time_of(self, frame: int) -> float:
+        """Tell when a frame begins to be shown, seconds from the first frame.
+
+        Raises:
+            MediaError: a frame outside the clip.
+        """
+        self._check_index(frame)
+        return float(self.timestamps_s[frame])
+
+    def _check_index(self, frame: int) -> None:
+        if not 0 <= frame < self.num_frames:
+            raise MediaError(
+                f"Frame {frame} is not in '{self.path}', which has {self.num_frames} frames "
+                f"(0 to {self.num_frames - 1})."
+            )
+
+    def _key_before(self, frame: int) -> int:
+        """Last frame at or before `frame` from which decoding can begin."""
+        return int(self._key_frames[np.searchsorted(self._key_frames, frame, side="right") - 1])
+
+
+class _FileSource:
+    """A video file and how to find its frames; opens readers."""
+
+    def __init__(
+        self, path: Path, index: VideoIndex, matrix: tuple[int, int, int, int], size: tuple[int, int]
+    ):
+        self.path = path
+        self.index = index
+        self.matrix = matrix
+        self.size = size
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[_FileReader]:
+        """A reader that is closed at the end of the block."""
+        reader = _FileReader(self)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+
+class _FileReader:
+    """An open video file."""
+
+    def __init__(self, source: _FileSource):
+        self.source = source
+        self.container = _open_container(source.path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.container.close()
+
+    def decode_from(self, start: int) -> Iterator[tuple[int, Any]]:
+        """Frames from `start` on; seeks to the keyframe before it, to earlier ones if the container lands too late."""
+        index = self.source.index
+        last_key = int(np.searchsorted(index.key_frames, start, side="right")) - 1
+        expected = start
+        reason = "decoding ends early"
+        for key in dict.fromkeys((last_key, max(last_key - 1, 0), 0)):
+            try:
+                for found, frame in self._frames_after_key(key):
+                    if found < expected:
+                        continue
+                    if found > expected:
+                        break
+                    yield found, frame
+                    expected += 1
+            except (av.FFmpegError, OSError) as error:
+                reason = str(error)
+            if expected > start:
+                break
+        if expected < len(index.timestamps_s):
+            raise MediaError(
+                f"Video '{self.source.path}' is damaged: frame {expected} of {len(index.timestamps_s)} cannot be decoded "
+                f"({reason})."
+            )
+
+    def to_rgb(self, frame: Any) -> np.ndarray:
+        """Convert and turn upright."""
+        picture = _turn_upright(frame.to_ndarray(format="rgb24"), self.source.matrix)
+        if picture.shape[:2] != self.source.size:
+            raise MediaError(
+                f"Video '{self.source.path}' changes its size from {self.source.size} to {picture.shape[:2]} "
+                f"(height, width) at {frame.time} s; expected one size, re-encode it."
+            )
+        return picture
+
+    def _frames_after_key(self, key: int) -> Iterator[tuple[int, Any]]:
+        """Index and frame of everything that decodes from a keyframe on, in display order."""
+        index = self.source.index
+        if index.pts is None:
+            self.container.close()
+            self.container = _open_container(self.source.path)
+            yield from enumerate(self.container.decode(self.container.streams.video[0]))
+            return
+        stream = self.container.streams.video[0]
+        self.container.seek(int(index.key_dts[key]), stream=stream, backward=True)
+        for frame in self.container.decode(stream):
+            place = int(np.searchsorted(index.pts, frame.pts)) if frame.pts is not None else len(index.pts)
+            if place < len(index.pts) and index.pts[place] == frame.pts:
+                yield place, frame
+
+
+class _FolderSource:
+    """Picture files, one per frame; is its own reader."""
+
+    def __init__(self, files: tuple[Path, ...], size: tuple[int, int]):
+        self.files = files
+        self.size = size
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[_FolderSource]:
+        """Itself; there is nothing to keep open."""
+        yield self
+
+    def decode_from(self, start: int) -> Iterator[tuple[int, Any]]:
+        """Read file after file."""
+        for index in range(start, len(self.files)):
+            yield index, self.files[index]
+
+    def to_rgb(self, frame: Path) -> np.ndarray:
+        """Read one picture."""
+        try:
+            with Image.open(frame) as picture:
+                pixels = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise MediaError(f"Frame '{frame}' cannot be read: {error}.") from error
+        if pixels.shape[:2] != self.size:
+            raise MediaError(f"Frame '{frame}' is {pixels.shape[:2]} (height, width), expected {self.size}.")
+        return pixels
+
+
+def _open_container(path: Path) -> av.container.InputContainer:
+    """Open a file by ffmpeg, with a few decoder threads."""
+    # `file:` keeps a name such as `concat:a.mp4` from being taken for a protocol
+    container = av.open(f"file:{os.path.abspath(path)}")
+    for stream in container.streams.video[:1]:
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_DECODER_THREADS)
+    return container
+
+
+def _open_file(name: str, path: Path) -> VideoClip:
+    """Index a video file and decode its first frame."""
+    try:
+        with _open_container(path) as container:
+            if not VIDEO_FORMATS.intersection(container.format.name.split(",")):
+                raise MediaError(f"'{name}' is not a video (it reads as '{container.format.name}').")
+            if not container.streams.video:
+                raise MediaError(f"'{name}' is not a video: it has no video stream, only sound or subtitles.")
+            index = index_packets(container, container.streams.video[0])
+        if index is None:
+            with _open_container(path) as container:
+                index = index_decoded(container, container.streams.video[0])
+    except av.FFmpegError as error:
+        raise MediaError(
+            f"'{name}' is not a video that can be read ({error.strerror}); expected mp4, mov, webm, gif or a folder of "
+            "frames. If it should be one, it may be truncated."
+        ) from error
+    with _FileSource(path, index, (1, 0, 0, 1), (0, 0)).open() as reader:
+        _, first = next(reader.decode_from(0))
+        matrix = _display_matrix(first)
+    size = (first.width, first.height) if matrix[1] else (first.height, first.width)
+    return VideoClip(name, size, index, _FileSource(path, index, matrix, size))
+
+
+def _frame_files(folder: Path) -> tuple[Path, ...]:
+    """Pictures of a folder, `frame2` before `frame10`."""
+    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    return tuple(
+        sorted(files, key=lambda p: [int(part) if part.isdigit() else part for part in _split(p.name)])
+    )
+
+
+def _split(name: str) -> list[str]:
+    """Alternate text and digits, starting with text, so that keys compare."""
+    return re.split(r"([0-9]+)", name)
+
+
+def _open_folder(name: str, files: tuple[Path, ...], fps: float) -> VideoClip:
+    """Read the size of every picture of a folder, none of its pixels."""
+    if not files:
+        raise MediaError(f"Folder '{name}' has zero frames; expected pictures ({', '.join(IMAGE_SUFFIXES)}).")
+    if not fps > 0:
+        raise MediaError(f"Frame rate of folder '{name}' is {fps}, expected more than 0.")
+    sizes: list[tuple[int, int]] = []
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                turned = picture.getexif().get(0x0112, 1) >= 5
+                sizes.append((picture.width, picture.height) if turned else (picture.height, picture.width))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise MediaError(
+                f"Frame '{file}' cannot be read ({error}); it may be empty, cut off or no picture."
+            ) from error
+        if sizes[-1] != sizes[0]:
+            raise MediaError(
+                f"Frame '{file}' is {sizes[-1]} (height, width) but '{files[0]}' is {sizes[0]}; expected one size."
+            )
+    numbers = np.arange(len(files), dtype=np.int64)
+    index = VideoIndex(numbers, numbers, numbers, numbers / fps, len(files) / fps, float(fps))
+    return VideoClip(name, sizes[0], index, _FolderSource(files, sizes[0]))
+
+
+def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
+    """Signs (a, b, c, d) of the container's display matrix: x' = a·x + c·y, y' = b·x + d·y; y points down."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            values = np.frombuffer(bytes(data), dtype=np.int32)
+            a, b, c, d = (int(np.sign(round(values[k] / 65536))) for k in (0, 1, 3, 4))
+            if (a and d and not b and not c) or (b and c and not a and not d):
+                return a, b, c, d
+    return 1, 0, 0, 1
+
+
+def _turn_upright(picture: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """Apply a display matrix of quarter turns and mirrors."""
+    a, b, c, d = matrix
+    if b:
+        picture = picture.transpose(1, 0, 2)
+    if a + c < 0:
+        picture = picture[:, ::-1]
+    if b + d < 0:
+        picture = picture[::-1]
+    return np.ascontiguousarray(picture)

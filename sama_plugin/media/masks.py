@@ -1,0 +1,260 @@
+"""Binary masks ↔ COCO run lengths, boxes, polygons and disks; and when a mask track is visible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from sama_plugin.errors import MediaError
+from sama_plugin.schema import Rle
+
+
+def encode_mask(mask: np.ndarray) -> Rle:
+    """Compress a mask.
+
+    Args:
+        mask: (H, W) bool; True inside.
+
+    Returns:
+        `{"size": [H, W], "counts": str}`, ready for JSON.
+
+    Raises:
+        MediaError: not a (H, W) array.
+    """
+    if mask.ndim != 2:
+        raise MediaError(f"Cannot encode a mask of shape {mask.shape}, expected (H, W).")
+    rle = coco.encode(np.asfortranarray(mask.astype(bool).view(np.uint8)))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def decode_mask(rle: Rle) -> np.ndarray:
+    """Undo `encode_mask`; also reads uncompressed counts (a list of ints), as some corpora store them.
+
+    Returns:
+        (H, W) bool, C-contiguous.
+
+    Raises:
+        MediaError: not run lengths, or runs that do not fill the size.
+    """
+    size, counts = _check_rle(rle)
+    height, width = size
+    covered = sum(counts) if isinstance(counts, list) else _covered_pixels(counts)
+    if covered != height * width:
+        raise MediaError(
+            f"Broken run lengths: they cover {covered} pixels of a mask of size {size}, "
+            f"expected {height * width}. The mask was cut off or belongs to another size."
+        )
+    packed = coco.frPyObjects(rle, height, width) if isinstance(counts, list) else rle
+    return np.ascontiguousarray(coco.decode(packed)).astype(bool)
+
+
+def encode_track(masks: np.ndarray) -> list[Rle | None]:
+    """Compress the masks of one object over a clip.
+
+    Args:
+        masks: (T, H, W) bool.
+
+    Returns:
+        One `Rle` per frame, None where the mask is empty.
+
+    Raises:
+        MediaError: not a (T, H, W) array.
+    """
+    if masks.ndim != 3:
+        raise MediaError(f"Cannot encode a mask track of shape {masks.shape}, expected (T, H, W).")
+    return [encode_mask(mask) if mask.any() else None for mask in masks]
+
+
+def decode_track(rles: Sequence[Rle | None], size: tuple[int, int] | None = None) -> np.ndarray:
+    """Undo `encode_track`.
+
+    Args:
+        rles: one per frame; None is an empty mask.
+        size: (H, W); needed only to shape a track that is empty everywhere.
+
+    Returns:
+        (T, H, W) bool; (0, 0, 0) if it is empty everywhere and no size is given.
+
+    Raises:
+        MediaError: broken run lengths, or frames of different size.
+    """
+    sizes = {(int(rle["size"][0]), int(rle["size"][1])) for rle in rles if rle is not None}
+    if size is not None:
+        sizes.add(size)
+    if len(sizes) > 1:
+        raise MediaError(f"The masks of one track have different sizes {sorted(sizes)}, expected one (H, W).")
+    if not sizes:
+        return np.zeros((0, 0, 0), dtype=bool)
+    masks = np.zeros((len(rles), *sizes.pop()), dtype=bool)
+    for frame, rle in enumerate(rles):
+        if rle is not None:
+            masks[frame] = decode_mask(rle)
+    return masks
+
+
+def box_of_mask(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Give the smallest box around a mask.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        (x0, y0, x1, y1) pixels, half-open, so `mask[y0:y1, x0:x1]` is the crop; all zero for an empty mask.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def mask_of_box(box_xyxy: Sequence[float], height: int, width: int) -> np.ndarray:
+    """Fill a box: every pixel it touches; the inverse of `box_of_mask` for whole numbers.
+
+    Args:
+        box_xyxy: (x0, y0, x1, y1) pixels, half-open; what lies outside the frame is cut off.
+        height: H.
+        width: W.
+
+    Returns:
+        (H, W) bool.
+    """
+    x0, y0, x1, y1 = box_xyxy
+    mask = np.zeros((height, width), dtype=bool)
+    rows = slice(max(int(np.floor(y0)), 0), max(int(np.ceil(y1)), 0))
+    columns = slice(max(int(np.floor(x0)), 0), max(int(np.ceil(x1)), 0))
+    mask[rows, columns] = True
+    return mask
+
+
+def mask_of_polygon(polygons: Sequence[Any] | np.ndarray, height: int, width: int) -> np.ndarray:
+    """Fill one polygon, or the union of several.
+
+    Args:
+        polygons: (n, 2) points as x, y pixels; or a list of such; or COCO's flat lists `[x, y, x, y, ...]`.
+        height: H.
+        width: W.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        MediaError: a polygon with fewer than three points.
+
+    Source: COCO `segmentation`. Differs: the official code adds overlapping parts up; here they are united.
+    """
+    parts = _flat_polygons(polygons)
+    for part in parts:
+        if len(part) < 6 or len(part) % 2:
+            raise MediaError(f"A polygon has {len(part)} numbers, expected x, y of at least 3 points.")
+    if not parts:
+        return np.zeros((height, width), dtype=bool)
+    merged = coco.merge(coco.frPyObjects(parts, height, width))
+    return np.ascontiguousarray(coco.decode(merged)).astype(bool)
+
+
+def disk_mask(
+    points_xy: np.ndarray | Sequence[Sequence[float]], radius: float, height: int, width: int
+) -> np.ndarray:
+    """Draw a filled disk around each point.
+
+    Args:
+        points_xy: (n, 2) float, pixels; (0.5, 0.5) is the middle of the first pixel.
+        radius: pixels; the pixel that holds a point inside the frame is always set.
+        height: H.
+        width: W.
+
+    Returns:
+        (H, W) bool.
+    """
+    mask = np.zeros((height, width), dtype=bool)
+    for x, y in np.asarray(points_xy, dtype=np.float64).reshape(-1, 2):
+        top, bottom = max(int(np.floor(y - radius)), 0), min(int(np.ceil(y + radius)) + 1, height)
+        left, right = max(int(np.floor(x - radius)), 0), min(int(np.ceil(x + radius)) + 1, width)
+        if top >= bottom or left >= right:
+            continue
+        rows, columns = np.ogrid[top:bottom, left:right]
+        mask[top:bottom, left:right] |= (columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 <= radius**2
+        if 0 <= x < width and 0 <= y < height:
+            mask[int(y), int(x)] = True
+    return mask
+
+
+def visible_spans(rles: Sequence[Rle | None], timestamps_s: np.ndarray) -> list[tuple[float, float]]:
+    """Say when an object is visible.
+
+    Args:
+        rles: one per frame; None is absent.
+        timestamps_s: (T,) float; when each frame begins to be shown, seconds.
+
+    Returns:
+        (start, end) seconds of each run of frames: from the moment its first frame is shown until the next frame after
+        it is; the last frame of the clip is taken to last as long as the one before it.
+
+    Raises:
+        MediaError: as many timestamps as masks are needed.
+    """
+    if len(rles) != len(timestamps_s):
+        raise MediaError(f"{len(rles)} masks but {len(timestamps_s)} timestamps, expected one per frame.")
+    times = [float(t) for t in timestamps_s]
+    last_s = times[-1] - times[-2] if len(times) > 1 else 0.0
+    times = [*times, times[-1] + last_s] if times else times
+    spans: list[tuple[float, float]] = []
+    start: int | None = None
+    for frame in range(len(rles) + 1):
+        visible = frame < len(rles) and rles[frame] is not None
+        if visible and start is None:
+            start = frame
+        elif not visible and start is not None:
+            spans.append((times[start], times[frame]))
+            start = None
+    return spans
+
+
+def _flat_polygons(polygons: Sequence[Any] | np.ndarray) -> list[list[float]]:
+    """Bring every accepted spelling to COCO's list of flat lists."""
+    parts = list(polygons)
+    if not parts:
+        return []
+    first = np.asarray(parts[0], dtype=np.float64)
+    if first.ndim == 0 or (first.ndim == 1 and first.size == 2):
+        parts = [parts]
+    return [np.asarray(part, dtype=np.float64).reshape(-1).tolist() for part in parts]
+
+
+def _check_rle(rle: Rle) -> tuple[tuple[int, int], bytes | list[int]]:
+    """Size and counts of run lengths that have the right form."""
+    size = rle.get("size") if isinstance(rle, dict) else None
+    counts = rle.get("counts") if isinstance(rle, dict) else None
+    if isinstance(counts, str):
+        counts = counts.encode("ascii", "replace")
+    whole = isinstance(counts, list) and all(isinstance(run, int) and run >= 0 for run in counts)
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not (isinstance(counts, bytes) or whole):
+        raise MediaError(
+            f'Not a mask: {str(rle)[:80]!r}; expected {{"size": [height, width], "counts": run lengths}}.'
+        )
+    return (int(size[0]), int(size[1])), counts  # type: ignore[return-value]
+
+
+def _covered_pixels(counts: bytes) -> int:
+    """Sum the runs of compressed counts; -1 if they are no counts. pycocotools leaves what they miss undefined.
+
+    Each run is a little-endian group of 5-bit digits, bit 5 says "more follow", bit 4 of the last digit is the sign; from
+    the fourth run on it is the difference from the run two before.
+    """
+    digits = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
+    if not digits.size or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:
+        return -1
+    ends = np.flatnonzero(digits < 32)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 7:
+        return -1
+    place = 5 * (np.arange(digits.size) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((digits & 31) << place, starts)
+    runs -= np.where(digits[ends] & 16, np.int64(1) << (5 * lengths), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return int(runs.sum()) if runs.min() >= 0 else -1
