@@ -176,14 +176,14 @@ class VideoInputs:
 
     Attributes:
         pixel_values: (T + X, 3, s, s) float, tower input; T sparse frames in time order, then X frames that only
-            regions need.
+            regions need; None where their features are at hand.
         num_sparse: T.
         dense_positions: (D,) long; positions among the sparse frames.
         question_ids: list of P_i × (l,) long; token ids of each question's text, `REGION_TOKEN_INDEX` at region slots.
         regions: all regions of all questions.
     """
 
-    pixel_values: torch.Tensor
+    pixel_values: torch.Tensor | None
     num_sparse: int
     dense_positions: torch.Tensor
     question_ids: list[torch.Tensor]

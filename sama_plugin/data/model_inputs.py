@@ -53,7 +53,7 @@ class InputBuilder:
 
     def video_inputs(
         self,
-        pixel_values: Tensor,
+        pixel_values: Tensor | None,
         num_sparse: int,
         dense_positions: Sequence[int],
         question_ids: list[Tensor],
@@ -62,7 +62,8 @@ class InputBuilder:
         """Bundle one sample's vision side.
 
         Args:
-            pixel_values: (T + X, 3, s, s) float; sparse frames, then frames that only regions need.
+            pixel_values: (T + X, 3, s, s) float; sparse frames, then frames that only regions need; None at
+                inference, where features are kept.
             num_sparse: T.
             dense_positions: D positions among the sparse frames.
             question_ids: per question, from `DialogueTokenizer`.

@@ -43,6 +43,11 @@ class LossWeights:
     mask_iou: float = 0.5
     presence: float = 0.5
 
+    @property
+    def is_off(self) -> bool:
+        """No mask loss at all: the mask head need not run."""
+        return not (self.mask_bce or self.mask_dice or self.mask_iou or self.presence)
+
     def total(self, losses: GroundingLosses) -> torch.Tensor:
         """Weighted sum."""
         return (

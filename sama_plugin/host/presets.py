@@ -60,11 +60,11 @@ TINY_TOWER = {
     "projection_dim": 96,
 }
 TINY_LLM = {
-    "hidden_size": 192,
-    "intermediate_size": 512,
+    "hidden_size": 160,
+    "intermediate_size": 384,
     "num_hidden_layers": 4,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 6,
+    "num_attention_heads": 5,
+    "num_key_value_heads": 5,
     "max_position_embeddings": 2048,
     "tie_word_embeddings": True,
     "rope_theta": 10000.0,

@@ -9,9 +9,11 @@ Import after `registration.register()`: this file imports the host.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from llava.model.language_model.llava_llama import LlavaConfig, LlavaLlamaForCausalLM
 from llava.model.language_model.llava_qwen import LlavaQwenConfig, LlavaQwenForCausalLM
@@ -32,15 +34,16 @@ from sama_plugin.constants import (
     SEG_TOKEN,
 )
 from sama_plugin.errors import CheckpointError, PromptError
-from sama_plugin.grounding.dot_head import dot_segment_pairs
+from sama_plugin.grounding.dot_head import dot_segment_pairs, dot_tracks
 from sama_plugin.grounding.losses import GroundingLosses, LossWeights, grounding_losses
 from sama_plugin.grounding.prediction import SegPrediction
-from sama_plugin.grounding.sam2_head import Sam2Head
+from sama_plugin.grounding.sam2_head import GroundedTrack, Sam2Head
 from sama_plugin.grounding.sam2_model import build_sam2
 from sama_plugin.grounding.seg_projection import build_seg_projection
 from sama_plugin.host.checkpoint import SamaCheckpointMixin
 from sama_plugin.host.host_prompt import expand_host_prompt
 from sama_plugin.host.vision_tower import build_vision_tower
+from sama_plugin.media.decode import VideoClip
 from sama_plugin.modeling.context_aggregator import ContextAggregator
 from sama_plugin.modeling.projector import SamaProjector, base_projector_type, pool_grid
 from sama_plugin.modeling.region_encoder import RegionEncoder
@@ -327,7 +330,7 @@ class SamaCausalLM(SamaCheckpointMixin):
         else:
             losses = {"lm": self._lm_loss(hidden, labels)}
             loss = losses["lm"]
-            if grounding is not None and input_ids is not None:
+            if grounding is not None and input_ids is not None and not self.loss_weights.is_off:
                 mask_losses = self._grounding_losses(
                     hidden, input_ids, grounding, videos or [], features, ids
                 )
@@ -399,6 +402,24 @@ class SamaCausalLM(SamaCheckpointMixin):
         if head is None:
             raise CheckpointError("This model has no SAM2 loaded; load it with `load_pretrained_model`.")
         return head.segment_pairs(head.encode(frames).take(frame_rows), prompts, self.projector.seg_decoder)
+
+    @torch.no_grad()
+    def ground_tracks(
+        self, clip: VideoClip, seg_hidden_states: Tensor, encode: Callable[[np.ndarray], Tensor]
+    ) -> list[GroundedTrack]:
+        """Stages 5-6 at inference: masks on every frame of a clip, all objects in one pass.
+
+        Args:
+            clip: the video, read lazily.
+            seg_hidden_states: (S, N) float, one per `[SEG]`.
+            encode: (n, H, W, 3) uint8 → (n, P, N) projected features; only the dot head calls it.
+        """
+        prompts = self.seg_prompts(seg_hidden_states)
+        if self.sama.grounding.head == "dot":
+            return dot_tracks(clip, prompts, encode)
+        if self.sam2_head is None:
+            raise CheckpointError("This model has no SAM2 loaded; load it with `load_pretrained_model`.")
+        return self.sam2_head.ground_tracks(clip, prompts.float(), self.projector.seg_decoder)
 
     @torch.no_grad()
     def generate(

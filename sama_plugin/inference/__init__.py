@@ -1,0 +1,1 @@
+"""Talking about a video: sessions, decoding, pictures and files of answers."""

@@ -1,0 +1,290 @@
+"""A conversation about one video: regions in, text and masks out, objects of earlier answers by name.
+
+    question ─ placeholders ─ layout ─ stages 1-3 (`embed_batch`) ─ LLM ─ tokens ─► text
+                                                                        └ hidden state at [SEG] ─ SAM2 head ─► tracks
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sama_plugin.constants import SEG_TOKEN
+from sama_plugin.data.model_inputs import InputBuilder, RegionUse
+from sama_plugin.errors import CheckpointError, PromptError
+from sama_plugin.host.loading import context_length
+from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
+from sama_plugin.media.decode import VideoClip
+from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
+from sama_plugin.media.masks import decode_mask, visible_spans
+from sama_plugin.media.regions import region_prompt
+from sama_plugin.prompting.answer_parsing import parse_answer
+from sama_plugin.prompting.conversation import template_by_name
+from sama_plugin.prompting.placeholders import check_question, resolve_placeholders
+from sama_plugin.prompting.tokenization import DialogueTokenizer, EncodedDialogue, check_length
+from sama_plugin.schema import GroundedAnswer, GroundedObject, Region, RegionPrompt
+
+
+class VideoSession:
+    """Ask about a video, turn by turn.
+
+    Args:
+        model: as `load_pretrained_model` gave it.
+        tokenizer: its tokenizer.
+        image_processor: its image processor.
+        video: a video file, a folder of frames, or an open `VideoClip`.
+        seed: of the sampling; the same seed and questions give the same answers.
+        temperature: 0 is greedy.
+        top_p: nucleus sampling; 1 keeps all.
+        max_new_tokens: longest answer.
+
+    Attributes:
+        clip: the video.
+        regions: name → region, as defined so far.
+        answers: one per finished turn.
+
+    Raises:
+        MediaError: the video cannot be read.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        image_processor: Any,
+        video: str | Path | VideoClip,
+        *,
+        seed: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        max_new_tokens: int = 256,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.clip = video if isinstance(video, VideoClip) else VideoClip.open(video)
+        self.decoding = Decoding(temperature, top_p, max_new_tokens)
+        self.regions: dict[str, Region] = {}
+        self.answers: list[GroundedAnswer] = []
+        sama = model.sama
+        self._builder = InputBuilder(sama, image_processor, model.get_vision_tower().num_patches_per_side)
+        self._dialogue_tokenizer = DialogueTokenizer(tokenizer, template_by_name(sama.template))
+        self._sparse = sparse_indices(self.clip.num_frames, sama.sampling)
+        self._dense = dense_positions(len(self._sparse), sama.sampling.num_dense)
+        self._layout = model.slot_layout(len(self._dense), len(self._sparse))
+        self._dialogue = EncodedDialogue()
+        self._uses: list[RegionUse] = []
+        self._region_frames: list[int] = []
+        self._features: Tensor | None = None
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def region(
+        self,
+        name: str,
+        *,
+        frame: int | None = None,
+        time_s: float | None = None,
+        point: Any = None,
+        box: Any = None,
+        scribble: Any = None,
+        mask: Any = None,
+    ) -> Region:
+        """Point at something; see `media.regions.region_prompt` for the forms.
+
+        Raises:
+            PromptError: the name is taken or the region is unusable.
+            MediaError: the frame or time is out of range, or the mask does not fit.
+        """
+        prompt = region_prompt(
+            name, self.clip, frame=frame, time_s=time_s, point=point, box=box, scribble=scribble, mask=mask
+        )
+        return self.add_region(prompt)
+
+    def add_region(self, prompt: RegionPrompt) -> Region:
+        """Define a region from a prompt; clicks, boxes and scribbles become masks through SAM2 itself.
+
+        Raises:
+            PromptError: the name is taken, or SAM2 finds nothing there.
+        """
+        if prompt.name in self.regions:
+            raise PromptError(f"Region '{prompt.name}' is defined already; give the second one another name.")
+        if prompt.mask is not None:
+            mask = prompt.mask
+        else:
+            if self.model.sam2_head is None:
+                raise CheckpointError(
+                    f"Region '{prompt.name}': this checkpoint has no SAM2, so only masks can be pointed with."
+                )
+            mask = self.model.sam2_head.mask_from_prompt(prompt, self.clip.read([prompt.frame])[0])
+        region = Region(prompt.name, prompt.frame, mask, prompt)
+        self.regions[prompt.name] = region
+        return region
+
+    @property
+    def objects(self) -> dict[str, GroundedObject]:
+        """Objects of all answers so far, by id."""
+        return {thing.id: thing for answer in self.answers for thing in answer.objects}
+
+    def ask(self, question: str) -> GroundedAnswer:
+        """Ask; wait for text and masks.
+
+        Args:
+            question: text; `<name>` means a region, `<objN>` an object of an earlier answer.
+
+        Raises:
+            PromptError: a name that is not defined, a reserved token, or a conversation too long for the model.
+        """
+        for _ in self.stream(question):
+            pass
+        return self.answers[-1]
+
+    @torch.no_grad()
+    def stream(self, question: str) -> Iterator[str]:
+        """Ask; get the answer's text in pieces. The turn counts, with its masks, once the stream is read to its end.
+
+        Args:
+            question: as for `ask`.
+
+        Yields:
+            Pieces of the raw answer, special tokens kept.
+
+        Raises:
+            PromptError: as for `ask`; the conversation stays as it was.
+        """
+        started = time.perf_counter()
+        head = self.model.sam2_head
+        vision_before, sam2_before = self._num_encoded, head.frames_encoded if head is not None else 0
+        dialogue, uses = self._lay_out(question)
+        embeds = self._embed(dialogue, uses)
+        encoded = time.perf_counter()
+        tokens: list[GeneratedToken] = []
+        shown, first_token = "", encoded
+        for token in generate_tokens(
+            self.model,
+            embeds,
+            decoding=self.decoding,
+            stop_ids=self._stop_ids,
+            generator=self._generator,
+        ):
+            first_token = time.perf_counter() if not tokens else first_token
+            tokens.append(token)
+            text = self._decode(tokens)
+            if not text.endswith("�"):  # a character whose bytes are not all there yet
+                yield text[len(shown) :]
+                shown = text
+        generated = time.perf_counter()
+        raw = self._decode(tokens)
+        objects = self._ground(tokens, parse_answer(raw).phrases)
+        self._dialogue_tokenizer.finish_turn(dialogue, [token.token_id for token in tokens])
+        self._dialogue, self._uses = dialogue, uses
+        self.answers.append(
+            GroundedAnswer(
+                question=question,
+                text=parse_answer(raw).text,
+                raw=raw,
+                objects=objects,
+                timing_s={
+                    "encode": encoded - started,
+                    "first_token": first_token - started,
+                    "generate": generated - encoded,
+                    "ground": time.perf_counter() - generated,
+                },
+                counters={
+                    "vision_frames_encoded": self._num_encoded - vision_before,
+                    "sam2_frames_encoded": (head.frames_encoded if head is not None else 0) - sam2_before,
+                    "prefix_tokens_reused": 0,
+                    "prefix_tokens_computed": embeds.shape[1],
+                },
+            )
+        )
+
+    @property
+    def _num_encoded(self) -> int:
+        return 0 if self._features is None else len(self._features)
+
+    @property
+    def _stop_ids(self) -> set[int]:
+        return {self._dialogue_tokenizer.end_ids[0], self.tokenizer.eos_token_id}
+
+    def _decode(self, tokens: Sequence[GeneratedToken]) -> str:
+        return self.tokenizer.decode([token.token_id for token in tokens], skip_special_tokens=False).strip()
+
+    def _lay_out(self, question: str) -> tuple[EncodedDialogue, list[RegionUse]]:
+        """The conversation with this question, and the regions of all questions; nothing of the session changes."""
+        check_question(question, self.tokenizer.all_special_tokens)
+        known = {**self.regions, **self.objects}
+        in_data_form, names = resolve_placeholders(question, known)
+        dialogue = EncodedDialogue(
+            list(self._dialogue.input_ids), list(self._dialogue.labels), list(self._dialogue.question_ids)
+        )
+        question_index = len(dialogue.question_ids)
+        self._dialogue_tokenizer.start_turn(dialogue, in_data_form, self._layout)
+        check_length(dialogue, context_length(self.model.config), self.clip.path)
+        regions = [self.regions[name] if name in self.regions else self._object_region(name) for name in names]
+        uses = [RegionUse(region.mask, self._frame_slot(region.frame), question_index) for region in regions]
+        return dialogue, self._uses + uses
+
+    def _object_region(self, name: str) -> Region:
+        """An object of an earlier answer as a region: its mask on the sparse frame that shows most of it.
+
+        Raises:
+            PromptError: the object is nowhere visible.
+        """
+        rle = self.objects[name].rle
+        masks = {frame: decode_mask(rle[frame]) for frame in self._sparse if rle[frame] is not None}
+        if not masks:
+            masks = {frame: decode_mask(r) for frame, r in enumerate(rle) if r is not None}
+        if not masks:
+            raise PromptError(f"<{name}> has no mask on any frame, so it cannot be pointed at; ask about another one.")
+        frame = max(masks, key=lambda f: int(masks[f].sum()))
+        return Region(name, frame, masks[frame])
+
+    def _frame_slot(self, frame: int) -> int:
+        """Row of `pixel_values` that shows a frame; a frame beyond the sparse ones is added."""
+        if frame in self._sparse:
+            return self._sparse.index(frame)
+        if frame not in self._region_frames:
+            self._region_frames.append(frame)
+        return len(self._sparse) + self._region_frames.index(frame)
+
+    def _embed(self, dialogue: EncodedDialogue, uses: list[RegionUse]) -> Tensor:
+        """(1, L, N) float; frames seen before are not encoded again."""
+        wanted = self._sparse + self._region_frames
+        new = wanted[self._num_encoded :]
+        if new:
+            features = self._encode(self.clip.read(new))
+            self._features = features if self._features is None else torch.cat([self._features, features])
+        assert self._features is not None, "a clip has at least one sparse frame"
+        video = self._builder.video_inputs(
+            None, len(self._sparse), self._dense, dialogue.question_ids, uses
+        )
+        input_ids = torch.tensor([dialogue.input_ids], device=self.model.device)
+        return self.model.embed_batch(input_ids, [video], [self._features], [self.clip.path])
+
+    def _encode(self, frames: np.ndarray) -> Tensor:
+        """(n, H, W, 3) uint8 → (n, P, N) projected features."""
+        return self.model.encode_frames([self._builder.tower_pixels(frames)])[0]
+
+    def _ground(self, tokens: Sequence[GeneratedToken], phrases: Sequence[str]) -> list[GroundedObject]:
+        """Masks of every `[SEG]`, all objects in one pass over the video."""
+        seg_id = self.tokenizer.convert_tokens_to_ids(SEG_TOKEN)
+        states = [token.hidden_state for token in tokens if token.token_id == seg_id]
+        if not states or self.model.sama.grounding.head == "none":
+            return []
+        tracks = self.model.ground_tracks(self.clip, torch.stack(states), self._encode)
+        first = len(self.objects) + 1
+        return [
+            GroundedObject(
+                id=f"obj{first + i}",
+                phrase=phrase,
+                score=float(np.clip(track.score, 0, 1)),
+                rle=track.rle,
+                spans_s=visible_spans(track.rle, self.clip.timestamps_s),
+            )
+            for i, (track, phrase) in enumerate(zip(tracks, phrases, strict=True))
+        ]

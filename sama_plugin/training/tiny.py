@@ -1,0 +1,191 @@
+"""The tiny preset from nothing, stage by stage: `python -m sama_plugin.training.tiny --out DIR [host training flags]`.
+
+    shapes ─► sam2 (prompts, names, propagation) ──────────┐
+       └────► words (single frames, text only) ─► join ─► frames (single frames, masks) ─► clips (dialogues) ─► final
+
+Each stage writes a whole checkpoint folder and is skipped when it is there; an interrupted one goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sama_plugin.errors import SamaError
+
+logger = logging.getLogger(__name__)
+
+TRAIN_SEED = 1
+CORPUS_SENTENCES = 6000
+NO_MASKS = ("mask_bce_weight", "mask_dice_weight", "mask_iou_weight", "presence_weight")
+DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
+FINAL_NAME = "llava-sama-qwen-tiny"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the trainer.
+
+    Attributes:
+        name: folder name suffix; the folder is `qwen-<name>`, since the host's script looks for "qwen" in names.
+        start: name of the stage it starts from.
+        data: file of `data_configs/`.
+        steps: optimiser steps.
+        batch: examples per step.
+        rate: peak learning rate.
+        masks: whether the mask losses run.
+    """
+
+    name: str
+    start: str
+    data: str
+    steps: int
+    batch: int
+    rate: float
+    masks: bool = True
+
+
+STAGES = (
+    Stage("words", "start", "tiny_frames.yaml", steps=1200, batch=24, rate=1e-3, masks=False),
+    Stage("frames", "joined", "tiny_frames.yaml", steps=800, batch=24, rate=1e-3),
+    Stage("clips", "frames", "tiny_clips.yaml", steps=1500, batch=8, rate=6e-4),
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run all stages.
+
+    Args:
+        argv: our options, then any flag of the host's training script, passed to every stage.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("outputs/tiny"), help="folder of all stages")
+    parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
+    parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the SAM2 stage")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render videos")
+    parser.add_argument("--seed", type=int, default=0)
+    options, host_flags = parser.parse_known_args(argv)
+    out: Path = options.out
+    from sama_plugin.config import SAM2_PRESETS
+    from sama_plugin.data.shapes import make_shapes
+    from sama_plugin.training.sam2_pretrain import pretrain_sam2
+
+    make_shapes(out / "data" / "train", TRAIN_SEED, options.videos, "train", workers=options.workers)
+    if not (out / "sam2" / "model.safetensors").is_file():
+        steps = max(1, round(options.sam2_steps * options.scale))
+        pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=options.seed, num_steps=steps)
+    if not _is_done(_folder(out, "start")):
+        make_start(_folder(out, "start"), seed=options.seed)
+    words, frames, clips = STAGES
+    run_stage(words, out, options.scale, options.seed, host_flags)
+    if not _is_done(_folder(out, "joined")):
+        join_sam2(_folder(out, "words"), out / "sam2", _folder(out, "joined"))
+    run_stage(frames, out, options.scale, options.seed, host_flags)
+    run_stage(clips, out, options.scale, options.seed, host_flags)
+    final = out / FINAL_NAME
+    shutil.copytree(_folder(out, "clips"), final, dirs_exist_ok=True, ignore=_not_weights)
+    logger.info("The trained checkpoint is %s", final)
+    print_end(final)
+
+
+def print_end(final: Path) -> None:
+    """Say on standard error where the checkpoint is: the clear end of a long job."""
+    sys.stderr.write(f"Done: {final}\nMeasure it: sama eval shapes --data DATA --out RESULTS --model {final}\n")
+
+
+def make_start(folder: Path, *, seed: int) -> None:
+    """Write the untrained checkpoint: tokenizer from the small world's sentences, fresh weights."""
+    _register()
+    from sama_plugin.config import SAM2_PRESETS
+    from sama_plugin.data.shapes.dialogues import corpus
+    from sama_plugin.grounding.sam2_model import build_sam2
+    from sama_plugin.host.presets import TINY_LLM, save_tiny_start
+    from sama_plugin.training.tiny_tokenizer import train_tiny_tokenizer
+
+    tokenizer = train_tiny_tokenizer(
+        corpus(seed, CORPUS_SENTENCES), max_length=int(TINY_LLM["max_position_embeddings"])
+    )
+    save_tiny_start(folder, tokenizer, build_sam2(SAM2_PRESETS["tiny"]), seed=seed)
+
+
+def join_sam2(checkpoint: Path, sam2_folder: Path, out: Path) -> None:
+    """Put a trained SAM2 into a checkpoint; the fine-tuned decoder starts as a copy of its decoder."""
+    _register()
+    from sama_plugin.grounding.sam2_head import Sam2Head
+    from sama_plugin.grounding.sam2_model import load_sam2
+    from sama_plugin.host.loading import load_sama_model
+
+    tokenizer, model, _, _ = load_sama_model(str(checkpoint), device_map="cpu")
+    sam2 = load_sam2(sam2_folder, model.sama.sam2)
+    model.sam2_head = Sam2Head(sam2, model.sama.grounding)
+    model.projector.seg_decoder.load_state_dict(sam2.sam_mask_decoder.state_dict())
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def run_stage(stage: Stage, out: Path, scale: float, seed: int, host_flags: list[str]) -> None:
+    """Train one stage in its own process, unless its checkpoint is there.
+
+    Raises:
+        SamaError: the trainer failed.
+    """
+    folder = _folder(out, stage.name)
+    if _is_done(folder):
+        logger.info("Stage %s is done: %s", stage.name, folder)
+        return
+    flags = {
+        "model_name_or_path": _folder(out, stage.start),
+        "data_path": DATA_CONFIGS / stage.data,
+        "video_folder": out / "data",
+        "output_dir": folder,
+        "max_steps": max(1, round(stage.steps * scale)),
+        "per_device_train_batch_size": stage.batch,
+        "learning_rate": stage.rate,
+        "seed": seed,
+        "lr_scheduler_type": "cosine",
+        "warmup_ratio": 0.05,
+        "max_grad_norm": 1.0,
+        "weight_decay": 0.01,
+        "adam_beta2": 0.98,
+        "model_max_length": 2048,
+        "gradient_checkpointing": False,
+        "logging_steps": 20,
+        "save_steps": 250,
+        "save_total_limit": 1,
+        "report_to": "none",
+        "dataloader_num_workers": 1,
+    } | ({} if stage.masks else dict.fromkeys(NO_MASKS, 0))
+    command = [sys.executable, "-m", "sama_plugin.training.train"]
+    command += [part for key, value in flags.items() for part in (f"--{key}", str(value))]
+    if subprocess.run([*command, *host_flags], check=False).returncode:
+        raise SamaError(f"Stage {stage.name} failed; its output is above. Run the same command again to go on from {out}.")
+
+
+def _register() -> None:
+    import sama_plugin
+
+    sama_plugin.register()
+
+
+def _folder(out: Path, name: str) -> Path:
+    return out / f"qwen-{name}"
+
+
+def _is_done(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _not_weights(folder: str, names: list[str]) -> list[str]:
+    """Leave out what only resuming needs."""
+    return [n for n in names if n.startswith("checkpoint-") or n in ("training_args.bin", "trainer_state.json")]
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    main()
