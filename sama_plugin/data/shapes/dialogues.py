@@ -756,7 +756,7 @@ def vocabulary() -> list[str]:
     texts += [
         *COLOURS,
         *SHAPES,
-        *(f"{s}s" for s in SHAPES),
+        *(f"{s}s" for s in SHAPES if s != "cross"),
         "crosses",
         *FIXED_SIZES,
         GROWING,

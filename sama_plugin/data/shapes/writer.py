@@ -1,7 +1,7 @@
 """The small world: writes a set of videos, masks and dialogues in the SAMA-239K record format.
 
     out/videos/<id>.mp4    one clip each
-    out/records.json       list of records, two dialogues per video
+    out/records.json       list of records, one per dialogue
     out/mask_dict.json     {mask id: [RLE or null per frame]}, ids unique in the set
     out/meta.json          seed, split, held-out pairs, counts; written last
 
@@ -35,7 +35,7 @@ from sama_plugin.media.masks import encode_track
 SCHEMA = "sama.shapes/1"
 DIALOGUES_PER_VIDEO = 2
 IDS_PER_VIDEO = 8
-VIDEO_CRF = 16
+VIDEO_CRF = 18
 SCENE_STREAM, DIALOGUE_STREAM = 0, 1
 
 
@@ -45,6 +45,7 @@ def make_shapes(
     num_videos: int,
     split: str = "test",
     *,
+    dialogues: int = DIALOGUES_PER_VIDEO,
     workers: int = 1,
     progress: bool = True,
 ) -> None:
@@ -55,6 +56,7 @@ def make_shapes(
         seed: of the whole set; 0 or more.
         num_videos: 1 or more.
         split: `train` never shows or names `HELD_OUT_PAIRS`; `test` has one in most videos.
+        dialogues: per video, each its own record.
         workers: processes; the result does not depend on it.
         progress: whether to show a bar.
 
@@ -63,13 +65,19 @@ def make_shapes(
         MediaError: a video cannot be written.
     """
     out = Path(out)
-    settings = {"schema": SCHEMA, "seed": seed, "split": split, "num_videos": num_videos}
+    settings = {
+        "schema": SCHEMA,
+        "seed": seed,
+        "split": split,
+        "num_videos": num_videos,
+        "dialogues": dialogues,
+    }
     _check(settings, workers)
     if _is_finished(out, settings):
         return
     (out / "videos").mkdir(parents=True, exist_ok=True)
     (out / "parts").mkdir(exist_ok=True)
-    make = functools.partial(make_video, out, seed, split)
+    make = functools.partial(make_video, out, seed, split, dialogues)
     bar = functools.partial(
         tqdm, total=num_videos, desc=f"shapes {split}", unit="video", disable=not progress
     )
@@ -84,23 +92,24 @@ def make_shapes(
     shutil.rmtree(out / "parts")
 
 
-def make_video(out: Path, seed: int, split: str, index: int) -> None:
+def make_video(out: Path, seed: int, split: str, dialogues: int, index: int) -> None:
     """Write video `index` and its facts, unless both are there already; for `make_shapes`."""
     part_path = out / "parts" / f"{index:05d}.json"
     video_path = out / "videos" / f"{index:05d}.mp4"
+    made_with = {"schema": SCHEMA, "seed": seed, "split": split, "dialogues": dialogues}
     if video_path.exists() and part_path.exists():
         part = json.loads(part_path.read_text())
-        if (part["schema"], part["seed"], part["split"]) == (SCHEMA, seed, split):
+        if {key: part[key] for key in made_with} == made_with:
             return
     scene = sample_scene(random_stream(seed, split, index, SCENE_STREAM), split)
     frames, masks = zip(*render_clip(scene), strict=True)
     write_video(video_path, frames, scene.fps, crf=VIDEO_CRF)
     tracks = np.stack(masks, axis=1)  # (K, T, H, W)
     rng = random_stream(seed, split, index, DIALOGUE_STREAM)
-    dialogues = make_dialogues(scene, rng, DIALOGUES_PER_VIDEO, tracks.any(axis=(2, 3)), split=split)
-    records = [make_record(scene, rounds, split, index, i) for i, rounds in enumerate(dialogues)]
+    made = make_dialogues(scene, rng, dialogues, tracks.any(axis=(2, 3)), split=split)
+    records = [make_record(scene, rounds, split, index, i) for i, rounds in enumerate(made)]
     mask_dict = {str(index * IDS_PER_VIDEO + k): encode_track(track) for k, track in enumerate(tracks)}
-    part = {"schema": SCHEMA, "seed": seed, "split": split, "records": records, "masks": mask_dict}
+    part = made_with | {"records": records, "masks": mask_dict}
     _write_text(part_path, [_to_json(part)])
 
 
@@ -158,6 +167,7 @@ def _check(settings: dict[str, Any], workers: int) -> None:
     for name, value, least in (
         ("seed", settings["seed"], 0),
         ("num_videos", settings["num_videos"], 1),
+        ("dialogues", settings["dialogues"], 1),
         ("workers", workers, 1),
     ):
         if value < least:

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from sama_plugin.data.shapes import world
+from sama_plugin.errors import DataError
+
+
+def scenes(split: str, count: int, seed: int = 3) -> list[world.Scene]:
+    return [world.sample_scene(np.random.default_rng([seed, k]), split) for k in range(count)]
+
+
+def test_same_generator_gives_same_scene():
+    one, two = (world.sample_scene(np.random.default_rng(8), "test") for _ in range(2))
+    assert [o.name for o in one.objects] == [o.name for o in two.objects]
+    assert all((a.centres_xy == b.centres_xy).all() for a, b in zip(one.objects, two.objects, strict=True))
+
+
+def test_unknown_split_raises():
+    with pytest.raises(DataError, match=r"'val' is unknown.*train, test"):
+        world.sample_scene(np.random.default_rng(0), "val")
+
+
+def test_sizes_lie_in_their_ranges():
+    for scene in scenes("test", 150):
+        assert 24 <= scene.num_frames <= 48
+        assert 8 <= scene.fps <= 12
+        assert 2 <= len(scene.objects) <= 6
+        assert np.hypot(*(scene.drift_xy - scene.drift_xy[0]).T).max() <= world.MAX_DRIFT + 1e-6
+        names = [o.name for o in scene.objects]
+        assert len(set(names)) == len(names)
+        for thing in scene.objects:
+            assert (thing.size == world.GROWING) == (thing.motion.kind == "grow")
+            low, high = world.GROW_RADII if thing.size == world.GROWING else world.RADII[thing.size]
+            assert low <= thing.radii.min() <= thing.radii.max() <= high
+
+
+def test_train_never_shows_held_out_pairs_and_test_mostly_does():
+    assert not any(scene.held_out for scene in scenes("train", 200))
+    assert np.mean([scene.held_out for scene in scenes("test", 200)]) >= 0.4
+    assert 0.1 <= len(world.HELD_OUT_PAIRS) / (len(world.COLOURS) * len(world.SHAPES)) <= 0.2
+
+
+def test_near_duplicates_are_common():
+    def has_near_duplicate(scene: world.Scene) -> bool:
+        triples = [(o.size, o.colour, o.shape) for o in scene.objects]
+        return any(sum(x != y for x, y in zip(a, b, strict=True)) == 1 for a in triples for b in triples)
+
+    assert np.mean([has_near_duplicate(scene) for scene in scenes("train", 200)]) > 0.6
+
+
+def test_every_motion_and_relation_is_common_enough():
+    sampled = scenes("train", 300)
+    motions = Counter(o.motion.kind for scene in sampled for o in scene.objects)
+    assert set(motions) == set(world.MOTION_WEIGHTS)
+    assert min(motions.values()) / motions.total() > 0.035
+    assert 0.2 < motions["still"] / motions.total() < 0.32
+    relations = Counter(r.kind for scene in sampled for r in scene.relations)
+    assert set(relations) == set(world.SCRIPTS)
+    assert 0.33 < relations.total() / len(sampled) < 0.52
+    directions = Counter(o.motion.direction for scene in sampled for o in scene.objects if o.motion.direction)
+    assert min(directions.values()) / directions.total() > 0.17
+
+
+def test_only_leaving_objects_cross_the_frame_edge():
+    for scene in scenes("test", 100):
+        for thing in scene.objects:
+            if thing.motion.kind != "leave":
+                assert (thing.centres_xy > thing.radii[:, None]).all()
+                assert (thing.centres_xy < [world.WIDTH, world.HEIGHT] - thing.radii[:, None]).all()
+
+
+def test_unscripted_objects_keep_apart():
+    for scene in scenes("test", 100):
+        scripted = {frozenset((r.subject, r.target)) for r in scene.relations}
+        for i, one in enumerate(scene.objects):
+            for j, other in enumerate(scene.objects[:i]):
+                if frozenset((i, j)) not in scripted:
+                    gap = np.linalg.norm(one.centres_xy - other.centres_xy, axis=1) - one.radii - other.radii
+                    assert gap.min() > 3
