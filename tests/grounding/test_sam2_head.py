@@ -1,0 +1,446 @@
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sam2.sam2_video_predictor import SAM2VideoPredictor
+
+from sama_plugin.config import GroundingConfig
+from sama_plugin.errors import PromptError
+from sama_plugin.grounding import sam2_head
+from sama_plugin.grounding.prediction import SegPrediction
+from sama_plugin.grounding.sam2_head import MemoryBank, Sam2Head, spread_frames
+from sama_plugin.grounding.sam2_model import NO_OBJ_SCORE, ClipPrompt
+from sama_plugin.media.masks import decode_mask
+from sama_plugin.media.transforms import sam2_frames
+from sama_plugin.schema import RegionPrompt
+from tests.grounding.test_sam2_model import tiny_predictor
+from tests.grounding.tiny_sam2 import (
+    SIDE,
+    WIDTH,
+    MemoryClip,
+    encoded,
+    lively_sam2,
+    new_decoder,
+    new_head,
+    prompt_embeds,
+    square_masks,
+)
+
+LOW = SIDE // 4
+
+
+def predictor_tracks(
+    clip: MemoryClip, prompts: dict[int, torch.Tensor]
+) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """Frame -> (S, h, w) logits and (S,) object logits of SAM2's own predictor, forward and then backward."""
+    predictor: SAM2VideoPredictor = tiny_predictor()
+    predictor.load_state_dict(lively_sam2().state_dict())
+    images = sam2_frames(clip.frames, SIDE)
+    with mock.patch(
+        "sam2.sam2_video_predictor.load_video_frames", return_value=(images, clip.height, clip.width)
+    ):
+        state = predictor.init_state("unused")
+    for frame_idx, masks in prompts.items():
+        for obj_id, mask in enumerate(masks):
+            predictor.add_new_mask(state, frame_idx, obj_id, mask)
+    for _ in predictor.propagate_in_video(state):
+        pass
+    for _ in predictor.propagate_in_video(state, reverse=True):
+        pass
+    tracks = {}
+    per_object = state["output_dict_per_obj"].values()
+    for t in range(clip.num_frames):
+        outs = [o["cond_frame_outputs"].get(t) or o["non_cond_frame_outputs"][t] for o in per_object]
+        tracks[t] = (
+            torch.cat([o["pred_masks"][:, 0] for o in outs]),
+            torch.cat([o["object_score_logits"][:, 0] for o in outs]),
+        )
+    return tracks
+
+
+def test_propagation_equals_sam2s_video_predictor_in_both_directions() -> None:
+    clip = MemoryClip(26)
+    first, second = (24, 28, 70, 80), (60, 60, 120, 110)
+    prompts = {9: square_masks(first, second), 14: square_masks((30, 28, 80, 80), None)}
+    expected = predictor_tracks(clip, prompts)
+    tracked = []
+    for k in range(2):  # alone, as SAM2 does it
+        alone = {i: masks[k : k + 1] for i, masks in prompts.items()}
+        got = {i: (logits, scores) for i, logits, scores in new_head().propagate(clip, alone)}
+        assert list(got) == [*range(9, 26), *range(8, -1, -1)]
+        for i, (logits, scores) in got.items():
+            torch.testing.assert_close(scores, expected[i][1][k : k + 1], atol=1e-3, rtol=1e-3)
+            torch.testing.assert_close(logits, expected[i][0][k : k + 1], atol=1e-2, rtol=1e-3)
+        tracked += [got[i] for i in got if i not in prompts]
+    share = torch.cat([logits for logits, _ in tracked]).gt(0).float().mean()
+    assert 0.02 < share < 0.98, "degenerate masks would prove nothing"
+    assert {bool(scores > 0) for _, scores in tracked} == {True, False}
+
+
+def test_objects_in_a_batch_are_tracked_as_each_alone() -> None:
+    clip = MemoryClip(10)
+    masks = square_masks((24, 28, 70, 80), (60, 60, 120, 110), (5, 5, 40, 30))
+    sam2 = copy.deepcopy(lively_sam2())
+    sam2.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.add_(20)  # far from the threshold of presence
+    head = Sam2Head(sam2, GroundingConfig())
+    together = {i: (m, s) for i, m, s in head.propagate(clip, {4: masks})}
+    for k in range(3):
+        for i, logits, scores in head.propagate(clip, {4: masks[k : k + 1]}):
+            # memory is rounded to bfloat16, which may make a last digit of a large batch a visible one
+            torch.testing.assert_close(together[i][1][k : k + 1], scores, atol=1e-2, rtol=1e-3)
+            torch.testing.assert_close(together[i][0][k : k + 1], logits, atol=0.2, rtol=1e-2)
+    assert not torch.allclose(together[9][0][0], together[9][0][1], atol=1.0)
+
+
+def test_prompts_may_be_logits_at_mask_size() -> None:
+    clip = MemoryClip(3)
+    logits = F.interpolate(square_masks((24, 28, 72, 80))[None].float(), size=LOW, mode="area")[0] * 20 - 10
+    large = F.interpolate(logits[None], size=SIDE, mode="bilinear")[0] > 0
+    small = list(new_head().propagate(clip, {0: logits}))
+    exact = list(new_head().propagate(clip, {0: large}))
+    for (_, got, _), (_, want, _) in zip(small, exact, strict=True):
+        assert torch.equal(got, want)
+
+
+def test_each_frame_is_encoded_once_whatever_the_number_of_objects() -> None:
+    clip, head = MemoryClip(11), new_head(min_score=0.0, candidate_frames=4)
+    tracks = head.ground_tracks(clip, prompt_embeds(3), new_decoder(object_bias=20))
+    assert len(tracks) == 3
+    assert head.frames_encoded == 11
+
+
+def test_memory_does_not_grow_with_the_clip() -> None:
+    banks: list[MemoryBank] = []
+
+    class Recorded(MemoryBank):
+        peaks: tuple[int, int] = (0, 0)
+
+        def trim(self, near: list[int]) -> None:
+            super().trim(near)
+            self.peaks = (max(self.peaks[0], self.num_memories), max(self.peaks[1], self.num_pointers))
+            if self not in banks:
+                banks.append(self)
+
+    prompts = {40: square_masks((24, 28, 70, 80)), 44: square_masks((24, 28, 70, 80))}
+    with mock.patch.object(sam2_head, "MemoryBank", Recorded):
+        cache: dict[int, Any] = {}
+        for frame_idx, _, _ in new_head().propagate(MemoryClip(100), prompts, features=cache):
+            assert frame_idx >= 60 or frame_idx <= 44 or not cache, "features are dropped once used"
+        for _ in new_head().propagate(MemoryClip(60), {0: prompts[40]}):
+            pass
+    two_way, one_way = banks
+    assert two_way.peaks == (2 + 6 + 5, 2 + 15 + 14)  # prompted, recent, and frames 41.. for the way back
+    assert one_way.peaks == (1 + 6, 1 + 15)
+
+
+def test_frames_are_read_one_at_a_time() -> None:
+    clip = MemoryClip(30)
+    with mock.patch.object(clip, "read", side_effect=clip.read) as read:
+        list(new_head().propagate(clip, {3: square_masks((24, 28, 70, 80))}))
+    assert [call.args[0] for call in read.call_args_list] == [[3]]
+
+
+def test_segment_of_many_is_segment_of_each() -> None:
+    head, clip, decoder = new_head(), MemoryClip(4), new_decoder()
+    prompts = prompt_embeds(3)
+    with torch.no_grad():
+        both = head.segment(encoded(head, clip, [0, 3]), prompts, decoder)
+        assert both.mask_logits.shape == (2, 3, LOW, LOW)
+        assert both.iou.shape == both.object_logits.shape == (2, 3)
+        for i, frame in enumerate((0, 3)):
+            for k in range(3):
+                one = head.segment(encoded(head, clip, [frame]), prompts[k : k + 1], decoder)
+                torch.testing.assert_close(
+                    both.mask_logits[i, k], one.mask_logits[0, 0], atol=1e-3, rtol=1e-4
+                )
+                torch.testing.assert_close(both.iou[i, k], one.iou[0, 0], atol=1e-5, rtol=1e-4)
+                torch.testing.assert_close(
+                    both.object_logits[i, k], one.object_logits[0, 0], atol=1e-4, rtol=1e-4
+                )
+
+
+def test_pairs_name_their_frames() -> None:
+    head, clip, decoder = new_head(), MemoryClip(4), new_decoder()
+    features, prompts = encoded(head, clip, [0, 3]), prompt_embeds(3)
+    rows = torch.tensor([1, 0, 1])
+    with torch.no_grad():
+        pairs = head.segment_pairs(features, prompts, decoder, frame_rows=rows)
+        taken = head.segment_pairs(features.take(rows), prompts, decoder)
+        full = head.segment(features, prompts, decoder)
+    assert pairs.mask_logits.shape == (3, 1, LOW, LOW)
+    torch.testing.assert_close(pairs.mask_logits, taken.mask_logits, atol=1e-3, rtol=1e-4)
+    expected = full.mask_logits[rows, torch.arange(3)][:, None]
+    torch.testing.assert_close(pairs.mask_logits, expected, atol=1e-3, rtol=1e-4)
+
+
+def test_segment_picks_the_candidate_with_the_best_predicted_iou_and_gates_nothing() -> None:
+    head, clip = new_head(), MemoryClip(1)
+    decoder, features, prompts = new_decoder(object_bias=-50), encoded(head, clip, [0]), prompt_embeds(2)
+    own = features.project(decoder).expand(2)
+    with torch.no_grad():
+        output = head.sam2.decode_language(
+            head.sam2.embed_without_memory(own), own.levels[:2], prompts[:, None], decoder
+        )
+        result = head.segment(features, prompts, decoder)
+    for k in range(2):
+        torch.testing.assert_close(result.mask_logits[0, k], output.mask_logits[k, output.iou[k].argmax()])
+        assert result.object_logits[0, k] < 0
+    assert result.mask_logits.min() > NO_OBJ_SCORE
+
+
+def test_gradients_reach_prompts_and_decoder_but_not_sam2() -> None:
+    head, clip = new_head(), MemoryClip(2)
+    decoder = new_decoder().requires_grad_(True)
+    prompts = prompt_embeds(2).requires_grad_(True)
+    result = head.segment(encoded(head, clip, [0, 1]), prompts, decoder)
+    (result.mask_logits.sum() + result.iou.sum() + result.object_logits.sum()).backward()
+    assert (prompts.grad.abs().sum(1) > 0).all()
+    for part in (decoder.conv_s0.weight, decoder.conv_s1.weight, decoder.mask_tokens.weight):
+        assert part.grad.abs().sum() > 0
+    assert all(p.grad is None for p in head.sam2.parameters())
+
+
+def test_no_prompts_give_empty_tensors_and_keep_the_graph() -> None:
+    head, clip = new_head(), MemoryClip(2)
+    prompts = torch.zeros(0, WIDTH, requires_grad=True)
+    result = head.segment(encoded(head, clip, [0, 1]), prompts, new_decoder())
+    assert result.mask_logits.shape == (2, 0, LOW, LOW)
+    assert result.iou.shape == (2, 0)
+    result.mask_logits.sum().backward()
+    assert head.ground_tracks(clip, prompts.detach(), new_decoder()) == []
+
+
+def test_decoder_in_bfloat16_gives_float32_results_close_to_float32() -> None:
+    head, clip, decoder = new_head(), MemoryClip(1), new_decoder()
+    low = copy.deepcopy(decoder).bfloat16()
+    with torch.no_grad():
+        features = encoded(head, clip, [0])
+        full = head.segment(features, prompt_embeds(1), decoder)
+        half = head.segment(features, prompt_embeds(1).bfloat16(), low)
+    assert half.mask_logits.dtype == half.iou.dtype == half.object_logits.dtype == torch.float32
+    agree = ((full.mask_logits > 0) == (half.mask_logits > 0)).float().mean()
+    assert agree > 0.9
+
+
+def test_bfloat16_head_tracks_and_leaves_float32() -> None:
+    clip, prompts = MemoryClip(4), {1: square_masks((24, 28, 70, 80))}
+    half = list(new_head().to("cpu", torch.bfloat16).propagate(clip, prompts))
+    full = list(new_head().propagate(clip, prompts))
+    assert [i for i, _, _ in half] == [1, 2, 3, 0]
+    for (_, logits, scores), (_, expected, _) in zip(half, full, strict=True):
+        assert logits.dtype == scores.dtype == torch.float32
+        assert logits.shape == expected.shape
+
+
+def prediction_of(scores: list[float], objects: list[float]) -> SegPrediction:
+    """One frame: a mask over the left half for each object, with these predicted IoUs and object logits."""
+    logits = torch.full((1, len(scores), LOW, LOW), -8.0)
+    logits[..., : LOW // 2] = 8.0
+    return SegPrediction(logits, torch.tensor([scores]), torch.tensor([objects]))
+
+
+def ground_with(
+    head: Sam2Head, clip: MemoryClip, predictions: list[SegPrediction]
+) -> tuple[Any, dict[int, torch.Tensor] | None]:
+    """`ground` with made-up candidate predictions; also the prompts it propagated."""
+    count = predictions[0].iou.shape[1]
+    with (
+        mock.patch.object(Sam2Head, "segment", side_effect=predictions),
+        mock.patch.object(Sam2Head, "propagate", autospec=True, side_effect=Sam2Head.propagate) as propagate,
+    ):
+        result = head.ground(clip, prompt_embeds(count), new_decoder())
+        frames = list(result.frames)
+    prompts = propagate.call_args.args[2] if propagate.called else None
+    return (result.scores, frames), prompts
+
+
+def test_best_candidates_of_each_object_become_prompts_for_all() -> None:
+    clip = MemoryClip(8)  # candidates 1, 3, 5, 7
+    predictions = [
+        prediction_of([0.9, 0.1], [9, -9]),
+        prediction_of([0.8, 0.7], [9, 9]),
+        prediction_of([0.2, 0.8], [9, 9]),
+        prediction_of([0.1, 0.1], [9, 9]),
+    ]
+    (scores, frames), prompts = ground_with(new_head(candidate_frames=4), clip, predictions)
+    assert sorted(prompts) == [1, 3, 5]
+    assert (prompts[1][1] <= 0).all(), "the second object is not in frame 1"
+    assert (prompts[1][0] > 0).any()
+    assert scores == pytest.approx([0.9, 0.8], abs=1e-3)
+    assert sorted(f.frame_idx for f in frames) == list(range(8))
+    by_index = {f.frame_idx: f for f in frames}
+    assert by_index[3].masks.shape == (2, clip.height, clip.width)
+    assert by_index[3].masks[:, :, :50].all()
+    assert not by_index[3].masks[:, :, 70:].any()
+    assert not by_index[1].masks[1].any()
+
+
+def test_absent_object_has_no_masks_a_low_score_and_is_not_tracked() -> None:
+    clip = MemoryClip(4)
+    predictions = [prediction_of([0.9, 0.4, 0.9], [9, 9, -1]), prediction_of([0.8, 0.3, 0.2], [9, 9, -1])]
+    (scores, frames), prompts = ground_with(new_head(candidate_frames=2), clip, predictions)
+    assert all(p.shape[0] == 1 for p in prompts.values())
+    assert scores[1] < 0.5
+    assert scores[2] < 0.5
+    assert all(not f.masks[1:].any() and not f.scores[1:].any() for f in frames)
+    assert any(f.masks[0].any() for f in frames)
+
+
+def test_object_whose_mask_is_empty_is_absent() -> None:
+    clip = MemoryClip(2)
+    empty = prediction_of([0.9], [9])
+    empty = SegPrediction(torch.full_like(empty.mask_logits, -8), empty.iou, empty.object_logits)
+    (scores, frames), prompts = ground_with(new_head(candidate_frames=1), clip, [empty])
+    assert scores.tolist() == [0]
+    assert frames == []
+    assert prompts is None
+
+
+def test_tracks_are_run_lengths_per_frame_and_progress_is_told() -> None:
+    clip, head = MemoryClip(5), new_head(min_score=0.0, candidate_frames=2)
+    embeds, decoder = prompt_embeds(2), new_decoder(object_bias=20)
+    told: list[tuple[int, int]] = []
+    tracks = head.ground_tracks(
+        clip, embeds, decoder, progress=lambda done, total: told.append((done, total))
+    )
+    assert told == [(i, 5) for i in range(1, 6)]
+    grounding = head.ground(clip, embeds, decoder)
+    assert [t.score for t in tracks] == grounding.scores.tolist()
+    for frame in grounding.frames:
+        for track, mask in zip(tracks, frame.masks, strict=True):
+            rle = track.rle[frame.frame_idx]
+            assert (rle is None) == (not mask.any())
+            if rle is not None:
+                assert np.array_equal(decode_mask(rle), mask)
+    assert any(rle is not None for track in tracks for rle in track.rle)
+
+
+def test_official_way_prompts_the_first_five_frames_and_goes_forward() -> None:
+    clip, head = MemoryClip(8), new_head(propagation="official")
+    decoder, embeds = new_decoder(object_bias=-50), prompt_embeds(2)
+    grounding = head.ground(clip, embeds, decoder)
+    frames = list(grounding.frames)
+    assert [f.frame_idx for f in frames] == list(range(8))
+    assert head.frames_encoded == 8
+    assert any(f.masks.any() for f in frames), "the official way empties nothing"
+    with torch.no_grad():
+        alone = new_head().segment(encoded(head, clip, [2]), embeds, decoder)
+    large = F.interpolate(alone.mask_logits, size=(clip.height, clip.width), mode="bilinear")[0] > 0
+    assert (large.numpy() == frames[2].masks).mean() > 0.999
+
+
+def test_official_tracking_uses_the_fine_tuned_decoder() -> None:
+    clip, embeds = MemoryClip(7), prompt_embeds(1)
+    decoder = new_decoder(object_bias=20)
+    with mock.patch.object(lively_sam2().sam_mask_decoder, "forward", side_effect=AssertionError("frozen")):
+        frames = list(new_head(propagation="official").ground(clip, embeds, decoder).frames)
+    assert len(frames) == 7
+
+
+def test_clicks_and_boxes_give_what_sam2_gives() -> None:
+    head, clip = new_head(), MemoryClip(1)
+    features = encoded(head, clip, [0])
+    click = ClipPrompt(points_xy=torch.tensor([[[40.0, 40.0]]]), point_labels=torch.ones(1, 1))
+    box = ClipPrompt(
+        points_xy=torch.tensor([[[20.0, 20.0], [70.0, 60.0]]]), point_labels=torch.tensor([[2, 3]])
+    )
+    frames = sam2_frames(clip.frames, SIDE)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(
+            head.prompt_to_mask(features, points_xy=torch.tensor([[40.0, 40.0]])),
+            head.sam2.track_clip(frames, click).mask_logits[0, 0],
+        )
+        torch.testing.assert_close(
+            head.prompt_to_mask(features, box_xyxy=torch.tensor([20.0, 20.0, 70.0, 60.0])),
+            head.sam2.track_clip(frames, box).mask_logits[0, 0],
+        )
+    with pytest.raises(PromptError, match="neither points nor a box"):
+        head.prompt_to_mask(features)
+
+
+def region(kind: str, **values: Any) -> RegionPrompt:
+    return RegionPrompt(name="r1", kind=kind, frame=0, **values)
+
+
+def logits_of(box: tuple[int, int, int, int] | None) -> torch.Tensor:
+    """(h, w) logits of a box in SAM2 input pixels; nothing for None."""
+    return F.max_pool2d(square_masks(box)[None].float(), 4)[0, 0] * 20 - 10
+
+
+def test_points_reach_sam2_in_its_own_pixels() -> None:
+    head, frame = new_head(), MemoryClip(1).frames[0]
+    points = np.array([[60.0, 45.0], [0.0, 90.0]])
+    with mock.patch.object(Sam2Head, "prompt_to_mask", return_value=logits_of((0, 0, 64, 128))) as called:
+        mask = head.mask_from_prompt(region("point", points_xy=points, point_labels=np.array([1, 0])), frame)
+    torch.testing.assert_close(
+        called.call_args.kwargs["points_xy"], torch.tensor([[64.0, 64.0], [0.0, 128.0]])
+    )
+    assert called.call_args.kwargs["point_labels"].tolist() == [1, 0]
+    assert mask.shape == (90, 120)
+    assert mask[:, :58].all()
+    assert not mask[:, 62:].any()
+
+
+def test_long_scribbles_are_thinned_to_eight_clicks_inside() -> None:
+    head, frame = new_head(), MemoryClip(1).frames[0]
+    points = np.stack([np.arange(40.0), np.full(40, 30.0)], axis=1)
+    with mock.patch.object(Sam2Head, "prompt_to_mask", return_value=logits_of((0, 0, 64, 64))) as called:
+        head.mask_from_prompt(region("scribble", points_xy=points), frame)
+    clicks = called.call_args.kwargs["points_xy"][:, 0] * 120 / 128
+    assert clicks.round().tolist() == [2, 7, 12, 17, 22, 27, 32, 37]
+    assert called.call_args.kwargs["point_labels"].tolist() == [1] * 8
+
+
+def test_clicks_on_nothing_are_told() -> None:
+    head, frame = new_head(), MemoryClip(1).frames[0]
+    prompt = region("point", points_xy=np.array([[5.0, 5.0]]), point_labels=np.array([1]))
+    with (
+        mock.patch.object(Sam2Head, "prompt_to_mask", return_value=logits_of(None)),
+        pytest.raises(PromptError, match="'r1' on frame 0: SAM2 finds nothing at 1 point clicks"),
+    ):
+        head.mask_from_prompt(prompt, frame)
+
+
+def test_box_is_its_object_or_with_a_warning_itself(caplog: pytest.LogCaptureFixture) -> None:
+    head, frame = new_head(), MemoryClip(1).frames[0]
+    prompt = region("box", box_xyxy=(15.0, 15.0, 75.0, 60.0))
+    with mock.patch.object(Sam2Head, "prompt_to_mask", return_value=logits_of((32, 32, 64, 64))):
+        found = head.mask_from_prompt(prompt, frame)
+    assert 0 < found.sum() < 60 * 45
+    assert caplog.records == []
+    with (
+        caplog.at_level(logging.WARNING),
+        mock.patch.object(Sam2Head, "prompt_to_mask", return_value=logits_of((100, 100, 120, 120))),
+    ):
+        filled = head.mask_from_prompt(prompt, frame)
+    assert filled.sum() == 60 * 45
+    assert filled[15:60, 15:75].all()
+    assert "0.0 % of its box" in caplog.text
+
+
+def test_mask_prompts_need_no_sam2() -> None:
+    head, mask = new_head(), np.eye(5, dtype=bool)
+    assert head.mask_from_prompt(region("mask", mask=mask), np.zeros((5, 5, 3), np.uint8)) is mask
+    assert head.frames_encoded == 0
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "count", "expected"),
+    [(8, 4, [1, 3, 5, 7]), (3, 8, [0, 1, 2]), (1, 8, [0]), (100, 1, [50]), (10, 3, [1, 5, 8])],
+)
+def test_candidates_are_spread_over_the_clip(num_frames: int, count: int, expected: list[int]) -> None:
+    assert spread_frames(num_frames, count) == expected
+
+
+def test_one_frame_clip_is_grounded() -> None:
+    tracks = new_head(min_score=0.0).ground_tracks(
+        MemoryClip(1), prompt_embeds(1), new_decoder(object_bias=20)
+    )
+    assert len(tracks[0].rle) == 1
