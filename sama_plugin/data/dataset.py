@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -129,7 +130,7 @@ class SamaDataset(Dataset[Example]):
         sparse = sparse_indices(clip.num_frames, sama.sampling)
         frames = self._cache.read(clip, sparse)
         if self.single_frame:
-            keep = self._informative_frame(sample, sparse, rng)
+            keep, sample = self._one_frame(sample, sparse, rng)
             sparse, frames = [sparse[keep]], frames[keep : keep + 1]
         num_dense = 1 if self.single_frame else sama.sampling.num_dense
         dense = dense_positions(len(sparse), num_dense)
@@ -161,12 +162,22 @@ class SamaDataset(Dataset[Example]):
             self._clips[path] = VideoClip.open(path)
         return self._clips[path]
 
-    def _informative_frame(self, sample: Sample, sparse: Sequence[int], rng: np.random.Generator) -> int:
-        """Position of a random sparse frame on which every region of the sample is visible."""
-        ids = {i for turn in sample.turns for i in turn.region_ids}
-        ids |= {i for turn in sample.turns for targets in turn.target_ids for i in targets}
-        good = [k for k, frame in enumerate(sparse) if all(sample.masks[i][frame] is not None for i in ids)]
-        return int(rng.choice(good)) if good else int(rng.integers(len(sparse)))
+    def _one_frame(self, sample: Sample, sparse: Sequence[int], rng: np.random.Generator) -> tuple[int, Sample]:
+        """Position of a random sparse frame, and the sample with the turns whose objects are all visible there.
+
+        Raises:
+            DataError: no frame shows all objects of any turn.
+        """
+        for position in rng.permutation(len(sparse)):
+            frame = sparse[position]
+            turns = tuple(
+                turn
+                for turn in sample.turns
+                if all(sample.masks[i][frame] is not None for i in (*turn.region_ids, *sum(turn.target_ids, ())))
+            )
+            if turns:
+                return int(position), dataclasses.replace(sample, turns=turns)
+        raise DataError(f"Sample '{sample.sample_id}': no frame of {list(sparse)} shows all objects of any question.")
 
     def _region(
         self, sample: Sample, region_id: str, sparse: Sequence[int], question_index: int, rng: np.random.Generator

@@ -6,12 +6,14 @@
         video_root: shapes/train
         frames: clip                             # or `single`: one frame per example
         kinds: [name, attribute]                 # only these kinds of question; default all
+        merge: 1                                 # neighbouring dialogues about one video in one example
         repeat: 1
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,7 @@ class SourceConfig:
         json_path, mask_path, video_root: relative to the data root.
         frames: `clip`, or `single` for one frame per example.
         kinds: kinds of question kept, each alone as its own dialogue rounds; empty keeps dialogues whole.
+        merge: so many neighbouring dialogues about one video become one example, which encodes the video once.
         repeat: how often the source is listed in an epoch.
     """
 
@@ -41,6 +44,7 @@ class SourceConfig:
     video_root: str
     frames: str = "clip"
     kinds: tuple[str, ...] = ()
+    merge: int = 1
     repeat: int = 1
 
     def __post_init__(self) -> None:
@@ -75,7 +79,20 @@ def read_source(source: SourceConfig, root: Path) -> list[Sample]:
     samples = [kept for record in records for kept in _keep_kinds(record.sample, source.kinds)]
     if not samples:
         raise DataError(f"{root / source.json_path} has no dialogue of kinds {', '.join(source.kinds) or 'any'}.")
-    return samples * source.repeat
+    return [_merged(group) for group in _groups(samples, source.merge)] * source.repeat
+
+
+def _groups(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
+    """Runs of samples about one video, at most `size` long."""
+    for _, about_one_video in itertools.groupby(samples, key=lambda sample: sample.video_path):
+        run = list(about_one_video)
+        yield from (run[i : i + size] for i in range(0, len(run), size))
+
+
+def _merged(group: list[Sample]) -> Sample:
+    turns = tuple(turn for sample in group for turn in sample.turns)
+    masks = {key: track for sample in group for key, track in sample.masks.items()}
+    return dataclasses.replace(group[0], turns=turns, masks=masks)
 
 
 def _keep_kinds(sample: Sample, kinds: tuple[str, ...]) -> Iterator[Sample]:

@@ -21,6 +21,7 @@ from sama_plugin.errors import SamaError
 logger = logging.getLogger(__name__)
 
 TRAIN_SEED = 1
+DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 NO_MASKS = ("mask_bce_weight", "mask_dice_weight", "mask_iou_weight", "presence_weight")
 DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     from sama_plugin.data.shapes import make_shapes
     from sama_plugin.training.sam2_pretrain import pretrain_sam2
 
-    make_shapes(out / "data" / "train", TRAIN_SEED, options.videos, "train", workers=options.workers)
+    make_shapes(out / "data" / "train", TRAIN_SEED, options.videos, "train", dialogues=DIALOGUES, workers=options.workers)
     if not (out / "sam2" / "model.safetensors").is_file():
         steps = max(1, round(options.sam2_steps * options.scale))
         pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=options.seed, num_steps=steps)
