@@ -1,7 +1,7 @@
 """Pictures of answers: an overlay video, and a strip of a few frames under each question and answer.
 
-In: a clip, answers with masks as RLE, the regions pointed at. Out: frames with translucent fills, outlines and
-labels, one frame in memory at a time. An object keeps its colour through all answers; regions are white.
+In: a clip, answers with masks as RLE, the regions pointed at. Out: frames with translucent fills, outlines
+and labels, one frame in memory at a time. An object keeps its colour through all answers; regions are white.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from tqdm import tqdm
 
 from sama_plugin.errors import MediaError
 from sama_plugin.media.decode import VideoClip
@@ -86,7 +87,12 @@ def object_colour(object_id: str) -> Rgb:
 
 
 def write_overlay(
-    path: str | Path, clip: VideoClip, answers: Sequence[GroundedAnswer], regions: Iterable[Region] = ()
+    path: str | Path,
+    clip: VideoClip,
+    answers: Sequence[GroundedAnswer],
+    regions: Iterable[Region] = (),
+    *,
+    progress: bool = False,
 ) -> None:
     """Write the clip with all objects of all answers drawn in, as an H.264 mp4.
 
@@ -95,13 +101,17 @@ def write_overlay(
         clip: the video.
         answers: their objects have one RLE or None per frame of the clip.
         regions: shown on their frame, fading out after it.
+        progress: whether to show a bar, on a terminal.
 
     Raises:
         MediaError: masks that do not fit the clip, or the disk refuses.
     """
     objects = [thing for answer in answers for thing in answer.objects]
     _check_tracks(clip, objects)
-    write_video(path, _overlay_frames(clip, objects, list(regions)), clip.fps)
+    frames = _overlay_frames(clip, objects, list(regions))
+    disable = None if progress else True  # None: off where stderr is no terminal
+    bar = tqdm(frames, desc="overlay", total=clip.num_frames, unit="frame", leave=False, disable=disable)
+    write_video(path, bar, clip.fps)
 
 
 def write_strip(
@@ -198,7 +208,8 @@ def _check_tracks(clip: VideoClip, objects: Sequence[GroundedObject]) -> None:
         if len(thing.rle) != clip.num_frames or sizes - {(clip.height, clip.width)}:
             raise MediaError(
                 f"Object '{thing.id}' has masks for {len(thing.rle)} frames of size {sorted(sizes)}, but "
-                f"'{clip.path}' has {clip.num_frames} frames of {clip.height}x{clip.width}; was it another video?"
+                f"'{clip.path}' has {clip.num_frames} frames of {clip.height}x{clip.width}; was it another "
+                "video?"
             )
 
 
@@ -318,7 +329,7 @@ def _ink_on(colour: Rgb) -> Rgb:
 
 
 def _draw_labels(picture: Image.Image, marks: Sequence[Mark], boxes: Sequence[Box]) -> None:
-    """A label beside each box, inside the picture, off the other labels and, where there is room, the objects."""
+    """A label by each box, inside the picture, off other labels and, where there is room, off objects."""
     size = max(14, round(min(picture.size) / 27))
     taken: list[Box] = []
     for mark, box in zip(marks, boxes, strict=True):

@@ -1,0 +1,215 @@
+"""`sama chat VIDEO`: regions and questions from the command line, or one after another at a prompt."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sama_plugin.cli.model_options import (
+    add_decoding_options,
+    add_model_options,
+    decoding_options,
+    load_model,
+)
+from sama_plugin.errors import PromptError, SamaError
+
+if TYPE_CHECKING:
+    from sama_plugin.inference.session import VideoSession
+    from sama_plugin.media.decode import VideoClip
+    from sama_plugin.schema import RegionPrompt
+
+REGION_HELP = (
+    "NAME=KIND@WHEN:VALUES; KIND point (x,y or x,y,0 for a negative click, joined by ;), box (x0,y0,x1,y1), "
+    "scribble (x,y;x,y;...) or mask (a PNG); WHEN a frame index, or a time such as 3.5s"
+)
+COMMANDS = """\
+/region NAME=KIND@WHEN:VALUES   point at something, e.g. /region r1=box@12:40,30,120,160; ask about it as <r1>
+/save [DIR]                     write overlay video, picture strip and answer.json
+/quit                           end (or Ctrl-D)"""
+JSON_TO_STDOUT = "-"
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("chat", parents=[common], help="ask about a video; without --ask at a prompt")
+    parser.add_argument("video", metavar="VIDEO", help="a video file, or a folder of frames")
+    parser.add_argument("--region", action="append", default=[], metavar="SPEC", help=REGION_HELP)
+    parser.add_argument(
+        "--ask", action="append", default=[], metavar="QUESTION", help="<r1> means a region, <obj1> an object"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="gets overlay.mp4, strip.png and answer.json; made if missing"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write answer.json here too; - is stdout")
+    add_model_options(parser)
+    add_decoding_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything that can be checked without a model, load it, talk, write."""
+    from sama_plugin.media.decode import VideoClip
+
+    clip = VideoClip.open(args.video)
+    prompts = read_regions(args.region, clip)
+    check_questions(args.ask, prompts)
+    check_outputs(args, clip)
+    decoding = decoding_options(args)
+    loaded = load_model(args)
+    from sama_plugin.inference.session import VideoSession
+
+    session = VideoSession(loaded.model, loaded.tokenizer, loaded.image_processor, clip, **decoding)
+    for prompt in prompts:
+        session.add_region(prompt)
+    to = sys.stderr if args.json == JSON_TO_STDOUT else sys.stdout
+    if args.ask:
+        _answer_all(session, args.ask, to)
+    else:
+        _talk(session, args.out, to)
+    if session.answers:
+        _write(session, args, to)
+    return 0
+
+
+def read_regions(specs: list[str], clip: VideoClip) -> list[RegionPrompt]:
+    """Parse `--region` options.
+
+    Raises:
+        PromptError: a region that cannot be used, or a name given twice.
+        MediaError: a frame, time or mask that does not fit the clip.
+    """
+    from sama_plugin.media.regions import parse_region
+
+    prompts: list[RegionPrompt] = []
+    for spec in specs:
+        prompt = parse_region(spec, clip)
+        if prompt.name in [other.name for other in prompts]:
+            raise PromptError(f"Region '{prompt.name}' is defined twice; give the second one another name.")
+        prompts.append(prompt)
+    return prompts
+
+
+def check_questions(questions: list[str], prompts: list[RegionPrompt]) -> None:
+    """See that every `<name>` may come to mean something: a region, or an object of an answer before it.
+
+    Raises:
+        PromptError: an empty question, a token of the model's own, or a name that was never defined.
+    """
+    from sama_plugin.prompting.placeholders import PLACEHOLDER, check_question, resolve_placeholders
+
+    known = [prompt.name for prompt in prompts]
+    for number, question in enumerate(questions):
+        check_question(question, ())
+        may_come = [
+            n for n in PLACEHOLDER.findall(question) if number and n.startswith("obj") and n[3:].isdigit()
+        ]
+        resolve_placeholders(question, [*known, *may_come])
+
+
+def check_outputs(args: argparse.Namespace, clip: VideoClip) -> None:
+    """See that what will be written can be.
+
+    Raises:
+        MediaError: a place that cannot be written to, or too little disk.
+    """
+    from sama_plugin.inference.outputs import check_file, check_folder, expected_bytes
+
+    if args.out is not None:
+        check_folder(args.out, expected_bytes(clip))
+    if args.json not in (None, JSON_TO_STDOUT):
+        check_file(Path(args.json))
+
+
+def _answer_all(session: VideoSession, questions: list[str], to: TextIO) -> None:
+    from sama_plugin.cli.talk import YOU, ask_aloud, describe_region, show_clip
+
+    show_clip(session.clip, to)
+    for region in session.regions.values():
+        if region.prompt is not None:
+            print(describe_region(region.prompt), file=to)
+    for question in questions:
+        print(f"\n{YOU}{question}", file=to)
+        ask_aloud(session, question, to)
+
+
+def _talk(session: VideoSession, out: Path | None, to: TextIO) -> None:
+    """Question after question until `/quit` or the end of input; an error or Ctrl-C ends an answer only."""
+    from sama_plugin.cli.talk import YOU, ask_aloud, show_clip
+
+    show_clip(session.clip, to)
+    print(COMMANDS, file=to)
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 - gives `input` its line editing
+    while (line := _read_line(YOU, to)) is not None and line != "/quit":
+        try:
+            if line.startswith("/"):
+                _obey(session, line, out, to)
+            elif line:
+                ask_aloud(session, line, to)
+        except SamaError as error:
+            print(f"sama: {error}", file=to)
+        except KeyboardInterrupt:
+            print("sama: stopped; this answer does not count.", file=to)
+
+
+def _read_line(prompt: str, to: TextIO) -> str | None:
+    """The next line, stripped; None at the end of input. What nobody typed is shown as if typed."""
+    print(file=to)
+    if sys.stdin.isatty() and to is sys.stdout:
+        try:
+            return input(prompt).strip()
+        except EOFError:
+            print(file=to)
+            return None
+    print(prompt, end="", file=to, flush=True)
+    line = sys.stdin.readline()
+    print("" if sys.stdin.isatty() else line.rstrip("\n"), file=to)
+    return line.strip() if line else None
+
+
+def _obey(session: VideoSession, line: str, out: Path | None, to: TextIO) -> None:
+    """Carry out a line that begins with a slash."""
+    from sama_plugin.cli.talk import describe_region, show_files
+    from sama_plugin.inference.outputs import check_folder, expected_bytes, write_outputs
+    from sama_plugin.media.regions import parse_region
+
+    command, _, rest = line.partition(" ")
+    if command == "/region":
+        prompt = parse_region(rest.strip(), session.clip)
+        session.add_region(prompt)
+        print(describe_region(prompt), file=to)
+    elif command == "/save":
+        folder = Path(rest.strip()) if rest.strip() else out
+        if folder is None:
+            raise PromptError("/save needs a folder, since --out was not given: /save DIR.")
+        if not session.answers:
+            raise PromptError("There is nothing to save yet; ask something first.")
+        check_folder(folder, expected_bytes(session.clip))
+        files = write_outputs(folder, session.clip, session.answers, session.regions.values(), progress=True)
+        show_files(files, to)
+    else:
+        print(COMMANDS, file=to)
+
+
+def _write(session: VideoSession, args: argparse.Namespace, to: TextIO) -> None:
+    """Leave the conversation where the options say."""
+    from sama_plugin.cli.talk import show_files
+    from sama_plugin.inference.answer_file import answer_document, format_document, write_answer_file
+    from sama_plugin.inference.outputs import write_outputs
+
+    clip, answers, regions = session.clip, session.answers, list(session.regions.values())
+    files: list[Path] = []
+    if args.out is not None:
+        files += write_outputs(args.out, clip, answers, regions, progress=True)
+    if args.json == JSON_TO_STDOUT:
+        sys.stdout.write(format_document(answer_document(clip, answers, regions)))
+    elif args.json is not None:
+        path = Path(args.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_answer_file(path, answer_document(clip, answers, regions))
+        files.append(path)
+    if files:
+        show_files(files, to)

@@ -1,0 +1,54 @@
+"""`sama eval BENCH`: run a benchmark, or the rest of it, and print its table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sama_plugin.cli.model_options import (
+    add_decoding_options,
+    add_model_options,
+    decoding_options,
+    load_model,
+)
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("eval", parents=[common], help="score a model on a benchmark")
+    parser.add_argument("benchmark", metavar="BENCH", help="shapes")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="of results.json; a run that was cut off goes on",
+    )
+    add_model_options(parser)
+    add_decoding_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the data, load the model, ask everything, print the table."""
+    from sama_plugin.evaluation.harness import RESULTS_FILE, evaluate, open_benchmark
+    from sama_plugin.evaluation.results import format_table
+    from sama_plugin.inference.outputs import check_folder
+
+    benchmark = open_benchmark(args.benchmark, args.data)
+    check_folder(args.out)
+    decoding = decoding_options(args)
+    loaded = load_model(args)
+    from sama_plugin.evaluation.session_answerer import SessionAnswerer
+
+    answerer = SessionAnswerer(loaded.model, loaded.tokenizer, loaded.image_processor, **decoding)
+    settings = decoding | {
+        "device": loaded.model.device.type,
+        "dtype": str(loaded.model.dtype).removeprefix("torch."),
+    }
+    results = evaluate(benchmark, answerer, args.out, settings, checkpoint=loaded.folder)
+    print(format_table(results))
+    print(f"\nwritten: {args.out / RESULTS_FILE}")
+    return 0

@@ -1,0 +1,75 @@
+"""How a conversation looks on a terminal: question, the answer as it comes, a line per object, the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from sama_plugin.prompting.answer_parsing import parse_answer
+
+if TYPE_CHECKING:
+    from sama_plugin.inference.session import VideoSession
+    from sama_plugin.media.decode import VideoClip
+    from sama_plugin.schema import GroundedAnswer, GroundedObject, RegionPrompt
+
+YOU, SAMA, INDENT = "you    ", "sama   ", "       "
+MAX_SPANS = 4
+
+
+def show_clip(clip: VideoClip, to: TextIO) -> None:
+    """One line about the video."""
+    length_s = clip.num_frames / clip.fps
+    print(f"{clip.path}: {clip.num_frames} frames, {clip.width}x{clip.height}, {length_s:.1f} s", file=to)
+
+
+def describe_region(prompt: RegionPrompt) -> str:
+    """What a region was pointed with, e.g. `<r1> is a box on frame 12`."""
+    return f"<{prompt.name}> is a {prompt.kind} on frame {prompt.frame}"
+
+
+def ask_aloud(session: VideoSession, question: str, to: TextIO) -> GroundedAnswer:
+    """Ask and print the answer as it comes, then its objects; the question is there already.
+
+    Raises:
+        PromptError: the question cannot be used; nothing is printed then.
+    """
+    raw, shown = "", ""
+    pieces = session.stream(question)
+    try:
+        for piece in pieces:
+            raw += piece
+            text = parse_answer(raw).text
+            if text.startswith(shown):
+                print((SAMA if not shown else "") + text[len(shown) :], end="", file=to, flush=True)
+                shown = text
+    except BaseException:
+        if shown:
+            print(file=to, flush=True)
+        raise
+    answer = session.answers[-1]
+    if answer.text.startswith(shown):
+        print(
+            (SAMA if not shown else "") + (answer.text[len(shown) :] or ("" if shown else "(no words)")),
+            file=to,
+        )
+    else:
+        print(f"\n{SAMA}{answer.text}", file=to)
+    for thing in answer.objects:
+        print(INDENT + describe_object(thing), file=to)
+    to.flush()
+    return answer
+
+
+def describe_object(thing: GroundedObject) -> str:
+    """One line: id, phrase, score and when it is visible."""
+    spans = [f"{start:.2f}-{end:.2f} s" for start, end in thing.spans_s]
+    if len(spans) > MAX_SPANS:
+        spans[MAX_SPANS:] = [f"and {len(spans) - MAX_SPANS} more times"]
+    when = "visible " + ", ".join(spans) if spans else "nowhere visible"
+    return f"<{thing.id}> {thing.phrase or '(no phrase)'}: score {thing.score:.2f}, {when}"
+
+
+def show_files(paths: Iterable[Path], to: TextIO) -> None:
+    """Name the files that were written."""
+    print(f"\nwritten: {', '.join(str(path) for path in paths)}", file=to)

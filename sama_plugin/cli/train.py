@@ -1,0 +1,54 @@
+"""`sama train tiny [flags]` makes the shipped checkpoint; `sama train -- <host flags>` trains any."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+VERB = "train"
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb; its arguments are passed on as they are, see `split_arguments`."""
+    parser = verbs.add_parser(
+        VERB,
+        parents=[common],
+        help="train: `sama train tiny [flags]`, or `sama train -- <the host's training flags>`",
+        usage="sama train [-h] [-v] (tiny [FLAG ...] | -- HOST_FLAG ...)",
+        description="tiny: the shipped checkpoint, from nothing, on CPU (`sama train tiny -h`). Otherwise "
+        "the host's own training flags, as `bash scripts/finetune_sama.sh` gives them.",
+    )
+    parser.set_defaults(run=run)
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split what `sama` parses from what is passed on to training.
+
+    Args:
+        arguments: of the whole command.
+
+    Returns:
+        Both parts; the second is empty for other verbs. A `--` between them is left out.
+    """
+    arguments = list(arguments)
+    place = next((i for i, word in enumerate(arguments) if not word.startswith("-")), None)
+    if place is None or arguments[place] != VERB:
+        return arguments, []
+    start = place + 1
+    while start < len(arguments) and arguments[start] in ("-h", "--help", "-v", "--verbose"):
+        start += 1
+    rest = arguments[start:]
+    return arguments[:start], rest[1:] if rest[:1] == ["--"] else rest
+
+
+def run(args: argparse.Namespace) -> int:
+    """Hand over to the training room."""
+    flags: list[str] = args.passed_on
+    if flags[:1] == ["tiny"]:
+        from sama_plugin.training import tiny
+
+        return tiny.main(flags[1:]) or 0
+    from sama_plugin.training import train
+
+    return train.main(flags) or 0

@@ -1,0 +1,1 @@
+"""What the package shows of itself: a conversation about a rendered video."""
