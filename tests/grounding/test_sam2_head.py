@@ -20,7 +20,6 @@ from sama_plugin.grounding.sam2_model import NO_OBJ_SCORE, ClipPrompt
 from sama_plugin.media.masks import decode_mask
 from sama_plugin.media.transforms import sam2_frames
 from sama_plugin.schema import RegionPrompt
-from tests.grounding.test_sam2_model import tiny_predictor
 from tests.grounding.tiny_sam2 import (
     SIDE,
     WIDTH,
@@ -31,6 +30,7 @@ from tests.grounding.tiny_sam2 import (
     new_head,
     prompt_embeds,
     square_masks,
+    tiny_predictor,
 )
 
 LOW = SIDE // 4

@@ -9,8 +9,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from sam2.build_sam import build_sam2_video_predictor
-from torch.overrides import TorchFunctionMode
 
 from sama_plugin.config import SAM2_PRESETS
 from sama_plugin.errors import CheckpointError, PromptError
@@ -30,7 +28,9 @@ from tests.grounding.tiny_sam2 import (
     encoded,
     lively_sam2,
     new_head,
+    published_predictor,
     square_masks,
+    tiny_predictor,
 )
 
 PUBLISHED = {
@@ -39,54 +39,6 @@ PUBLISHED = {
     "sam2.1_hiera_base_plus": "b+",
     "sam2.1_hiera_large": "l",
 }
-
-
-class LinspaceOnCpu(TorchFunctionMode):
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **{**(kwargs or {}), **({"device": "cpu"} if func is torch.linspace else {})})
-
-
-def published_predictor(letter: str, overrides: tuple[str, ...] = (), device: str = "cpu") -> torch.nn.Module:
-    """SAM2's own builder on its own YAML, without the compiled hole filling."""
-    name = f"configs/sam2.1/sam2.1_hiera_{letter}.yaml"
-    with torch.device(device), LinspaceOnCpu():
-        model = build_sam2_video_predictor(name, device=device, hydra_overrides_extra=list(overrides))
-    model.fill_hole_area = 0
-    return model
-
-
-def tiny_predictor() -> torch.nn.Module:
-    """SAM2's own video predictor at the sizes of the tiny preset."""
-    widths = [TINY.embed_dim * 2**i for i in (3, 2, 1, 0)]
-    side = TINY.image_size // 16
-    sizes = {
-        "image_size": TINY.image_size,
-        "image_encoder.trunk.embed_dim": TINY.embed_dim,
-        "image_encoder.trunk.num_heads": TINY.num_heads,
-        "image_encoder.trunk.stages": list(TINY.stages),
-        "image_encoder.trunk.global_att_blocks": list(TINY.global_att_blocks),
-        "image_encoder.trunk.window_spec": list(TINY.window_spec),
-        "image_encoder.trunk.window_pos_embed_bkg_spatial_size": list(TINY.window_pos_embed_size),
-        "image_encoder.neck.position_encoding.num_pos_feats": WIDTH,
-        "image_encoder.neck.d_model": WIDTH,
-        "image_encoder.neck.backbone_channel_list": widths,
-        "memory_attention.d_model": WIDTH,
-        "memory_attention.num_layers": TINY.memory_layers,
-        "memory_attention.layer.d_model": WIDTH,
-        "memory_attention.layer.dim_feedforward": TINY.memory_feedforward,
-        "memory_attention.layer.self_attention.embedding_dim": WIDTH,
-        "memory_attention.layer.self_attention.feat_sizes": [side, side],
-        "memory_attention.layer.cross_attention.embedding_dim": WIDTH,
-        "memory_attention.layer.cross_attention.feat_sizes": [side, side],
-        "memory_attention.layer.cross_attention.kv_in_dim": TINY.memory_dim,
-        "memory_encoder.in_dim": WIDTH,
-        "memory_encoder.out_dim": TINY.memory_dim,
-        "memory_encoder.position_encoding.num_pos_feats": TINY.memory_dim,
-        "memory_encoder.mask_downsampler.embed_dim": WIDTH,
-        "memory_encoder.fuser.layer.dim": WIDTH,
-        "num_maskmem": TINY.num_maskmem,
-    }
-    return published_predictor("t", tuple(f"++model.{k}={v}" for k, v in sizes.items()))
 
 
 def plain_settings(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
