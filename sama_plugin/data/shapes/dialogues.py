@@ -1,4 +1,4 @@
-"""The small world: facts of a scene → dialogues of 2 to 5 rounds, and the text corpus and vocabulary they make."""
+"""The small world: facts of a scene → dialogues of 2 to 5 rounds; all words they can have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sama_plugin.data.shapes.questions import MOTION_QUERIES, SINGLE_TURN
 from sama_plugin.data.shapes.rounds import (
     EVENT_VERBS,
     NO_OTHER,
-    NUMBERLESS_MOTIONS,
+    PLAIN_MOTIONS,
     RELATION_VERBS,
     WORDINGS,
     Dialogue,
@@ -83,7 +83,7 @@ def _next_topic(topic: int | None, made: Round) -> int | None:
     """What `it` means after a round: the one object grounded, else the one region pointed at."""
     if made.targets:
         return made.targets[0] if len(made.targets) == 1 else None
-    if made.kind == "larger" or made.answer_key == "none" or "relation" in made.kind:
+    if made.answer_key == "none" or "relation" in made.kind:
         return None
     if len(made.regions) == 1:
         return made.regions[0]
@@ -104,7 +104,7 @@ def vocabulary() -> list[str]:
     ]
     texts += [
         *MOTION_QUERIES,
-        *NUMBERLESS_MOTIONS.values(),
+        *PLAIN_MOTIONS.values(),
         *EVENT_VERBS.values(),
         ", then and leaves it nothing",
     ]

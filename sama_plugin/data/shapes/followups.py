@@ -1,7 +1,7 @@
 """The small world: questions that cannot be answered without the earlier rounds.
 
-They say `it` or `another one`, or point at an object of an earlier answer. The weights in `MULTI_TURN` say how often
-each is tried.
+They say `it` or `another one`, or point at an object of an earlier answer. The weights in `MULTI_TURN` say
+how often each is tried.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The small world: questions that stand alone, each made from the facts of a scene.
 
-Four families: referring (a region is given, words are asked for), relations, grounding (masks are asked for), and
-when. The weights in `SINGLE_TURN` say how often each is tried.
+Four families: referring (a region is given, words are asked for), relations, grounding (masks are asked for),
+and when. The weights in `SINGLE_TURN` say how often each is tried.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def _any_object(talk: Dialogue) -> int:
 
 
 def attribute_round(talk: Dialogue, kind: str, k: int) -> Round:
+    """What object k is: its `name`, `colour`, `shape`, `size` or `motion`."""
     thing = talk.things[k]
     answers = {
         "name": f"A {thing.name}.",
@@ -103,7 +104,7 @@ def _ask_order(talk: Dialogue) -> Round | None:
 
 
 @dataclass(frozen=True)
-class _RelationQuery:
+class RelationQuery:
     """`asks_target`: what does `given` hit; else: what hits `given`. `found` is the answer, if any."""
 
     verb: str
@@ -112,14 +113,14 @@ class _RelationQuery:
     found: int | None
 
 
-def _pick_relation(talk: Dialogue) -> _RelationQuery | None:
+def _pick_relation(talk: Dialogue) -> RelationQuery | None:
     """One with an answer or a near miss without; scenes without relations are asked less often."""
     facts = talk.scene.relations
     asks_target = bool(talk.rng.random() < 0.5)
     if facts and talk.rng.random() > NONE_SHARE:
         fact = facts[talk.rng.integers(len(facts))]
         given, found = (fact.subject, fact.target) if asks_target else (fact.target, fact.subject)
-        return _RelationQuery(fact.kind, given, asks_target, found)
+        return RelationQuery(fact.kind, given, asks_target, found)
     if not facts and talk.rng.random() > 0.16:
         return None
     kinds = list(RELATION_VERBS)
@@ -130,15 +131,16 @@ def _pick_relation(talk: Dialogue) -> _RelationQuery | None:
     return relation_of(talk, verb, given, asks_target)
 
 
-def relation_of(talk: Dialogue, verb: str, given: int, asks_target: bool) -> _RelationQuery:
+def relation_of(talk: Dialogue, verb: str, given: int, asks_target: bool) -> RelationQuery:
+    """The question what object `given` does to others, or others to it, with its answer."""
     found = None
     for fact in talk.scene.relations:
         if fact.kind == verb and given == (fact.subject if asks_target else fact.target):
             found = fact.target if asks_target else fact.subject
-    return _RelationQuery(verb, given, asks_target, found)
+    return RelationQuery(verb, given, asks_target, found)
 
 
-def _no_relation(query: _RelationQuery) -> str:
+def _no_relation(query: RelationQuery) -> str:
     verbs = RELATION_VERBS[query.verb][1]
     return f"It {verbs} nothing." if query.asks_target else f"Nothing {verbs} it."
 
@@ -161,7 +163,8 @@ def _ground_relation(talk: Dialogue) -> Round | None:
     return None if query is None else segment_relation(talk, query, bool(talk.rng.random() < 0.35))
 
 
-def segment_relation(talk: Dialogue, query: _RelationQuery, by_name: bool) -> Round:
+def segment_relation(talk: Dialogue, query: RelationQuery, by_name: bool) -> Round:
+    """A relation question answered by a mask; `by_name` says the given object's name instead of pointing."""
     verbs = RELATION_VERBS[query.verb][1]
     given = f"the {talk.things[query.given].name}" if by_name else DATA_REGION
     regions = [] if by_name else [query.given]

@@ -1,9 +1,9 @@
 """The small world: what a round of a dialogue is, and how facts become words.
 
-Every question has one to three wordings and exactly one right answer. Questions about what is not there use the
-same wordings as those about what is. `answer_key` is the answer in lower case, without full stop and leading `it`,
-`a` or `the`; `40-70` for a span in percent; `none` where the answer is that there is nothing; None where the answer
-is masks only.
+Every question has one to three wordings and exactly one right answer. Questions about what is not there use
+the same wordings as those about what is. `answer_key` is the answer in lower case, without full stop and
+leading `it`, `a` or `the`; `40-70` for a span in percent; `none` where the answer is that there is nothing;
+None where the answer is masks only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from sama_plugin.constants import DATA_REGION, PHRASE_END, PHRASE_START, SEG_TOKEN
 from sama_plugin.data.shapes.world import TRAVELLING, Scene, SceneObject
 
-NUMBERLESS_MOTIONS = {"still": "stays still", "grow": "grows", "blink": "blinks", "late": "appears late"}
+PLAIN_MOTIONS = {"still": "stays still", "grow": "grows", "blink": "blinks", "late": "appears late"}
 EVENT_VERBS = {"stop": "stops", "back": "turns back", "blink": "blinks", "late": "appears", "leave": "leaves"}
 RELATION_VERBS = {
     "hit": ("hit", "hits"),
@@ -94,12 +94,15 @@ class Dialogue:
 
     @property
     def things(self) -> tuple[SceneObject, ...]:
+        """The objects of the scene."""
         return self.scene.objects
 
     def pick(self, options: Sequence[int]) -> int:
-        return int(options[self.rng.integers(len(options))])
+        """One of some object indices, at random."""
+        return options[int(self.rng.integers(len(options)))]
 
     def word(self, key: str, **values: str) -> str:
+        """One of the wordings of a question, filled in."""
         options = WORDINGS[key]
         return options[self.rng.integers(len(options))].format(**{"r": DATA_REGION, **values})
 
@@ -113,14 +116,14 @@ class Dialogue:
 
 
 Asker = Callable[[Dialogue], "Round | None"]
-"""Makes one round that fits the dialogue so far, or None where there is nothing to ask or it is too common."""
+"""Makes a round that fits the dialogue so far; None where there is nothing to ask or it is too common."""
 
 
 def motion_phrase(thing: SceneObject) -> str:
     """What an object does, e.g. `moves left, then stops`."""
     kind, direction = thing.motion.kind, thing.motion.direction
     if kind not in TRAVELLING:
-        return NUMBERLESS_MOTIONS[kind]
+        return PLAIN_MOTIONS[kind]
     tail = {"move": "", "stop": ", then stops", "back": ", then turns back", "leave": " and leaves"}[kind]
     return f"moves {direction}{tail}"
 

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from sama_plugin.data.shapes.dialogues import Round, describe_object, make_dialogues
+from sama_plugin.data.shapes.dialogues import make_dialogues
 from sama_plugin.data.shapes.render import render_clip
+from sama_plugin.data.shapes.rounds import Round, describe_object
 from sama_plugin.data.shapes.world import HEIGHT, HELD_OUT_PAIRS, SPLITS, WIDTH, Scene, sample_scene
 from sama_plugin.errors import DataError
 from sama_plugin.media.encode import write_video
@@ -105,8 +106,9 @@ def make_video(out: Path, seed: int, split: str, dialogues: int, index: int) -> 
     frames, masks = zip(*render_clip(scene), strict=True)
     write_video(video_path, frames, scene.fps, crf=VIDEO_CRF)
     tracks = np.stack(masks, axis=1)  # (K, T, H, W)
+    visible = np.asarray(tracks.any(axis=(2, 3)))
     rng = random_stream(seed, split, index, DIALOGUE_STREAM)
-    made = make_dialogues(scene, rng, dialogues, tracks.any(axis=(2, 3)), split=split)
+    made = make_dialogues(scene, rng, dialogues, visible, split=split)
     records = [make_record(scene, rounds, split, index, i) for i, rounds in enumerate(made)]
     mask_dict = {str(index * IDS_PER_VIDEO + k): encode_track(track) for k, track in enumerate(tracks)}
     part = made_with | {"records": records, "masks": mask_dict}

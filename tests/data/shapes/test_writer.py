@@ -91,7 +91,7 @@ def test_written_video_and_masks_are_those_of_the_scene(shapes: Path):
     scene = sample_scene(writer.random_stream(11, "test", 2, writer.SCENE_STREAM), "test")
     with av.open(str(shapes / "videos/00002.mp4")) as video:
         stored = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
-        assert float(video.streams.video[0].average_rate) == scene.fps
+        assert video.streams.video[0].average_rate == scene.fps
     assert len(stored) == scene.num_frames
     tracks = load(shapes, "mask_dict.json")
     ids = next(r["anno_map"] for r in load(shapes, "records.json") if r["video"] == "videos/00002.mp4")
@@ -117,11 +117,12 @@ def test_interrupted_run_goes_on_and_keeps_finished_videos(shapes: Path, tmp_pat
         make_shapes(tmp_path, 11, 4, "test", progress=False)
     assert not (tmp_path / "records.json").exists()
     monkeypatch.undo()
-    monkeypatch.setattr(
-        writer,
-        "write_video",
-        lambda path, *a, whole=writer.write_video, **k: made.append(path.name) or whole(path, *a, **k),
-    )
+
+    def note(path: Path, *args, whole=writer.write_video, **settings) -> None:
+        made.append(path.name)
+        whole(path, *args, **settings)
+
+    monkeypatch.setattr(writer, "write_video", note)
     make_shapes(tmp_path, 11, 4, "test", progress=False)
     assert made == ["00002.mp4", "00003.mp4"]
     assert content(tmp_path) == content(shapes)
