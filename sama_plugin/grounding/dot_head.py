@@ -1,4 +1,4 @@
-"""The ablation without SAM: a mask is the dot product of a prompt with the features of each patch, upsampled."""
+"""The ablation without SAM: a mask is the upsampled dot product of a prompt with the patches' features."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sama_plugin.grounding.prediction import SegPrediction
-from sama_plugin.grounding.sam2_head import GroundedTrack
+from sama_plugin.grounding.prediction import GroundedTrack, SegPrediction
 from sama_plugin.media.masks import encode_mask
 from sama_plugin.media.transforms import masks_to_video
 
@@ -30,8 +29,8 @@ def dot_segment_pairs(features: torch.Tensor, prompt_embeds: torch.Tensor) -> Se
         prompt_embeds: (K, N) float.
 
     Returns:
-        One candidate per pair: (K, 1, h, w), (K, 1), (K, 1). The largest logit decides about presence, its mean
-        certainty stands for the IoU.
+        One candidate per pair: (K, 1, h, w), (K, 1), (K, 1). The largest logit decides about presence, its
+        sigmoid stands for the IoU.
 
     Source: paper, ablation "no SAM". Differs: the paper gives no details.
     """

@@ -1,10 +1,12 @@
-"""What a grounding head gives for prompts on frames; shared by the SAM2 head, the dot head and the losses."""
+"""What a grounding head gives, for frames and for clips; shared by both heads and the losses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+
+from sama_plugin.schema import Rle
 
 
 @dataclass(frozen=True)
@@ -26,3 +28,16 @@ class SegPrediction:
         """(n, S) float32 in [0, 1]; presence times predicted IoU, and 0 where the mask is empty."""
         visible = self.mask_logits.flatten(2).gt(0).any(-1)
         return self.object_logits.sigmoid() * self.iou.clamp(0, 1) * visible
+
+
+@dataclass(frozen=True)
+class GroundedTrack:
+    """One object through a clip.
+
+    Attributes:
+        score: in [0, 1]; best over the frames; low for an object that is not in the clip.
+        rle: one `Rle` or None (absent) per video frame.
+    """
+
+    score: float
+    rle: list[Rle | None]

@@ -20,7 +20,7 @@ from sam2.modeling.sam.mask_decoder import MaskDecoder
 
 from sama_plugin.config import GroundingConfig
 from sama_plugin.errors import PromptError
-from sama_plugin.grounding.prediction import SegPrediction
+from sama_plugin.grounding.prediction import GroundedTrack, SegPrediction
 from sama_plugin.grounding.sam2_model import (
     DecoderOutput,
     FrameFeatures,
@@ -77,19 +77,6 @@ class Grounding:
 
     scores: np.ndarray
     frames: Iterator[GroundFrame]
-
-
-@dataclass(frozen=True)
-class GroundedTrack:
-    """One object through a clip.
-
-    Attributes:
-        score: in [0, 1]; as in `Grounding`.
-        rle: one `Rle` or None (absent) per video frame.
-    """
-
-    score: float
-    rle: list[Rle | None]
 
 
 class MemoryBank:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from sama_plugin.grounding.dot_head import dot_segment_pairs
+from sama_plugin.grounding.dot_head import dot_segment_pairs, dot_tracks
+from sama_plugin.media.masks import decode_mask
+from tests.grounding.tiny_sam2 import MemoryClip
 
 
 def test_mask_is_where_features_agree_with_the_prompt() -> None:
@@ -32,3 +35,24 @@ def test_pairs_are_independent_and_none_give_empty_tensors() -> None:
     none = dot_segment_pairs(features[:0], prompts[:0])
     assert none.mask_logits.shape == (0, 1, 8, 8)
     none.mask_logits.sum().backward()
+
+
+def test_tracks_look_at_each_frame_alone() -> None:
+    clip = MemoryClip(3, height=40, width=80)
+
+    def encode(frames: np.ndarray) -> torch.Tensor:
+        """Upper left patch answers to axis 0 on frame 1 only; nothing else to anything."""
+        features = -torch.ones(1, 16, 2)
+        if np.array_equal(frames[0], clip.frames[1]):
+            features[0, 0, 0] = 3
+        return features
+
+    seen, absent = dot_tracks(clip, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), encode)  # type: ignore[arg-type]
+    assert [rle is None for rle in seen.rle] == [True, False, True]
+    assert absent.rle == [None] * 3
+    assert absent.score < 0.5 < seen.score
+    rle = seen.rle[1]
+    assert rle is not None
+    mask = decode_mask(rle)
+    assert mask[:10, :20].all()
+    assert not mask[20:].any()
