@@ -1,7 +1,8 @@
 """Is a video file whole? Compares the sizes its container announces with the bytes that are there.
 
-A decoder plays a file that was cut off as if it simply ended earlier, so the container has to be asked. MP4/MOV boxes,
-Matroska/WebM elements, AVI chunks and GIF blocks all say how long they are; other formats pass unchecked.
+A decoder plays a file that was cut off as if it simply ended earlier, so the container has to be asked.
+MP4/MOV boxes, Matroska/WebM elements, AVI chunks and GIF blocks say how long they are; other formats pass
+unchecked.
 """
 
 from __future__ import annotations

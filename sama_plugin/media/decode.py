@@ -1,4 +1,4 @@
-"""Stage 1 of everything: a video file or a folder of frames → RGB frames by exact index, a few in memory at a time."""
+"""A video file or a folder of frames → RGB frames by exact index, a few in memory at a time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sama_plugin.media.video_index import FALLBACK_FPS, VideoIndex, index_decode
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEO_FORMATS = frozenset(
-    "mov mp4 m4a 3gp matroska webm gif avi mpegts mpeg mpegvideo m4v flv asf ogg apng h264 hevc ivf".split()
+    ("mov", "mp4", "matroska", "webm", "gif", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
 )
-"""Containers that hold a video themselves; ffmpeg would also open text files and playlists that name other files."""
+"""Containers that hold a video; ffmpeg also opens text, and playlists that name other files."""
 
 MAX_DECODER_THREADS = 4
 REVERSE_FRAMES = 64
@@ -44,8 +44,9 @@ class _Reader(Protocol):
 class VideoClip:
     """A video whose frames are read by index, lazily; made by `VideoClip.open`.
 
-    It holds no open file and no frames, so it can be pickled and shared between threads. Frames are upright as a player
-    shows them (rotation and mirroring of the container applied); pixels that are not square stay as they are stored.
+    It holds no open file and no frames, so it can be pickled and shared between threads. Frames are upright
+    as a player shows them (rotation and mirroring of the container applied); pixels that are not square stay
+    as stored.
 
     Attributes:
         path: as it was given.
@@ -71,11 +72,11 @@ class VideoClip:
 
     @classmethod
     def open(cls, path: str | Path, folder_fps: float = FALLBACK_FPS) -> VideoClip:
-        """Find out what a video consists of; decodes one frame, or all of them where the container is no help.
+        """Find out what a video consists of; decodes one frame, or all where the container is no help.
 
         Args:
-            path: a video file (mp4, mov, webm, mkv, gif, avi, ...), a folder of frames (jpg or png, one size, ordered
-                by the numbers in their names), or a single picture, which is a clip of one frame.
+            path: a video file (mp4, mov, webm, mkv, gif, avi, ...), a folder of frames (jpg or png, one size,
+                ordered by the numbers in their names), or a single picture, which is a clip of one frame.
             folder_fps: frame rate of folders and pictures, which do not know theirs.
 
         Raises:
@@ -152,7 +153,10 @@ class VideoClip:
                 yield index, reader.to_rgb(frame)
 
     def iter_frames_reversed(self, start: int, stop: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """Decode backward. At most 64 frames (fewer for large ones) are held, undecoded ones are decoded anew.
+        """Decode backward, holding at most 64 frames (fewer of large ones).
+
+        Decoding begins anew at a keyframe for each group of held frames, so long keyframe distances cost
+        time.
 
         Args:
             start: first frame given.
@@ -171,10 +175,8 @@ class VideoClip:
         with self._source.open() as reader:
             while high >= stop:
                 low = max(stop, high - held + 1)
-                key = int(
-                    self._key_frames[min(np.searchsorted(self._key_frames, low), len(self._key_frames) - 1)]
-                )
-                low = key if low <= key <= high else low
+                keys = self._key_frames[np.searchsorted(self._key_frames, low) :]
+                low = int(keys[0]) if keys.size and keys[0] <= high else low
                 for index, frame in reversed(list(islice(reader.decode_from(low), high - low + 1))):
                     yield index, reader.to_rgb(frame)
                 high = low - 1
@@ -183,7 +185,7 @@ class VideoClip:
         """Tell which frame is shown at a time.
 
         Args:
-            time_s: seconds from the first frame, in [0, `duration_s`]; half a millisecond of rounding is forgiven.
+            time_s: seconds from the first frame, in [0, `duration_s`]; half a millisecond beyond is forgiven.
 
         Raises:
             MediaError: a time outside the clip.
@@ -248,7 +250,7 @@ class _FileReader:
         self.container.close()
 
     def decode_from(self, start: int) -> Iterator[tuple[int, Any]]:
-        """Frames from `start` on; seeks to the keyframe before it, to earlier ones if the container lands too late."""
+        """Frames from `start` on, by a seek to the keyframe before it, or to an earlier one if that fails."""
         index = self.source.index
         last_key = int(np.searchsorted(index.key_frames, start, side="right")) - 1
         expected = start
@@ -268,8 +270,8 @@ class _FileReader:
                 break
         if expected < len(index.timestamps_s):
             raise MediaError(
-                f"Video '{self.source.path}' is damaged: frame {expected} of {len(index.timestamps_s)} cannot be decoded "
-                f"({reason})."
+                f"Video '{self.source.path}' is damaged: frame {expected} of {len(index.timestamps_s)} "
+                f"cannot be decoded ({reason})."
             )
 
     def to_rgb(self, frame: Any) -> np.ndarray:
@@ -351,8 +353,8 @@ def _open_file(name: str, path: Path) -> VideoClip:
                 index = index_decoded(container, container.streams.video[0])
     except av.FFmpegError as error:
         raise MediaError(
-            f"'{name}' is not a video that can be read ({error.strerror}); expected mp4, mov, webm, gif or a folder of "
-            "frames. If it should be one, it may be truncated."
+            f"'{name}' is not a video that can be read ({error.strerror}); expected mp4, mov, webm, gif or a "
+            "folder of frames. If it should be one, it may be truncated."
         ) from error
     with _FileSource(path, index, (1, 0, 0, 1), (0, 0)).open() as reader:
         _, first = next(reader.decode_from(0))
@@ -392,7 +394,8 @@ def _open_folder(name: str, files: tuple[Path, ...], fps: float) -> VideoClip:
             ) from error
         if sizes[-1] != sizes[0]:
             raise MediaError(
-                f"Frame '{file}' is {sizes[-1]} (height, width) but '{files[0]}' is {sizes[0]}; expected one size."
+                f"Frame '{file}' is {sizes[-1]} (height, width), but '{files[0]}' is {sizes[0]}; "
+                "expected one size."
             )
     numbers = np.arange(len(files), dtype=np.int64)
     index = VideoIndex(numbers, numbers, numbers, numbers / fps, len(files) / fps, float(fps))

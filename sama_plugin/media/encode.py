@@ -25,8 +25,9 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 20) -> None:
     """Encode frames as they come; the file appears under its name only when it is whole.
 
-    H.264, yuv420p, BT.709, index at the front, one encoder thread and no dates, so that the same frames give the same bytes
-    (with the same ffmpeg build). H.264 wants even sides: an odd one is made even by repeating the last row or column.
+    H.264, yuv420p, BT.709, index at the front, one encoder thread and no dates, so that the same frames give
+    the same bytes (with the same ffmpeg build). H.264 wants even sides: an odd one is made even by repeating
+    the last row or column, so the video is then one pixel larger than the frames.
 
     Args:
         path: where to, in an existing folder; a file that is there is replaced.
@@ -35,7 +36,8 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf:
         crf: quality, 0 (best) to 51.
 
     Raises:
-        MediaError: no frames, frames of another form, no space on the disk, or a folder that cannot be written to.
+        MediaError: no frames, frames of another form, no space on the disk, a folder that cannot be written
+            to.
     """
     target = Path(path)
     if not (math.isfinite(fps) and fps > 0):
@@ -49,7 +51,8 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf:
     except OSError as error:
         if error.errno in NO_SPACE:
             raise MediaError(
-                f"No space left to write '{path}' ({error.strerror}); free some and run again. Nothing was left there."
+                f"No space left to write '{path}' ({error.strerror}); free some and run again. "
+                "Nothing half-written was left."
             ) from error
         raise MediaError(f"Cannot write '{path}': {error.strerror or error}.") from error
     except av.FFmpegError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from sama_plugin.config import SamplingConfig
 from sama_plugin.errors import MediaError
 
@@ -14,7 +16,8 @@ def sparse_indices(num_frames: int, sampling: SamplingConfig) -> list[int]:
         sampling: `interval`, `max_sparse` and `min_sparse` are used.
 
     Returns:
-        T frame indices, strictly increasing, 1 <= T <= `max_sparse`. T may stay below `min_sparse` in short clips.
+        T frame indices, strictly increasing, 1 <= T <= `max_sparse`; T may stay below `min_sparse` in short
+        clips.
 
     Raises:
         MediaError: a clip without frames.
@@ -47,15 +50,16 @@ def dense_positions(num_sparse: int, num_dense: int) -> list[int]:
     Raises:
         MediaError: no sparse frames, or no dense frames asked for.
 
-    Source: official training rule (midpoints of D integer segments of [0, T-1]). Differs: for T <= D that rule gives
-    -1 and needless repeats; there the positions are the middles of D equal parts of the T frames. The official
-    evaluation takes the first D instead; here training and inference agree.
+    Source: official training rule (midpoints of D integer segments of [0, T-1]). Differs: for T <= D that
+        rule
+    gives -1 and needless repeats; there the positions are the middles of D equal parts of the T frames. The
+    official evaluation takes the first D instead; here training and inference agree.
     """
     if num_sparse < 1 or num_dense < 1:
         raise MediaError(
-            f"Cannot pick {num_dense} dense frames among {num_sparse} sparse ones, expected at least 1 of each."
+            f"Cannot pick {num_dense} dense frames among {num_sparse} sparse ones, expected 1 or more."
         )
     if num_sparse <= num_dense:
         return [(2 * k + 1) * num_sparse // (2 * num_dense) for k in range(num_dense)]
     edges = [k * (num_sparse - 1) // num_dense for k in range(num_dense + 1)]
-    return [(start + stop - 1) // 2 for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [(start + stop - 1) // 2 for start, stop in pairwise(edges)]

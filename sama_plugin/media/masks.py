@@ -190,11 +190,11 @@ def visible_spans(rles: Sequence[Rle | None], timestamps_s: np.ndarray) -> list[
         timestamps_s: (T,) float; when each frame begins to be shown, seconds.
 
     Returns:
-        (start, end) seconds of each run of frames: from the moment its first frame is shown until the next frame after
+        (start, end) seconds of each run of frames: from when its first frame is shown until the frame after
         it is; the last frame of the clip is taken to last as long as the one before it.
 
     Raises:
-        MediaError: as many timestamps as masks are needed.
+        MediaError: not as many timestamps as masks.
     """
     if len(rles) != len(timestamps_s):
         raise MediaError(f"{len(rles)} masks but {len(timestamps_s)} timestamps, expected one per frame.")
@@ -239,10 +239,10 @@ def _check_rle(rle: Rle) -> tuple[tuple[int, int], bytes | list[int]]:
 
 
 def _covered_pixels(counts: bytes) -> int:
-    """Sum the runs of compressed counts; -1 if they are no counts. pycocotools leaves what they miss undefined.
+    """Sum the runs of compressed counts; -1 if they are none. pycocotools leaves pixels they miss undefined.
 
-    Each run is a little-endian group of 5-bit digits, bit 5 says "more follow", bit 4 of the last digit is the sign; from
-    the fourth run on it is the difference from the run two before.
+    Each run is a little-endian group of 5-bit digits; bit 5 says "more follow", bit 4 of the last digit is
+    the sign; from the fourth run on it is the difference from the run two before.
     """
     digits = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
     if not digits.size or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:

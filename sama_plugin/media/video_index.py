@@ -1,14 +1,15 @@
 """Which frames a video file has: their timestamps, and the keyframes from which each can be decoded.
 
-Most files tell this without decoding: one packet is one frame, and its time is written on it. Where that does not hold
-(no or repeated times, containers that cannot be sought, frames before the first keyframe), the file is decoded once
-and its frames are counted.
+Most files tell this without decoding: one packet is one frame, and its time is written on it. Where that does
+not hold (no or repeated times, containers that cannot be sought, frames before the first keyframe), the file
+is decoded once and its frames are counted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import av.container
@@ -40,7 +41,7 @@ class VideoIndex:
 
     Attributes:
         pts: (n,) int64, strictly increasing, stream time base; None if frames can only be counted.
-        key_frames: (k,) int64, ascending; frame index at or after which a keyframe lets decoding begin; first is 0.
+        key_frames: (k,) int64, ascending; frames from which decoding can begin; the first is 0.
         key_dts: (k,) int64; decoding time to seek to for each of `key_frames`.
         timestamps_s: (n,) float64; when each frame begins to be shown, from 0.
         duration_s: when the last frame stops being shown.
@@ -57,8 +58,8 @@ class VideoIndex:
 
 @dataclass(frozen=True)
 class _PacketInfo:
-    pts: int | None
-    dts: int | None
+    pts: Any
+    dts: Any
     is_key: bool
     is_shown: bool
     duration: int
@@ -97,12 +98,12 @@ def index_packets(
         return None
     if any(p.pts is None or p.dts is None for p in packets):
         return None
-    shown = sorted((p.pts, p.duration) for p in packets if p.is_shown)  # type: ignore[type-var]
+    shown = sorted((p.pts, p.duration) for p in packets if p.is_shown)
     pts = np.array([time for time, _ in shown], dtype=np.int64)
-    starts_clean = packets[0].is_key and packets[0].pts == min(p.pts for p in packets)  # type: ignore[type-var]
+    starts_clean = packets[0].is_key and packets[0].pts == min(p.pts for p in packets)
     if not pts.size or (np.diff(pts) <= 0).any() or not starts_clean:
         return None
-    keys = sorted((int(np.searchsorted(pts, p.pts)), p.dts) for p in packets if p.is_key)  # type: ignore[type-var]
+    keys = sorted((int(np.searchsorted(pts, p.pts)), p.dts) for p in packets if p.is_key)
     keys = [key for key in keys if key[0] < len(pts)]
     return _make_index(
         pts,
@@ -134,7 +135,8 @@ def index_decoded(container: av.container.InputContainer, stream: av.video.strea
             last_duration = frame.duration or 0
     except (av.FFmpegError, OSError) as error:
         raise MediaError(
-            f"Video '{container.name}' is damaged or truncated: decoding fails at frame {len(times)} ({error})."
+            f"Video '{container.name}' is damaged or truncated: decoding fails at frame {len(times)} "
+            f"({error})."
         ) from error
     if not times:
         raise MediaError(f"Video '{container.name}' has zero frames; expected at least one.")
