@@ -35,26 +35,23 @@ def ask_aloud(session: VideoSession, question: str, to: TextIO) -> GroundedAnswe
         PromptError: the question cannot be used; nothing is printed then.
     """
     raw, shown = "", ""
-    pieces = session.stream(question)
     try:
-        for piece in pieces:
+        for piece in session.stream(question):
             raw += piece
-            text = parse_answer(raw).text
-            if text.startswith(shown):
-                print((SAMA if not shown else "") + text[len(shown) :], end="", file=to, flush=True)
+            text = _printable(parse_answer(raw).text)
+            if text and text.startswith(shown):
+                print(text[len(shown) :] if shown else SAMA + text, end="", file=to, flush=True)
                 shown = text
     except BaseException:
         if shown:
             print(file=to, flush=True)
         raise
     answer = session.answers[-1]
-    if answer.text.startswith(shown):
-        print(
-            (SAMA if not shown else "") + (answer.text[len(shown) :] or ("" if shown else "(no words)")),
-            file=to,
-        )
+    text = _printable(answer.text) or "(no words)"
+    if shown and text.startswith(shown):
+        print(text[len(shown) :], file=to)
     else:
-        print(f"\n{SAMA}{answer.text}", file=to)
+        print(("\n" if shown else "") + SAMA + text, file=to)
     for thing in answer.objects:
         print(INDENT + describe_object(thing), file=to)
     to.flush()
@@ -67,7 +64,12 @@ def describe_object(thing: GroundedObject) -> str:
     if len(spans) > MAX_SPANS:
         spans[MAX_SPANS:] = [f"and {len(spans) - MAX_SPANS} more times"]
     when = "visible " + ", ".join(spans) if spans else "nowhere visible"
-    return f"<{thing.id}> {thing.phrase or '(no phrase)'}: score {thing.score:.2f}, {when}"
+    return f"<{thing.id}> {_printable(thing.phrase) or '(no phrase)'}: score {thing.score:.2f}, {when}"
+
+
+def _printable(text: str) -> str:
+    """Text without what a terminal would obey, such as escape codes; a model may write any byte."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def show_files(paths: Iterable[Path], to: TextIO) -> None:

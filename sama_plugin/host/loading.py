@@ -28,7 +28,6 @@ from sama_plugin.host.sama_llava import CLASSES
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-DEFAULT_CONTEXT = 2048
 
 
 def load_sama_model(
@@ -95,7 +94,7 @@ def load_sama_model(
     model.eval()
     check_loaded(model, folder)
     tokenizer = load_tokenizer(folder)
-    return tokenizer, model, model.get_vision_tower().image_processor, context_length(model.config)
+    return tokenizer, model, model.get_vision_tower().image_processor, model.context_length
 
 
 def load_parts(model: Any, folder: Path) -> None:
@@ -127,14 +126,6 @@ def load_tokenizer(folder: Path) -> Any:
         return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"The tokenizer in {folder} cannot be read: {error}") from error
-
-
-def context_length(config: Any) -> int:
-    """Longest sequence, by the host's rule."""
-    for key in ("max_sequence_length", "max_position_embeddings", "tokenizer_model_max_length"):
-        if getattr(config, key, None) is not None:
-            return int(getattr(config, key))
-    return DEFAULT_CONTEXT
 
 
 def classes_of(folder: Path) -> tuple[Any, Any]:

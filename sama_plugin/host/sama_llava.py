@@ -52,6 +52,9 @@ from sama_plugin.prompting.tokenization import SlotLayout, add_sama_tokens
 from sama_plugin.schema import GroundingInputs, VideoInputs
 
 
+DEFAULT_CONTEXT = 2048
+
+
 @dataclass
 class SamaOutput(CausalLMOutputWithPast):
     """The host's output and the loss parts.
@@ -175,6 +178,14 @@ class SamaCausalLM(SamaCheckpointMixin):
     def projector(self) -> SamaProjector:
         """`mm_projector`, typed."""
         return self.get_model().mm_projector
+
+    @property
+    def context_length(self) -> int:
+        """Longest sequence, by the host's rule."""
+        for key in ("max_sequence_length", "max_position_embeddings", "tokenizer_model_max_length"):
+            if getattr(self.config, key, None) is not None:
+                return int(getattr(self.config, key))
+        return DEFAULT_CONTEXT
 
     def slot_layout(self, num_dense: int, num_sparse: int) -> SlotLayout:
         """Slots of a clip with so many dense and sparse frames."""
@@ -401,7 +412,9 @@ class SamaCausalLM(SamaCheckpointMixin):
         head = self.sam2_head
         if head is None:
             raise CheckpointError("This model has no SAM2 loaded; load it with `load_pretrained_model`.")
-        return head.segment_pairs(head.encode(frames).take(frame_rows), prompts, self.projector.seg_decoder)
+        return head.segment_pairs(
+            head.encode(frames), prompts, self.projector.seg_decoder, frame_rows=frame_rows
+        )
 
     @torch.no_grad()
     def ground_tracks(

@@ -18,7 +18,6 @@ from torch import Tensor
 from sama_plugin.constants import SEG_TOKEN
 from sama_plugin.data.model_inputs import InputBuilder, RegionUse
 from sama_plugin.errors import CheckpointError, PromptError
-from sama_plugin.host.loading import context_length
 from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
@@ -224,7 +223,7 @@ class VideoSession:
         )
         question_index = len(dialogue.question_ids)
         self._dialogue_tokenizer.start_turn(dialogue, in_data_form, self._layout)
-        check_length(dialogue, context_length(self.model.config), self.clip.path)
+        check_length(dialogue, self.model.context_length, self.clip.path)
         regions = [self.regions[name] if name in self.regions else self._object_region(name) for name in names]
         uses = [RegionUse(region.mask, self._frame_slot(region.frame), question_index) for region in regions]
         return dialogue, self._uses + uses

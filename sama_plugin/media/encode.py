@@ -75,7 +75,7 @@ def _encode(part: Path, frames: Iterable[np.ndarray], fps: float, crf: int, name
                 shape = frame.shape
                 _check_frame(frame, shape, count, name)
                 stream = container.add_stream(
-                    "libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"}
+                    "libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast", "mbtree": "0"}
                 )
                 stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
                 stream.pix_fmt = "yuv420p"

@@ -90,10 +90,11 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
             kind = str(rng.choice(KINDS, p=phase.kind_weights))
             num_frames = phase.clip_frames if kind == "mask" or rng.random() < phase.clip_share else 1
             batch = self.batch_size if num_frames == 1 else max(1, self.batch_size // 2)
-            yield kind, [self._item(rng, kind, num_frames) for _ in range(batch)]
+            has_negative = rng.random() < NEG_CLICK_SHARE
+            yield kind, [self._item(rng, kind, num_frames, has_negative) for _ in range(batch)]
             step += 1
 
-    def _item(self, rng: np.random.Generator, kind: str, num_frames: int) -> ClipItem:
+    def _item(self, rng: np.random.Generator, kind: str, num_frames: int, has_negative: bool) -> ClipItem:
         while True:
             scene = sample_scene(rng, "train")
             stride = int(rng.integers(1, MAX_STRIDE + 1))
@@ -112,7 +113,7 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
             small = resized[:, 0] > 0.5
             if kind != "language" and not small[0].any():
                 continue
-            points, labels = _clicks(rng, kind, small.numpy()[0])
+            points, labels = _clicks(rng, kind, small.numpy()[0], has_negative)
             attributes = (SIZES.index(wanted[0]), list(COLOURS).index(wanted[1]), SHAPES.index(wanted[2]))
             return ClipItem(frames, small, torch.tensor(attributes), points, labels)
 
@@ -124,7 +125,9 @@ def _absent_name(rng: np.random.Generator, present: list[tuple[str, str, str]]) 
             return name
 
 
-def _clicks(rng: np.random.Generator, kind: str, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+def _clicks(
+    rng: np.random.Generator, kind: str, mask: np.ndarray, has_negative: bool
+) -> tuple[Tensor, Tensor]:
     """Two labelled points: a click (and a negative one or padding), or jittered box corners."""
     if kind == "box":
         x0, y0, x1, y1 = box_of_mask(mask)
@@ -135,7 +138,7 @@ def _clicks(rng: np.random.Generator, kind: str, mask: np.ndarray) -> tuple[Tens
     inside, outside = np.argwhere(mask), np.argwhere(~mask)
     y, x = inside[rng.integers(len(inside))]
     negative_y, negative_x = outside[rng.integers(len(outside))]
-    label = 0 if rng.random() < NEG_CLICK_SHARE else -1
+    label = 0 if has_negative else -1
     return torch.tensor([[x, y], [negative_x, negative_y]], dtype=torch.float32) + 0.5, torch.tensor([1, label])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example, SamaDataset
 from sama_plugin.data.mixture import read_mixture, read_source
 from sama_plugin.data.model_inputs import InputBuilder
+from sama_plugin.errors import HostError, SamaError
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer
 
@@ -57,19 +59,33 @@ def make_data_module(tokenizer: Any, data_args: Any, model: Any, training_args: 
     }
 
 
-def main() -> None:
-    """Register with the host, then train."""
+def main(argv: list[str] | None = None) -> None:
+    """Register with the host, then train.
+
+    Args:
+        argv: flags of the host's training script and SAMA's; the process's own if None.
+
+    Raises:
+        HostError: the host's training side cannot be imported here.
+    """
+    if argv is not None:
+        sys.argv[1:] = argv  # the host's script parses the process's arguments itself
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from sama_plugin.host import compat, registration
 
-    compat.before_host()
     compat.before_trainer()
     registration.register()
-    from sama_plugin.host.train_seam import run_training
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    try:
+        with compat.quiet_host_import():
+            from sama_plugin.host.train_seam import run_training
+    except ImportError as error:
+        raise HostError(f"The host's training cannot be imported: {error}; run: pip install -e .[host,train]") from error
     run_training(make_data_module)
 
 
 if __name__ == "__main__":
-    main()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    try:
+        main()
+    except SamaError as error:
+        sys.exit(f"sama: {error}")

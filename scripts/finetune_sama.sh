@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Trains SAMA: scripts/finetune_sama.sh tiny [--out DIR] [--scale F] [any flag of the host's training script]
+#
+# tiny   the checkpoint that ships, from nothing, on CPU in one process: renders 3,000 videos of the small world, then
+#        SAM2, words, frames, clips (see sama_plugin/training/tiny.py). 2 cores, 6 GB of memory, about 1.5 hours; every
+#        stage is skipped when it is done and goes on where it was when it is not. Smallest run, a few minutes and
+#        worthless but whole: --videos 20 --scale 0.01
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+preset=${1:-}
+[ $# -gt 0 ] && shift
+if [ "$preset" != tiny ]; then
+  printf "finetune_sama.sh: preset is '%s', expected 'tiny'; other starts: sama train -- HOST_FLAGS\n" "$preset" >&2
+  exit 2
+fi
+source scripts/setup.sh host,train,eval
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+python -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' || export DS_ACCELERATOR=cpu
+exec sama train tiny "$@"
