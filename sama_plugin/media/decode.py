@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import av
 import av.container
+import av.error
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -231,7 +232,10 @@ class _FileSource:
     @contextlib.contextmanager
     def open(self) -> Iterator[_FileReader]:
         """A reader that is closed at the end of the block."""
-        reader = _FileReader(self)
+        try:
+            reader = _FileReader(self)
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"Video '{self.path}' can no longer be read: {error}.") from error
         try:
             yield reader
         finally:
@@ -351,6 +355,10 @@ def _open_file(name: str, path: Path) -> VideoClip:
         if index is None:
             with _open_container(path) as container:
                 index = index_decoded(container, container.streams.video[0])
+    except av.error.EOFError as error:
+        raise MediaError(
+            f"Video '{name}' has zero frames, or is no video; expected at least one frame."
+        ) from error
     except av.FFmpegError as error:
         raise MediaError(
             f"'{name}' is not a video that can be read ({error.strerror}); expected mp4, mov, webm, gif or a "

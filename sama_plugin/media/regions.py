@@ -23,7 +23,7 @@ FRAME = re.compile(r"-?[0-9]+")
 SECONDS = re.compile(r"(-?[0-9]*\.?[0-9]+)s")
 GRAMMAR = (
     "expected NAME=KIND@WHEN:VALUES, such as r1=box@12:40,30,120,160 or r2=point@3.5s:88,40;60,20,0 or "
-    "r3=scribble:10,10;20,12 or r4=mask@0:dog.png (WHEN: a frame, or seconds ending in s; frame 0 if left out)"
+    "r3=scribble:10,10;20,12 or r4=mask@0:dog.png (WHEN: a frame, or seconds with an s; else frame 0)"
 )
 
 
@@ -148,7 +148,7 @@ def _check_name(name: str) -> None:
     """Refuse a name that a question could not mean or that means something else."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise PromptError(
-            f"Region name {name!r} cannot be used, expected a letter, then letters, digits or '_', such as r1."
+            f"Region name {name!r} cannot be used, expected a letter, then letters, digits or '_', as in r1."
         )
     if ANSWER_NAME.fullmatch(name) or name in RESERVED_NAMES:
         raise PromptError(
@@ -195,7 +195,7 @@ def _checked_points(
         if not (0 <= row[0] < clip.width and 0 <= row[1] < clip.height):
             raise PromptError(
                 f"Region '{name}': point ({row[0]:g}, {row[1]:g}) is outside the frame, which is "
-                f"{clip.width} wide and {clip.height} high; expected 0 <= x < {clip.width} and 0 <= y < {clip.height}."
+                f"{clip.width} wide and {clip.height} high; expected 0 <= x < width and 0 <= y < height."
             )
     xy = np.array([row[:2] for row in points], dtype=np.float64)
     if kind == "scribble":
@@ -220,7 +220,7 @@ def _checked_box(name: str, value: Any, clip: VideoClip) -> tuple[float, float, 
     if x1 <= x0 or y1 <= y0:
         fault = "has no area" if x1 == x0 or y1 == y0 else "is inside out"
         raise PromptError(
-            f"Region '{name}': {box} {fault}, expected x0 < x1 and y0 < y1: upper left, then lower right corner."
+            f"Region '{name}': {box} {fault}, expected x0 < x1 and y0 < y1, upper left corner first."
         )
     if x1 <= 0 or y1 <= 0 or x0 >= clip.width or y0 >= clip.height:
         raise PromptError(
