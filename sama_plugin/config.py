@@ -30,7 +30,9 @@ def config_from_dict(cls: type[ConfigT], values: dict[str, Any], where: str) -> 
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=3) or sorted(known)
-            raise DataError(f"{where}: unknown key '{key}' for {cls.__name__}; did you mean {', '.join(near)}?")
+            raise DataError(
+                f"{where}: unknown key '{key}' for {cls.__name__}; did you mean {', '.join(near)}?"
+            )
     made: dict[str, Any] = {}
     for key, value in values.items():
         nested = NESTED_CONFIGS.get(key)
@@ -185,7 +187,11 @@ SAM2_PRESETS: dict[str, Sam2Config] = {
         embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_att_blocks=(5, 7, 9), window_spec=(8, 4, 14, 7)
     ),
     "sam2.1_hiera_small": Sam2Config(
-        embed_dim=96, num_heads=1, stages=(1, 2, 11, 2), global_att_blocks=(7, 10, 13), window_spec=(8, 4, 14, 7)
+        embed_dim=96,
+        num_heads=1,
+        stages=(1, 2, 11, 2),
+        global_att_blocks=(7, 10, 13),
+        window_spec=(8, 4, 14, 7),
     ),
     "sam2.1_hiera_base_plus": Sam2Config(
         embed_dim=112,

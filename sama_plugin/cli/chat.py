@@ -52,9 +52,10 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check everything that can be checked without a model, load it, talk, write."""
     from sama_plugin.media.decode import VideoClip
+    from sama_plugin.media.regions import parse_regions
 
     clip = VideoClip.open(args.video)
-    prompts = read_regions(args.region, clip)
+    prompts = parse_regions(args.region, clip)
     check_questions(args.ask, prompts)
     check_outputs(args, clip)
     decoding = decoding_options(args)
@@ -72,24 +73,6 @@ def run(args: argparse.Namespace) -> int:
     if session.answers:
         _write(session, args, to)
     return 0
-
-
-def read_regions(specs: list[str], clip: VideoClip) -> list[RegionPrompt]:
-    """Parse `--region` options.
-
-    Raises:
-        PromptError: a region that cannot be used, or a name given twice.
-        MediaError: a frame, time or mask that does not fit the clip.
-    """
-    from sama_plugin.media.regions import parse_region
-
-    prompts: list[RegionPrompt] = []
-    for spec in specs:
-        prompt = parse_region(spec, clip)
-        if prompt.name in [other.name for other in prompts]:
-            raise PromptError(f"Region '{prompt.name}' is defined twice; give the second one another name.")
-        prompts.append(prompt)
-    return prompts
 
 
 def check_questions(questions: list[str], prompts: list[RegionPrompt]) -> None:

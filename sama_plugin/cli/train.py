@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     if flags[:1] == ["tiny"]:
         from sama_plugin.training import tiny
 
-        return tiny.main(flags[1:]) or 0
+        tiny.main(flags[1:])
+        return 0
     from sama_plugin.training import train
 
-    return train.main(flags) or 0
+    train.main(flags)
+    return 0

@@ -29,7 +29,9 @@ class SamaCollator:
         padded = pad_sequence(input_ids, batch_first=True, padding_value=self.pad_token_id)
         return {
             "input_ids": padded,
-            "labels": pad_sequence([e.labels for e in examples], batch_first=True, padding_value=IGNORE_INDEX),
+            "labels": pad_sequence(
+                [e.labels for e in examples], batch_first=True, padding_value=IGNORE_INDEX
+            ),
             "attention_mask": torch.arange(padded.shape[1])[None] < lengths[:, None],
             "videos": [example.video for example in examples],
             "grounding": [example.grounding for example in examples],

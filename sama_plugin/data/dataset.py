@@ -7,7 +7,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -162,7 +161,9 @@ class SamaDataset(Dataset[Example]):
             self._clips[path] = VideoClip.open(path)
         return self._clips[path]
 
-    def _one_frame(self, sample: Sample, sparse: Sequence[int], rng: np.random.Generator) -> tuple[int, Sample]:
+    def _one_frame(
+        self, sample: Sample, sparse: Sequence[int], rng: np.random.Generator
+    ) -> tuple[int, Sample]:
         """Position of a random sparse frame, and the sample with the turns whose objects are all visible there.
 
         Raises:
@@ -173,14 +174,23 @@ class SamaDataset(Dataset[Example]):
             turns = tuple(
                 turn
                 for turn in sample.turns
-                if all(sample.masks[i][frame] is not None for i in (*turn.region_ids, *sum(turn.target_ids, ())))
+                if all(
+                    sample.masks[i][frame] is not None for i in (*turn.region_ids, *sum(turn.target_ids, ()))
+                )
             )
             if turns:
                 return int(position), dataclasses.replace(sample, turns=turns)
-        raise DataError(f"Sample '{sample.sample_id}': no frame of {list(sparse)} shows all objects of any question.")
+        raise DataError(
+            f"Sample '{sample.sample_id}': no frame of {list(sparse)} shows all objects of any question."
+        )
 
     def _region(
-        self, sample: Sample, region_id: str, sparse: Sequence[int], question_index: int, rng: np.random.Generator
+        self,
+        sample: Sample,
+        region_id: str,
+        sparse: Sequence[int],
+        question_index: int,
+        rng: np.random.Generator,
     ) -> RegionUse:
         """A region on a random sparse frame where its object is visible.
 
@@ -188,16 +198,18 @@ class SamaDataset(Dataset[Example]):
             DataError: it is visible on none of them.
         """
         track = sample.masks[region_id]
-        visible = [k for k, frame in enumerate(sparse) if track[frame] is not None]
+        visible = {k: rle for k, frame in enumerate(sparse) if (rle := track[frame]) is not None}
         if not visible:
             raise DataError(
                 f"Sample '{sample.sample_id}': region '{region_id}' is visible on none of the frames {list(sparse)}; "
                 "drop the question or sample more frames."
             )
-        slot = int(rng.choice(visible))
-        return RegionUse(decode_mask(track[sparse[slot]]), slot, question_index)
+        slot = int(rng.choice(list(visible)))
+        return RegionUse(decode_mask(visible[slot]), slot, question_index)
 
-    def _grounding(self, sample: Sample, frame_indices: Sequence[int], frames: np.ndarray) -> GroundingInputs | None:
+    def _grounding(
+        self, sample: Sample, frame_indices: Sequence[int], frames: np.ndarray
+    ) -> GroundingInputs | None:
         targets = [ids for turn in sample.turns for ids in turn.target_ids]
         if not targets or self.builder.sama.grounding.head == "none":
             return None
@@ -208,7 +220,9 @@ class SamaDataset(Dataset[Example]):
             for f, frame in enumerate(frame_indices):
                 for rle in (sample.masks[i][frame] for i in ids):
                     if rle is not None:
-                        masks[s, f] = np.maximum(masks[s, f], _checked_mask(rle, height, width, sample.sample_id))
+                        masks[s, f] = np.maximum(
+                            masks[s, f], _checked_mask(rle, height, width, sample.sample_id)
+                        )
         small = F.interpolate(torch.from_numpy(masks), size=(size // MASK_LOGIT_STRIDE,) * 2, mode="area")
         return GroundingInputs(sam2_frames=torch.as_tensor(sam2_frames(frames, size)), gt_masks=small)
 

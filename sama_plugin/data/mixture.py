@@ -1,13 +1,13 @@
 """`data_configs/*.yaml` → samples: the host's list of datasets, extended by masks, frames and kinds.
 
-    datasets:
-      - json_path: shapes/train/records.json     # relative to --video_folder
-        mask_path: shapes/train/mask_dict.json
-        video_root: shapes/train
-        frames: clip                             # or `single`: one frame per example
-        kinds: [name, attribute]                 # only these kinds of question; default all
-        merge: 1                                 # neighbouring dialogues about one video in one example
-        repeat: 1
+datasets:
+- json_path: shapes/train/records.json     # relative to --video_folder
+mask_path: shapes/train/mask_dict.json
+video_root: shapes/train
+frames: clip                             # or `single`: one frame per example
+kinds: [name, attribute]                 # only these kinds of question; default all
+merge: 1                                 # neighbouring dialogues about one video in one example
+repeat: 1
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ def read_mixture(path: Path) -> list[SourceConfig]:
         raise DataError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict) or not content.get("datasets"):
         raise DataError(f"{path} has no 'datasets' list; see data_configs/ for examples.")
-    return [config_from_dict(SourceConfig, entry, f"{path}: datasets[{i}]") for i, entry in enumerate(content["datasets"])]
+    return [
+        config_from_dict(SourceConfig, entry, f"{path}: datasets[{i}]")
+        for i, entry in enumerate(content["datasets"])
+    ]
 
 
 def read_source(source: SourceConfig, root: Path) -> list[Sample]:
@@ -78,7 +81,9 @@ def read_source(source: SourceConfig, root: Path) -> list[Sample]:
     records = read_records(root / source.json_path, root / source.mask_path, root / source.video_root)
     samples = [kept for record in records for kept in _keep_kinds(record.sample, source.kinds)]
     if not samples:
-        raise DataError(f"{root / source.json_path} has no dialogue of kinds {', '.join(source.kinds) or 'any'}.")
+        raise DataError(
+            f"{root / source.json_path} has no dialogue of kinds {', '.join(source.kinds) or 'any'}."
+        )
     return [_merged(group) for group in _groups(samples, source.merge)] * source.repeat
 
 

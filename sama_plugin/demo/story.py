@@ -12,8 +12,8 @@ from itertools import product
 
 import numpy as np
 
-from sama_plugin.data.shapes.rounds import motion_phrase
 from sama_plugin.data.shapes.render import render_clip
+from sama_plugin.data.shapes.rounds import motion_phrase
 from sama_plugin.data.shapes.world import COLOURS, SHAPES, Scene, sample_scene
 from sama_plugin.data.shapes.writer import random_stream
 from sama_plugin.evaluation.metrics.region_similarity import region_similarity

@@ -1,6 +1,6 @@
 """One folder that loads alone: what is in it, writing it so that a kill leaves the old one, checking it before loading.
 
-    config.json, tokenizer files, *.safetensors (LLM + mm_projector), sam2/model.safetensors, vision_tower/
+config.json, tokenizer files, *.safetensors (LLM + mm_projector), sam2/model.safetensors, vision_tower/
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from sama_plugin.errors import CheckpointError
 from sama_plugin.grounding.sam2_model import save_sam2
@@ -38,13 +39,17 @@ def resolve_folder(model_path: str) -> Path:
     if folder.is_dir():
         return folder
     if folder.is_absolute() or model_path.startswith((".", "~")) or model_path.count("/") != 1:
-        raise CheckpointError(f"Checkpoint folder {model_path} does not exist; give a folder or a hub id `owner/name`.")
+        raise CheckpointError(
+            f"Checkpoint folder {model_path} does not exist; give a folder or a hub id `owner/name`."
+        )
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(model_path))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"'{model_path}' is no folder, and no hub repository could be had: {error}") from error
+        raise CheckpointError(
+            f"'{model_path}' is no folder, and no hub repository could be had: {error}"
+        ) from error
 
 
 def read_config_json(folder: Path) -> dict[str, Any]:
@@ -69,13 +74,19 @@ def weight_files(folder: Path) -> list[Path]:
         CheckpointError: none, or one that the index names is missing.
     """
     index = folder / INDEX_FILE
-    names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else [SINGLE_FILE]
+    names = (
+        sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        if index.is_file()
+        else [SINGLE_FILE]
+    )
     files = [folder / name for name in names]
     for file in files:
         if not file.is_file():
             unsafe = sorted(p.name for p in folder.glob("*.bin"))
             hint = f" (found {', '.join(unsafe)}, which is not read: save as safetensors)" if unsafe else ""
-            raise CheckpointError(f"Checkpoint folder {folder} lacks {file.name}{hint}; copy the whole folder again.")
+            raise CheckpointError(
+                f"Checkpoint folder {folder} lacks {file.name}{hint}; copy the whole folder again."
+            )
     return files
 
 
@@ -90,7 +101,7 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         try:
             with safe_open(file, framework="pt") as tensors:
                 shapes |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
-        except Exception as error:  # noqa: BLE001 - safetensors raises its own bare error type
+        except Exception as error:
             raise CheckpointError(f"{file} cannot be read ({error}); copy it again.") from error
     return shapes
 
@@ -106,7 +117,9 @@ def check_weights(folder: Path, model: nn.Module) -> None:
         CheckpointError: names the missing, spare or misshapen keys.
     """
     stored = {k: s for k, s in stored_shapes(folder).items() if TOWER_KEY not in k}
-    tied = set(getattr(model, "_tied_weights_keys", None) or []) if model.config.tie_word_embeddings else set()
+    tied = (
+        set(getattr(model, "_tied_weights_keys", None) or []) if model.config.tie_word_embeddings else set()
+    )
     wanted = {k: tuple(v.shape) for k, v in model.state_dict().items() if TOWER_KEY not in k}
     missing = sorted(k for k in wanted if k not in stored and k not in tied)
     spare = sorted(k for k in stored if k not in wanted)
@@ -137,7 +150,9 @@ def check_loaded(model: nn.Module, folder: Path) -> None:
         if tensor.is_meta or (tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()))
     ]
     if bad:
-        raise CheckpointError(f"After loading {folder}, these tensors are empty or not finite: {', '.join(bad[:5])}.")
+        raise CheckpointError(
+            f"After loading {folder}, these tensors are empty or not finite: {', '.join(bad[:5])}."
+        )
 
 
 @contextmanager
@@ -165,8 +180,17 @@ def folder_transaction(folder: Path) -> Iterator[Path]:
 class SamaCheckpointMixin:
     """`save_pretrained` for a SAMA model: LLM and projector, then SAM2 and a tuned or local tower in their folders."""
 
+    sam2_head: Any
+    config: Any
+    get_vision_tower: Callable[[], Any]
+    state_dict: Callable[[], dict[str, Tensor]]
+
     def save_pretrained(
-        self, save_directory: str | Path, *args: Any, state_dict: dict[str, Tensor] | None = None, **kwargs: Any
+        self,
+        save_directory: str | Path,
+        *args: Any,
+        state_dict: dict[str, Tensor] | None = None,
+        **kwargs: Any,
     ) -> None:
         """Write everything but the tokenizer.
 
@@ -190,4 +214,4 @@ class SamaCheckpointMixin:
             if self.sam2_head is not None:
                 save_sam2(self.sam2_head.sam2, staged / SAM2_FOLDER)
             own = {k: v for k, v in weights.items() if TOWER_KEY not in k}
-            super().save_pretrained(staged, *args, state_dict=own, **kwargs)
+            PreTrainedModel.save_pretrained(self, staged, *args, state_dict=own, **kwargs)

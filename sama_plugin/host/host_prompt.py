@@ -42,7 +42,9 @@ def expand_host_prompt(
     """
     at = (input_ids == FRAME_TOKEN_INDEX).nonzero().flatten()
     if len(at) != 1:
-        raise PromptError(f"A host-style prompt needs exactly one <image>, got {len(at)}; use VideoSession for more.")
+        raise PromptError(
+            f"A host-style prompt needs exactly one <image>, got {len(at)}; use VideoSession for more."
+        )
     if frames.ndim == 3:
         frames = frames[None]
     if len(frames) == 0:
@@ -55,7 +57,9 @@ def expand_host_prompt(
     slots = [FRAME_TOKEN_INDEX] * (layout.num_dense * layout.tokens_per_frame)
     slots += [CONTEXT_TOKEN_INDEX] * layout.num_context
     ids = torch.cat([before, torch.tensor(slots, dtype=before.dtype, device=before.device), question])
-    return HostPrompt(ids, VideoInputs(frames, len(frames), torch.tensor(dense), [question], empty_regions(sama)))
+    return HostPrompt(
+        ids, VideoInputs(frames, len(frames), torch.tensor(dense), [question], empty_regions(sama))
+    )
 
 
 def empty_regions(sama: SamaConfig) -> RegionInputs:

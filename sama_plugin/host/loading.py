@@ -69,7 +69,11 @@ def load_sama_model(
     folder = resolve_folder(model_path)
     if (folder / "adapter_config.json").is_file():
         return _load_lora(
-            folder, model_base, device_map=device_map, torch_dtype=torch_dtype, attn_implementation=attn_implementation
+            folder,
+            model_base,
+            device_map=device_map,
+            torch_dtype=torch_dtype,
+            attn_implementation=attn_implementation,
         )
     config_cls, model_cls = classes_of(folder)
     device_map = _device_map(device_map)
@@ -121,7 +125,9 @@ def load_tokenizer(folder: Path) -> Any:
         CheckpointError: its files are missing.
     """
     if not (folder / "tokenizer_config.json").is_file():
-        raise CheckpointError(f"Checkpoint folder {folder} has no tokenizer_config.json; copy the whole folder again.")
+        raise CheckpointError(
+            f"Checkpoint folder {folder} has no tokenizer_config.json; copy the whole folder again."
+        )
     try:
         return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, TypeError) as error:
@@ -146,7 +152,9 @@ def classes_of(folder: Path) -> tuple[Any, Any]:
 def _device_map(device_map: Any) -> Any:
     wants_cuda = isinstance(device_map, str) and device_map.startswith("cuda")
     if wants_cuda and not torch.cuda.is_available():
-        raise HostError(f"device_map is '{device_map}' but this machine has no CUDA device; use 'cpu' or 'auto'.")
+        raise HostError(
+            f"device_map is '{device_map}' but this machine has no CUDA device; use 'cpu' or 'auto'."
+        )
     if device_map == "auto" and torch.cuda.device_count() > 1:
         return device_map
     if device_map in (None, "auto"):
@@ -213,7 +221,9 @@ def _load_lora(folder: Path, model_base: str | None, **settings: Any) -> tuple[A
     spare = [key for key in extra if key not in own and f"model.{key}" not in own]
     if spare:
         raise CheckpointError(f"{folder}: keys that {model_base} does not have: {', '.join(spare[:5])}.")
-    model.load_state_dict({key if key in own else f"model.{key}": value for key, value in extra.items()}, strict=False)
+    model.load_state_dict(
+        {key if key in own else f"model.{key}": value for key, value in extra.items()}, strict=False
+    )
     merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
     merged.eval()
     check_loaded(merged, folder)

@@ -1,6 +1,6 @@
-"""Model presets by name: sizes of LLM, tower, aggregator and SAM2. `tiny` is built anywhere; the rest are published sizes.
+"""Model presets by name: sizes of LLM, tower, aggregator and SAM2; `tiny` is built anywhere, the rest are published.
 
-`new_model` gives fresh weights (on the meta device for a plan); `sama_from_llava` turns a LLaVA checkpoint into a start.
+`new_model` gives fresh weights, on the meta device for a plan; `save_tiny_start` writes the start of the tiny preset.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from sama_plugin.host.sama_llava import CLASSES, LlavaSamaQwenConfig, build_proj
 
 logger = logging.getLogger(__name__)
 
-SIGLIP = {"mm_vision_tower": "google/siglip-so400m-patch14-384", "mm_hidden_size": 1152}
-QWEN2 = {
+SIGLIP: dict[str, Any] = {"mm_vision_tower": "google/siglip-so400m-patch14-384", "mm_hidden_size": 1152}
+QWEN2: dict[str, dict[str, Any]] = {
     "0.5b": {
         "hidden_size": 896,
         "intermediate_size": 4864,
@@ -50,7 +50,7 @@ QWEN2 = {
         "tie_word_embeddings": False,
     },
 }
-TINY_TOWER = {
+TINY_TOWER: dict[str, Any] = {
     "hidden_size": 96,
     "intermediate_size": 192,
     "num_hidden_layers": 2,
@@ -59,7 +59,7 @@ TINY_TOWER = {
     "patch_size": 8,
     "projection_dim": 96,
 }
-TINY_LLM = {
+TINY_LLM: dict[str, Any] = {
     "hidden_size": 160,
     "intermediate_size": 384,
     "num_hidden_layers": 4,
@@ -108,13 +108,17 @@ def preset_config(name: str, sam2: str = "sam2.1_hiera_large", **overrides: Any)
     for value, known in ((name, QWEN2), (sam2, SAM2_PRESETS)):
         if value not in known:
             raise DataError(f"Unknown preset '{value}'; known are {', '.join(known)}.")
-    fields = QWEN2[name] | SIGLIP | {
-        "max_position_embeddings": 32768,
-        "rope_theta": 1000000.0,
-        "mm_projector_type": "sama_mlp2x_gelu",
-        "mm_vision_select_layer": -2,
-        "sama": SamaConfig(sam2=SAM2_PRESETS[sam2]).to_dict(),
-    }
+    fields = (
+        QWEN2[name]
+        | SIGLIP
+        | {
+            "max_position_embeddings": 32768,
+            "rope_theta": 1000000.0,
+            "mm_projector_type": "sama_mlp2x_gelu",
+            "mm_vision_select_layer": -2,
+            "sama": SamaConfig(sam2=SAM2_PRESETS[sam2]).to_dict(),
+        }
+    )
     return LlavaSamaQwenConfig(**(fields | overrides))
 
 
@@ -143,7 +147,12 @@ def save_tiny_tower(folder: Path, seed: int) -> None:
 
 
 def save_tiny_start(
-    folder: Path, tokenizer: PreTrainedTokenizerBase, sam2: SamaSam2, *, seed: int, sama: SamaConfig = TINY_SAMA
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    sam2: SamaSam2,
+    *,
+    seed: int,
+    sama: SamaConfig = TINY_SAMA,
 ) -> None:
     """Write a whole SAMA checkpoint of the tiny preset, untrained but for SAM2.
 

@@ -22,7 +22,7 @@ from llava.model.multimodal_projector.builder import build_vision_projector as b
 from llava.model.multimodal_resampler.builder import build_vision_resampler
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import LlamaForCausalLM, LlamaModel, Qwen2ForCausalLM, Qwen2Model
+from transformers import GenerationMixin, LlamaForCausalLM, LlamaModel, Qwen2ForCausalLM, Qwen2Model
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from sama_plugin.config import SamaConfig
@@ -50,7 +50,6 @@ from sama_plugin.modeling.region_encoder import RegionEncoder
 from sama_plugin.modeling.token_splicer import fill_slots
 from sama_plugin.prompting.tokenization import SlotLayout, add_sama_tokens
 from sama_plugin.schema import GroundingInputs, VideoInputs
-
 
 DEFAULT_CONTEXT = 2048
 
@@ -168,6 +167,16 @@ class SamaCausalLM(SamaCheckpointMixin):
     sam2_head: Sam2Head | None = None
     loss_weights: LossWeights = LossWeights()
     accepts_loss_kwargs = False
+
+    # from the host class this is mixed into
+    config: Any
+    model: Any
+    lm_head: nn.Module
+    device: torch.device
+    dtype: torch.dtype
+    get_model: Callable[[], Any]
+    get_vision_tower: Callable[[], Any]
+    resize_token_embeddings: Callable[[int], Any]
 
     @property
     def sama(self) -> SamaConfig:
@@ -320,7 +329,7 @@ class SamaCausalLM(SamaCheckpointMixin):
         features: list[Tensor] = []
         ids = sample_ids or [f"sample {i}" for i in range(0 if input_ids is None else len(input_ids))]
         if videos is not None and input_ids is not None:
-            features = self.encode_frames([v.pixel_values for v in videos])
+            features = self.encode_frames([v.pixel_values for v in videos if v.pixel_values is not None])
             inputs_embeds = self.embed_batch(input_ids, videos, features, ids)
         outputs = self.model(
             input_ids=input_ids if inputs_embeds is None else None,
@@ -365,6 +374,8 @@ class SamaCausalLM(SamaCheckpointMixin):
 
     def seg_prompts(self, seg_hidden_states: Tensor) -> Tensor:
         """Stage 5: (S, N) hidden states at `[SEG]` → (S, M) prompt embeddings."""
+        if self.projector.seg_projection is None:
+            raise CheckpointError("This model was made without a grounding head, so it has no masks to give.")
         return self.projector.seg_projection(seg_hidden_states)
 
     def _grounding_losses(
@@ -397,7 +408,9 @@ class SamaCausalLM(SamaCheckpointMixin):
         gt_masks = torch.cat(targets) if targets else prediction.mask_logits.new_zeros(0, 1, 1)
         return grounding_losses(prediction, gt_masks)
 
-    def _mask_head_frames(self, target: GroundingInputs | None, video: VideoInputs, features: Tensor) -> Tensor:
+    def _mask_head_frames(
+        self, target: GroundingInputs | None, video: VideoInputs, features: Tensor
+    ) -> Tensor:
         """What the mask head reads of a sample: SAM2 input, or the dot head's frame features; no rows if no target."""
         if self.sama.grounding.head == "dot":
             dense = features[: video.num_sparse][video.dense_positions.to(features.device)]
@@ -437,7 +450,7 @@ class SamaCausalLM(SamaCheckpointMixin):
     @torch.no_grad()
     def generate(
         self,
-        inputs: Tensor | None = None,
+        inputs: Tensor,
         images: Any = None,
         image_sizes: Any = None,
         modalities: list[str] | None = None,
@@ -456,22 +469,24 @@ class SamaCausalLM(SamaCheckpointMixin):
         mask = kwargs.pop("attention_mask", None)
         if images is None:
             embeds = self.get_model().embed_tokens(inputs)
-            return super(self.host_class, self).generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
+            return GenerationMixin.generate(self, inputs_embeds=embeds, attention_mask=mask, **kwargs)
         keep = torch.ones_like(inputs, dtype=torch.bool) if mask is None else mask.bool()
         rows = [
             expand_host_prompt(ids[k], frames, self.sama, self.slot_layout)
             for ids, k, frames in zip(inputs, keep, images, strict=True)
         ]
-        features = self.encode_frames([row.video.pixel_values for row in rows])
+        features = self.encode_frames([f for row in rows if (f := row.video.pixel_values) is not None])
         embeds = [
             self.embed_batch(row.input_ids[None], [row.video], [f], [f"row {i}"])[0]
             for i, (row, f) in enumerate(zip(rows, features, strict=True))
         ]
         longest = max(len(e) for e in embeds)
-        padded = torch.stack([F.pad(e, (0, 0, longest - len(e), 0)) for e in embeds])  # left, as generation needs
+        padded = torch.stack(
+            [F.pad(e, (0, 0, longest - len(e), 0)) for e in embeds]
+        )  # left, as generation needs
         lengths = torch.tensor([len(e) for e in embeds], device=padded.device)
         attend = torch.arange(longest, device=padded.device)[None] >= (longest - lengths)[:, None]
-        return super(self.host_class, self).generate(inputs_embeds=padded, attention_mask=attend.long(), **kwargs)
+        return GenerationMixin.generate(self, inputs_embeds=padded, attention_mask=attend.long(), **kwargs)
 
     def prepare_inputs_labels_for_multimodal(self, *args: Any, **kwargs: Any) -> Any:
         """Not used by SAMA: `embed_batch` splices; a caller that expects the host's splice gets a clear answer.
@@ -479,7 +494,9 @@ class SamaCausalLM(SamaCheckpointMixin):
         Raises:
             PromptError: always.
         """
-        raise PromptError("A SAMA model splices in `embed_batch`; call `generate(inputs, images=...)` or VideoSession.")
+        raise PromptError(
+            "A SAMA model splices in `embed_batch`; call `generate(inputs, images=...)` or VideoSession."
+        )
 
 
 class LlavaSamaQwenModel(SamaMetaModel, Qwen2Model):
@@ -492,7 +509,6 @@ class LlavaSamaQwenForCausalLM(SamaCausalLM, LlavaQwenForCausalLM):
     """SAMA on Qwen2."""
 
     config_class = LlavaSamaQwenConfig
-    host_class = LlavaQwenForCausalLM
 
     def __init__(self, config: LlavaSamaQwenConfig) -> None:
         super(Qwen2ForCausalLM, self).__init__(config)
@@ -512,7 +528,6 @@ class LlavaSamaLlamaForCausalLM(SamaCausalLM, LlavaLlamaForCausalLM):
     """SAMA on Llama."""
 
     config_class = LlavaSamaLlamaConfig
-    host_class = LlavaLlamaForCausalLM
 
     def __init__(self, config: LlavaSamaLlamaConfig) -> None:
         super(LlamaForCausalLM, self).__init__(config)

@@ -1,4 +1,4 @@
-"""Training through the host: its arguments, freezing and saving; our model, data, trainer and losses put in their place.
+"""Training through the host: its arguments and freezing; our model, data, trainer and losses put in their place.
 
 On LLaVA-NeXT `run_training` rebinds module globals of `llava.train.train` and calls its `train()`. The redistribution's
 script is bound to another corpus, so there the same steps run in `_train_without_script`, on the same trainer.
@@ -36,8 +36,12 @@ DataModule = dict[str, Any]
 class SamaModelArguments(host_train.ModelArguments):
     """The host's model arguments; defaults that fit a SAMA checkpoint."""
 
-    vision_tower: str | None = field(default="vision_tower", metadata={"help": "Kept in the checkpoint folder."})
-    version: str | None = field(default="qwen_1_5", metadata={"help": "Host conversation template; ours is in the config."})
+    vision_tower: str | None = field(
+        default="vision_tower", metadata={"help": "Kept in the checkpoint folder."}
+    )
+    version: str | None = field(
+        default="qwen_1_5", metadata={"help": "Host conversation template; ours is in the config."}
+    )
     mm_use_im_patch_token: bool = field(default=False)
     mm_tunable_parts: str | None = field(
         default="mm_vision_tower,mm_mlp_adapter,mm_language_model",
@@ -49,7 +53,9 @@ class SamaModelArguments(host_train.ModelArguments):
 class SamaDataArguments(host_train.DataArguments):
     """The host's data arguments; `data_path` is a YAML of `data_configs/`."""
 
-    frame_cache_gb: float = field(default=1.0, metadata={"help": "Decoded frames kept in memory, per process, GB."})
+    frame_cache_gb: float = field(
+        default=1.0, metadata={"help": "Decoded frames kept in memory, per process, GB."}
+    )
 
 
 @dataclass
@@ -57,8 +63,12 @@ class SamaTrainingArguments(host_train.TrainingArguments):
     """The host's training arguments, and SAMA's rates and loss weights."""
 
     attn_implementation: str = field(default="sdpa", metadata={"help": "sdpa, eager or flash_attention_2."})
-    seg_decoder_lr: float | None = field(default=None, metadata={"help": "Rate of the fine-tuned mask decoder."})
-    mask_bce_weight: float = field(default=2.0, metadata={"help": "Weight of the point-sampled BCE; 0 skips masks."})
+    seg_decoder_lr: float | None = field(
+        default=None, metadata={"help": "Rate of the fine-tuned mask decoder."}
+    )
+    mask_bce_weight: float = field(
+        default=2.0, metadata={"help": "Weight of the point-sampled BCE; 0 skips masks."}
+    )
     mask_dice_weight: float = field(default=0.5, metadata={"help": "Weight of the point-sampled Dice."})
     mask_iou_weight: float = field(default=0.5, metadata={"help": "Weight of the predicted-IoU error."})
     presence_weight: float = field(default=0.5, metadata={"help": "Weight of the object-presence BCE."})
@@ -72,7 +82,9 @@ class LoadedModel:
 
 
 def get_model(
-    model_args: SamaModelArguments, training_args: SamaTrainingArguments, bnb_args: dict[str, Any] | None = None
+    model_args: SamaModelArguments,
+    training_args: SamaTrainingArguments,
+    bnb_args: dict[str, Any] | None = None,
 ) -> Any:
     """Load the SAMA checkpoint to start from, decided by its `config.json`, not by its name."""
     folder = resolve_folder(model_args.model_name_or_path)
@@ -83,7 +95,9 @@ def get_model(
     model = model_cls.from_pretrained(
         folder,
         config=config,
-        torch_dtype=torch.bfloat16 if training_args.bf16 and training_args.device.type == "cuda" else torch.float32,
+        torch_dtype=torch.bfloat16
+        if training_args.bf16 and training_args.device.type == "cuda"
+        else torch.float32,
         attn_implementation=training_args.attn_implementation,
         **(bnb_args or {}),
     )
@@ -164,7 +178,11 @@ def set_tunable_parts(model: Any, parts: str | None) -> None:
         raise DataError(f"--mm_tunable_parts is '{parts}', expected some of {', '.join(TUNABLE_PARTS)}.")
     for name, parameter in model.named_parameters():
         part = next(
-            (p for key, p in (("mm_projector", TUNABLE_PARTS[0]), ("vision_tower", TUNABLE_PARTS[2])) if key in name),
+            (
+                p
+                for key, p in (("mm_projector", TUNABLE_PARTS[0]), ("vision_tower", TUNABLE_PARTS[2]))
+                if key in name
+            ),
             TUNABLE_PARTS[3],
         )
         parameter.requires_grad_(part in wanted)

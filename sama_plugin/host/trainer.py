@@ -18,8 +18,6 @@ from llava.train.llava_trainer import LLaVATrainer
 from torch import Tensor, nn
 from transformers import Trainer
 
-from sama_plugin.host.checkpoint import SamaCheckpointMixin
-
 logger = logging.getLogger(__name__)
 
 SEG_DECODER_KEY = "mm_projector.seg_decoder"
@@ -36,6 +34,7 @@ class SamaTrainer(LLaVATrainer):
     get_train_dataloader = Trainer.get_train_dataloader
     _get_train_sampler = Trainer._get_train_sampler
     evaluate = Trainer.evaluate
+    optimizer: torch.optim.Optimizer | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         tokenizer = kwargs.pop("tokenizer", None)
@@ -77,7 +76,9 @@ class SamaTrainer(LLaVATrainer):
             groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
             for name, parameter in self.model.named_parameters():
                 if parameter.requires_grad:
-                    rate = next((r for key, r in rates if key in name and r is not None), self.args.learning_rate)
+                    rate = next(
+                        (r for key, r in rates if key in name and r is not None), self.args.learning_rate
+                    )
                     groups[rate, self.args.weight_decay if name in decay else 0.0].append(parameter)
             kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             settings.pop("lr", None)
@@ -89,11 +90,7 @@ class SamaTrainer(LLaVATrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """A checkpoint is a whole SAMA folder: model, SAM2, tower, tokenizer."""
         folder = Path(output_dir or self.args.output_dir)
-        model = self.accelerator.unwrap_model(self.model)
-        if isinstance(model, SamaCheckpointMixin):
-            model.save_pretrained(folder, state_dict=state_dict)
-        else:
-            model.save_pretrained(folder, state_dict=state_dict)
+        self.accelerator.unwrap_model(self.model).save_pretrained(folder, state_dict=state_dict)
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
         torch.save(self.args, folder / "training_args.bin")

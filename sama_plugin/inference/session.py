@@ -1,7 +1,7 @@
 """A conversation about one video: regions in, text and masks out, objects of earlier answers by name.
 
-    question ─ placeholders ─ layout ─ stages 1-3 (`embed_batch`) ─ LLM ─ tokens ─► text
-                                                                        └ hidden state at [SEG] ─ SAM2 head ─► tracks
+question ─ placeholders ─ layout ─ stages 1-3 (`embed_batch`) ─ LLM ─ tokens ─► text
+└ hidden state at [SEG] ─ SAM2 head ─► tracks
 """
 
 from __future__ import annotations
@@ -224,7 +224,9 @@ class VideoSession:
         question_index = len(dialogue.question_ids)
         self._dialogue_tokenizer.start_turn(dialogue, in_data_form, self._layout)
         check_length(dialogue, self.model.context_length, self.clip.path)
-        regions = [self.regions[name] if name in self.regions else self._object_region(name) for name in names]
+        regions = [
+            self.regions[name] if name in self.regions else self._object_region(name) for name in names
+        ]
         uses = [RegionUse(region.mask, self._frame_slot(region.frame), question_index) for region in regions]
         return dialogue, self._uses + uses
 
@@ -235,11 +237,13 @@ class VideoSession:
             PromptError: the object is nowhere visible.
         """
         rle = self.objects[name].rle
-        masks = {frame: decode_mask(rle[frame]) for frame in self._sparse if rle[frame] is not None}
+        masks = {frame: decode_mask(r) for frame in self._sparse if (r := rle[frame]) is not None}
         if not masks:
             masks = {frame: decode_mask(r) for frame, r in enumerate(rle) if r is not None}
         if not masks:
-            raise PromptError(f"<{name}> has no mask on any frame, so it cannot be pointed at; ask about another one.")
+            raise PromptError(
+                f"<{name}> has no mask on any frame, so it cannot be pointed at; ask about another one."
+            )
         frame = max(masks, key=lambda f: int(masks[f].sum()))
         return Region(name, frame, masks[frame])
 
@@ -259,9 +263,7 @@ class VideoSession:
             features = self._encode(self.clip.read(new))
             self._features = features if self._features is None else torch.cat([self._features, features])
         assert self._features is not None, "a clip has at least one sparse frame"
-        video = self._builder.video_inputs(
-            None, len(self._sparse), self._dense, dialogue.question_ids, uses
-        )
+        video = self._builder.video_inputs(None, len(self._sparse), self._dense, dialogue.question_ids, uses)
         input_ids = torch.tensor([dialogue.input_ids], device=self.model.device)
         return self.model.embed_batch(input_ids, [video], [self._features], [self.clip.path])
 

@@ -325,7 +325,7 @@ def _ink_on(colour: Rgb) -> Rgb:
     shares = [v / 255 for v in colour]
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in shares]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return INK if (luminance + 0.05) / 0.06 > 1.05 / (luminance + 0.05) else (255, 255, 255)
+    return (0, 0, 0) if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else (255, 255, 255)
 
 
 def _draw_labels(picture: Image.Image, marks: Sequence[Mark], boxes: Sequence[Box]) -> None:

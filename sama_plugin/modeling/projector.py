@@ -72,7 +72,9 @@ class SamaProjector(nn.Module):
         seg_decoder: nn.Module | None,
     ) -> None:
         super().__init__()
-        self._base_names = [name for name, _ in base.named_children()] if isinstance(base, nn.Sequential) else []
+        self._base_names = (
+            [name for name, _ in base.named_children()] if isinstance(base, nn.Sequential) else []
+        )
         for name, layer in base.named_children() if self._base_names else [("base", base)]:
             self.add_module(name, layer)
         self._base_names = self._base_names or ["base"]

@@ -55,7 +55,8 @@ def sine_positions(length: int, width: int, like: Tensor) -> Tensor:
     """(length, width) sine and cosine positions of any length, device and dtype of `like`."""
     steps = torch.arange(length, device=like.device, dtype=torch.float32)[:, None]
     rates = torch.exp(
-        torch.arange(0, width, 2, device=like.device, dtype=torch.float32) * (-torch.log(torch.tensor(1e4)) / width)
+        torch.arange(0, width, 2, device=like.device, dtype=torch.float32)
+        * (-torch.log(torch.tensor(1e4)) / width)
     )
     table = torch.zeros(length, width, device=like.device)
     table[:, 0::2] = torch.sin(steps * rates)

@@ -37,7 +37,9 @@ class TemporalAggregator(nn.Module):
             config, num_layers=config.temporal_layers, cross_every=1, encoder_width=width, reads_text=True
         )
 
-    def forward(self, spatial_tokens: list[Tensor], questions: list[Tensor], owner: list[int]) -> list[Tensor]:
+    def forward(
+        self, spatial_tokens: list[Tensor], questions: list[Tensor], owner: list[int]
+    ) -> list[Tensor]:
         """Read each question's clip, window by window.
 
         Args:
@@ -53,7 +55,10 @@ class TemporalAggregator(nn.Module):
         clips = [tokens + self.frame_positions[0, : len(tokens), None] for tokens in spatial_tokens]
         windows = [clip.split(self.window_frames) for clip in clips]
         pairs = [(q, window.flatten(0, 1)) for q, c in enumerate(owner) for window in windows[c]]
-        text = [questions[q] + sine_positions(len(questions[q]), questions[q].shape[1], questions[q]) for q, _ in pairs]
+        text = [
+            questions[q] + sine_positions(len(questions[q]), questions[q].shape[1], questions[q])
+            for q, _ in pairs
+        ]
         outputs = self._read([window for _, window in pairs], text)  # (pairs, Q, E)
         grouped: list[list[Tensor]] = [[] for _ in questions]
         for (q, _), output in zip(pairs, outputs, strict=True):

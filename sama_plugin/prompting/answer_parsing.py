@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from sama_plugin.constants import PHRASE_END, PHRASE_START, REGION_END, REGION_START, SEG_TOKEN
 
-_MARK = re.compile("|".join(re.escape(t) for t in (PHRASE_START, PHRASE_END, SEG_TOKEN, REGION_START, REGION_END)))
+_MARK = re.compile(
+    "|".join(re.escape(t) for t in (PHRASE_START, PHRASE_END, SEG_TOKEN, REGION_START, REGION_END))
+)
 
 
 class ParsedAnswer(NamedTuple):

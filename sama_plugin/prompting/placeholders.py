@@ -49,4 +49,6 @@ def check_question(question: str, reserved: Collection[str]) -> None:
         raise PromptError("The question is empty; ask something.")
     for token in (*SPECIAL_TOKENS, *reserved):
         if token in question:
-            raise PromptError(f"The question contains {token!r}, which is reserved for the model; leave it out.")
+            raise PromptError(
+                f"The question contains {token!r}, which is reserved for the model; leave it out."
+            )

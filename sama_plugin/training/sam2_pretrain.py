@@ -105,11 +105,16 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
             thing = scene.objects[chosen]
             wanted = (thing.size, thing.colour, thing.shape)
             if kind == "language" and rng.random() < ABSENT_SHARE:
-                wanted, masks = _absent_name(rng, [(o.size, o.colour, o.shape) for o in scene.objects]), masks & False
+                wanted, masks = (
+                    _absent_name(rng, [(o.size, o.colour, o.shape) for o in scene.objects]),
+                    masks & False,
+                )
             if kind != "language" and not masks[0].any():
                 continue
             frames = torch.as_tensor(sam2_frames(np.stack([frame for frame, _ in drawn]), self.image_size))
-            resized = F.interpolate(torch.from_numpy(masks)[:, None].float(), size=(self.image_size,) * 2, mode="area")
+            resized = F.interpolate(
+                torch.from_numpy(masks)[:, None].float(), size=(self.image_size,) * 2, mode="area"
+            )
             small = resized[:, 0] > 0.5
             if kind != "language" and not small[0].any():
                 continue
@@ -131,7 +136,9 @@ def _clicks(
     """Two labelled points: a click (and a negative one or padding), or jittered box corners."""
     if kind == "box":
         x0, y0, x1, y1 = box_of_mask(mask)
-        corners = np.array([[x0, y0], [x1, y1]], dtype=np.float32) + rng.uniform(-BOX_JITTER, BOX_JITTER, (2, 2))
+        corners = np.array([[x0, y0], [x1, y1]], dtype=np.float32) + rng.uniform(
+            -BOX_JITTER, BOX_JITTER, (2, 2)
+        )
         return torch.tensor(corners, dtype=torch.float32), torch.tensor([2, 3])
     if kind != "point":
         return torch.zeros(2, 2), torch.full((2,), -1)
@@ -139,7 +146,9 @@ def _clicks(
     y, x = inside[rng.integers(len(inside))]
     negative_y, negative_x = outside[rng.integers(len(outside))]
     label = 0 if has_negative else -1
-    return torch.tensor([[x, y], [negative_x, negative_y]], dtype=torch.float32) + 0.5, torch.tensor([1, label])
+    return torch.tensor([[x, y], [negative_x, negative_y]], dtype=torch.float32) + 0.5, torch.tensor(
+        [1, label]
+    )
 
 
 class AttributeEmbedding(nn.Module):
@@ -193,7 +202,9 @@ def clip_loss(prediction: ClipPrediction, masks: Tensor) -> tuple[Tensor, Tensor
     target = F.interpolate(masks.float(), size=(side, side), mode="area")  # (B, T, h, w)
     present = masks.flatten(2).any(-1).float()
     total = masks.new_zeros((), dtype=torch.float32)
-    for t, (logits, iou) in enumerate(zip(prediction.candidate_logits, prediction.candidate_iou, strict=True)):
+    for t, (logits, iou) in enumerate(
+        zip(prediction.candidate_logits, prediction.candidate_iou, strict=True)
+    ):
         wanted = target[:, t : t + 1].expand_as(logits)
         bce = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((-1, -2))
         probability = logits.sigmoid()
@@ -273,7 +284,7 @@ def pretrain_sam2(
     return sam2
 
 
-def _collate(item: tuple[str, list[ClipItem]]) -> tuple[str, ClipItem]:
+def _collate(item: Any) -> tuple[str, ClipItem]:
     kind, items = item
     return kind, ClipItem(*(torch.stack(column) for column in zip(*items, strict=True)))
 

@@ -64,7 +64,9 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv: our options, then any flag of the host's training script, passed to every stage.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("outputs/tiny"), help="folder of all stages")
     parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
     parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the SAM2 stage")
@@ -77,7 +79,14 @@ def main(argv: list[str] | None = None) -> None:
     from sama_plugin.data.shapes import make_shapes
     from sama_plugin.training.sam2_pretrain import pretrain_sam2
 
-    make_shapes(out / "data" / "train", TRAIN_SEED, options.videos, "train", dialogues=DIALOGUES, workers=options.workers)
+    make_shapes(
+        out / "data" / "train",
+        TRAIN_SEED,
+        options.videos,
+        "train",
+        dialogues=DIALOGUES,
+        workers=options.workers,
+    )
     if not (out / "sam2" / "model.safetensors").is_file():
         steps = max(1, round(options.sam2_steps * options.scale))
         pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=options.seed, num_steps=steps)
@@ -97,7 +106,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def print_end(final: Path) -> None:
     """Say on standard error where the checkpoint is: the clear end of a long job."""
-    sys.stderr.write(f"Done: {final}\nMeasure it: sama eval shapes --data DATA --out RESULTS --model {final}\n")
+    sys.stderr.write(
+        f"Done: {final}\nMeasure it: sama eval shapes --data DATA --out RESULTS --model {final}\n"
+    )
 
 
 def make_start(folder: Path, *, seed: int) -> None:
@@ -165,7 +176,9 @@ def run_stage(stage: Stage, out: Path, scale: float, seed: int, host_flags: list
     command = [sys.executable, "-m", "sama_plugin.training.train"]
     command += [part for key, value in flags.items() for part in (f"--{key}", str(value))]
     if subprocess.run([*command, *host_flags], check=False).returncode:
-        raise SamaError(f"Stage {stage.name} failed; its output is above. Run the same command again to go on from {out}.")
+        raise SamaError(
+            f"Stage {stage.name} failed; its output is above. Run the same command again to go on from {out}."
+        )
 
 
 def _register() -> None:
@@ -184,7 +197,9 @@ def _is_done(folder: Path) -> bool:
 
 def _not_weights(folder: str, names: list[str]) -> list[str]:
     """Leave out what only resuming needs."""
-    return [n for n in names if n.startswith("checkpoint-") or n in ("training_args.bin", "trainer_state.json")]
+    return [
+        n for n in names if n.startswith("checkpoint-") or n in ("training_args.bin", "trainer_state.json")
+    ]
 
 
 if __name__ == "__main__":

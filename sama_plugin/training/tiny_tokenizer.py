@@ -1,4 +1,4 @@
-"""A small Qwen2-style byte-level BPE for the tiny preset: every text can be spelled, the small world's words are one token."""
+"""A small byte-level BPE for the tiny preset: any text can be spelled, words of the small world are one token."""
 
 from __future__ import annotations
 

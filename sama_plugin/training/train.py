@@ -79,7 +79,9 @@ def main(argv: list[str] | None = None) -> None:
         with compat.quiet_host_import():
             from sama_plugin.host.train_seam import run_training
     except ImportError as error:
-        raise HostError(f"The host's training cannot be imported: {error}; run: pip install -e .[host,train]") from error
+        raise HostError(
+            f"The host's training cannot be imported: {error}; run: pip install -e .[host,train]"
+        ) from error
     run_training(make_data_module)
 
 

@@ -68,7 +68,9 @@ def read_records(
             if raw.get("conversation"):
                 yield Record(_sample(raw, tracks, video_root, ask_for_masks, source, index), raw)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{where}: {type(error).__name__} {error}; see the format in the README.") from error
+            raise DataError(
+                f"{where}: {type(error).__name__} {error}; see the format in the README."
+            ) from error
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
 
@@ -87,7 +89,9 @@ def _sample(
     details = raw.get("turns") or [{}] * len(rounds)
     for name, rows in (("obj_masks", region_ids), ("groundtruth", targets), ("turns", details)):
         if len(rows) < len(rounds):
-            raise DataError(f"'{name}' has {len(rows)} entries for {len(rounds)} rounds of questions and answers.")
+            raise DataError(
+                f"'{name}' has {len(rows)} entries for {len(rounds)} rounds of questions and answers."
+            )
     turns = []
     for r, (human, gpt) in enumerate(rounds):
         answer = gpt["value"]
