@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
 
@@ -19,3 +21,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real_host"):
             item.add_marker(skip)
+
+
+class LoadedCheckpoint(NamedTuple):
+    """What `load_pretrained_model` gives."""
+
+    tokenizer: Any
+    model: Any
+    image_processor: Any
+    context_length: int
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained checkpoint of the tiny preset; copy it before changing anything in it."""
+    from sama_plugin.training.tiny import make_start
+
+    folder = tmp_path_factory.mktemp("tiny") / "start"
+    make_start(folder, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(tiny_checkpoint: Path) -> LoadedCheckpoint:
+    """`tiny_checkpoint` in float32 on the CPU; shared, so leave its weights alone."""
+    from sama_plugin.host.loading import load_sama_model
+
+    return LoadedCheckpoint(*load_sama_model(str(tiny_checkpoint), device_map="cpu"))
+
+
+@pytest.fixture(scope="session")
+def shapes_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two videos of the small world with their records and masks."""
+    from sama_plugin.data.shapes import make_shapes
+
+    folder = tmp_path_factory.mktemp("shapes")
+    make_shapes(folder, 7, 2, progress=False)
+    return folder
