@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     own, passed_on = train.split_arguments(arguments)
     args = build_parser().parse_args(own)
-    args.passed_on = passed_on
+    args.passed_on, args.verbose = passed_on, getattr(args, "verbose", False)
     if args.run is None:
         build_parser().print_help()
         return USER_ERROR
@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"sama {sama_plugin.__version__}")
-    parser.set_defaults(run=None, verbose=False)
+    parser.set_defaults(run=None)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
     for verb in VERBS:
         verb.add_parser(verbs, common)
