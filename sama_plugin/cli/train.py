@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,14 +44,15 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Hand over to the training room."""
+    """Hand over to the training room; what it logs is shown, as a run takes long."""
+    logging.getLogger("sama_plugin").setLevel(logging.INFO)
     flags: list[str] = args.passed_on
     if flags[:1] == ["tiny"]:
         from sama_plugin.training import tiny
 
         tiny.main(flags[1:])
-        return 0
-    from sama_plugin.training import train
+    else:
+        from sama_plugin.training import train
 
-    train.main(flags)
+        train.main(flags)
     return 0
