@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import torch
+
+from sama_plugin.config import RegionConfig
+from sama_plugin.modeling.region_encoder import RegionEncoder, pool_look
+from sama_plugin.schema import RegionInputs
+
+SIDE, WIDTH, QFORMER_WIDTH, SHAPE = 3, 8, 6, 4
+
+
+def make_regions(look_masks: torch.Tensor, frame_slots: list[int]) -> RegionInputs:
+    count = len(look_masks)
+    generator = torch.Generator().manual_seed(1)
+    return RegionInputs(
+        look_masks=look_masks,
+        shape_masks=torch.rand(count, SHAPE, SHAPE, generator=generator),
+        boxes=torch.rand(count, 5, generator=generator),
+        frame_slots=torch.tensor(frame_slots, dtype=torch.long),
+        question_index=torch.zeros(count, dtype=torch.long),
+    )
+
+
+def make_encoder() -> RegionEncoder:
+    torch.manual_seed(0)
+    return RegionEncoder(WIDTH, QFORMER_WIDTH, RegionConfig(shape_size=SHAPE, shape_hidden=5))
+
+
+def test_look_is_the_weighted_mean_of_patches() -> None:
+    features, masks = torch.randn(2, SIDE * SIDE, WIDTH), torch.rand(2, SIDE, SIDE)
+    for r in range(2):
+        total = sum(masks[r, y, x] * features[r, y * SIDE + x] for y in range(SIDE) for x in range(SIDE))
+        torch.testing.assert_close(
+            pool_look(features, masks)[r], total / masks[r].sum(), atol=1e-5, rtol=1e-5
+        )
+
+
+def test_tiny_region_weighs_its_patch_as_a_large_one() -> None:
+    features, masks = torch.randn(1, SIDE * SIDE, WIDTH), torch.zeros(1, SIDE, SIDE)
+    masks[0, 1, 2] = 0.01  # one pixel in a patch of 10 × 10
+    torch.testing.assert_close(pool_look(features, masks)[0], features[0, 5], atol=1e-3, rtol=1e-3)
+
+
+def test_absent_region_has_a_zero_look() -> None:
+    look = pool_look(torch.randn(1, SIDE * SIDE, WIDTH), torch.zeros(1, SIDE, SIDE))
+    assert torch.equal(look, torch.zeros(1, WIDTH))
+
+
+def test_region_reads_the_frame_that_shows_it() -> None:
+    encoder, masks = make_encoder(), torch.ones(2, SIDE, SIDE)
+    features = torch.randn(4, SIDE * SIDE, WIDTH)
+    tokens = encoder(features, make_regions(masks, [3, 1]))
+    changed = features.clone()
+    changed[[0, 2]] = 0.0
+    torch.testing.assert_close(encoder(changed, make_regions(masks, [3, 1])).llm, tokens.llm)
+    torch.testing.assert_close(tokens.llm[0, 0], encoder.look_llm(features[3].mean(0)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tokens.llm[1, 0], encoder.look_llm(features[1].mean(0)), atol=1e-5, rtol=1e-5)
+
+
+def test_look_comes_before_shape_in_both_copies() -> None:
+    encoder, regions = make_encoder(), make_regions(torch.ones(2, SIDE, SIDE), [0, 0])
+    tokens = encoder(torch.randn(1, SIDE * SIDE, WIDTH), regions)
+    shape = torch.cat([regions.shape_masks.flatten(1), regions.boxes], dim=1)
+    assert tokens.llm.shape == (2, 2, WIDTH)
+    assert tokens.aggregator.shape == (2, 2, QFORMER_WIDTH)
+    torch.testing.assert_close(tokens.llm[:, 1], encoder.shape_llm(shape))
+    torch.testing.assert_close(tokens.aggregator[:, 1], encoder.shape_aggregator(shape))
+
+
+def test_no_regions_give_no_tokens() -> None:
+    tokens = make_encoder()(torch.randn(2, SIDE * SIDE, WIDTH), make_regions(torch.zeros(0, SIDE, SIDE), []))
+    assert tokens.llm.shape == (0, 2, WIDTH)
+    assert tokens.aggregator.shape == (0, 2, QFORMER_WIDTH)
