@@ -106,7 +106,7 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def check_weights(folder: Path, model: nn.Module) -> None:
+def check_weights(folder: Path, model: Any) -> None:
     """Compare stored tensors with what the model needs, before anything is loaded.
 
     Args:
