@@ -24,8 +24,10 @@ def config_from_dict(cls: type[ConfigT], values: dict[str, Any], where: str) -> 
         where: file or place, for the error.
 
     Raises:
-        DataError: a key that `cls` does not have.
+        DataError: no mapping, a key that `cls` does not have, or one that it needs and is not given.
     """
+    if not isinstance(values, dict):
+        raise DataError(f"{where} is {values!r}, expected the fields of {cls.__name__} with their values.")
     known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
@@ -33,10 +35,19 @@ def config_from_dict(cls: type[ConfigT], values: dict[str, Any], where: str) -> 
             raise DataError(
                 f"{where}: unknown key '{key}' for {cls.__name__}; did you mean {', '.join(near)}?"
             )
+    needed = [
+        f.name
+        for f in known.values()
+        if f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+        and f.name not in values
+    ]
+    if needed:
+        raise DataError(f"{where} lacks {', '.join(needed)}, which {cls.__name__} needs.")
     made: dict[str, Any] = {}
     for key, value in values.items():
         nested = NESTED_CONFIGS.get(key)
-        if nested is not None and isinstance(value, dict):
+        if nested is not None:
             value = config_from_dict(nested, value, f"{where}.{key}")
         elif isinstance(value, list):
             value = tuple(tuple(v) if isinstance(v, list) else v for v in value)

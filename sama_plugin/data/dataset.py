@@ -21,7 +21,7 @@ from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
 from sama_plugin.media.masks import decode_mask
 from sama_plugin.media.transforms import sam2_frames
 from sama_plugin.prompting.tokenization import DialogueTokenizer, SlotLayout
-from sama_plugin.schema import GroundingInputs, Rle, Sample, VideoInputs
+from sama_plugin.schema import GroundingInputs, Sample, VideoInputs
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,7 @@ class SamaDataset(Dataset[Example]):
         sample = self.samples[index]
         rng = np.random.default_rng([self.seed, self.epoch, index])
         clip = self._clip(sample.video_path)
+        _check_tracks(sample, clip)
         sama = self.builder.sama
         sparse = sparse_indices(clip.num_frames, sama.sampling)
         frames = self._cache.read(clip, sparse)
@@ -220,17 +221,25 @@ class SamaDataset(Dataset[Example]):
             for f, frame in enumerate(frame_indices):
                 for rle in (sample.masks[i][frame] for i in ids):
                     if rle is not None:
-                        masks[s, f] = np.maximum(
-                            masks[s, f], _checked_mask(rle, height, width, sample.sample_id)
-                        )
+                        masks[s, f] = np.maximum(masks[s, f], decode_mask(rle))
         small = F.interpolate(torch.from_numpy(masks), size=(size // MASK_LOGIT_STRIDE,) * 2, mode="area")
         return GroundingInputs(sam2_frames=torch.as_tensor(sam2_frames(frames, size)), gt_masks=small)
 
 
-def _checked_mask(rle: Rle, height: int, width: int, sample_id: str) -> np.ndarray:
-    if tuple(rle["size"]) != (height, width):
+def _check_tracks(sample: Sample, clip: VideoClip) -> None:
+    """Refuse masks that were made for other frames.
+
+    Raises:
+        DataError: a track of another length, or a mask of another size, than the video's.
+    """
+    size = (clip.height, clip.width)
+    for mask_id, track in sample.masks.items():
+        if len(track) != clip.num_frames:
+            found = f"{len(track)} frames but its video has {clip.num_frames}"
+        elif other := next((tuple(rle["size"]) for rle in track if rle and tuple(rle["size"]) != size), None):
+            found = f"size {other} but its video has {size}"
+        else:
+            continue
         raise DataError(
-            f"Sample '{sample_id}': a mask has size {tuple(rle['size'])} but its video has {(height, width)}; "
-            "use the mask dictionary made for these frames."
+            f"Sample '{sample.sample_id}': mask '{mask_id}' has {found}; use the mask dictionary made for these frames."
         )
-    return decode_mask(rle)

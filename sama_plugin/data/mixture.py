@@ -50,6 +50,13 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if self.frames not in ("clip", "single"):
             raise DataError(f"{self.json_path}: frames is '{self.frames}', expected 'clip' or 'single'.")
+        if not isinstance(self.kinds, tuple):
+            raise DataError(
+                f"{self.json_path}: kinds is {self.kinds!r}, expected a list of kinds of question."
+            )
+        for name, value in (("merge", self.merge), ("repeat", self.repeat)):
+            if not isinstance(value, int) or value < 1:
+                raise DataError(f"{self.json_path}: {name} is {value!r}, expected a whole number from 1.")
 
 
 def read_mixture(path: Path) -> list[SourceConfig]:
@@ -64,7 +71,11 @@ def read_mixture(path: Path) -> list[SourceConfig]:
         raise DataError(f"{path} does not exist; give a file of data_configs/.") from error
     except yaml.YAMLError as error:
         raise DataError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict) or not content.get("datasets"):
+    if (
+        not isinstance(content, dict)
+        or not isinstance(content.get("datasets"), list)
+        or not content["datasets"]
+    ):
         raise DataError(f"{path} has no 'datasets' list; see data_configs/ for examples.")
     return [
         config_from_dict(SourceConfig, entry, f"{path}: datasets[{i}]")

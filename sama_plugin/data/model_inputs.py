@@ -41,8 +41,7 @@ class InputBuilder:
 
     def __init__(self, sama: SamaConfig, image_processor: Any, patches_per_side: int) -> None:
         self.sama = sama
-        size = image_processor.size
-        self.frame_size = int(size["height"] if "height" in size else size["shortest_edge"])
+        self.frame_size = _side(image_processor.size)
         self.mean = tuple(image_processor.image_mean)
         self.std = tuple(image_processor.image_std)
         self.patches_per_side = patches_per_side
@@ -92,3 +91,10 @@ class InputBuilder:
             frame_slots=torch.tensor([r.frame_slot for r in regions], dtype=torch.long),
             question_index=torch.tensor([r.question_index for r in regions], dtype=torch.long),
         )
+
+
+def _side(size: Any) -> int:
+    """Side of the square an image processor makes: a dict in `transformers`, (height, width) in the host's SigLIP."""
+    if isinstance(size, (tuple, list)):
+        return int(size[0])
+    return int(size["height"] if "height" in size else size["shortest_edge"])
