@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sama_plugin.data.mixture import SourceConfig, read_mixture, read_source
+from sama_plugin.errors import DataError
+
+ENTRY = "{json_path: r.json, mask_path: m.json, video_root: v"
+SHAPES = {"json_path": "records.json", "mask_path": "mask_dict.json", "video_root": "."}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mixture.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_sources_are_read_with_their_defaults(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, f"datasets:\n  - {ENTRY}}}\n  - {ENTRY}, frames: single, kinds: [name], repeat: 2}}\n"
+    )
+    plain, single = read_mixture(path)
+    assert plain == SourceConfig("r.json", "m.json", "v")
+    assert single == SourceConfig("r.json", "m.json", "v", frames="single", kinds=("name",), repeat=2)
+
+
+def test_mixtures_of_the_repository_can_be_read() -> None:
+    folder = Path(__file__).resolve().parents[2] / "data_configs"
+    found = sorted(folder.rglob("*.yaml"))
+    assert found
+    assert all(read_mixture(path) for path in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("datasets: [", "is not valid YAML"),
+        ("", "has no 'datasets' list"),
+        ("datasets: []", "has no 'datasets' list"),
+        ("datasets: {a: 1}", "has no 'datasets' list"),
+        ("[1, 2]", "has no 'datasets' list"),
+        ("datasets: [shapes]", r"datasets\[0\] is 'shapes', expected the fields of SourceConfig"),
+        ("datasets: [null]", r"datasets\[0\] is None, expected the fields of SourceConfig"),
+        (
+            "datasets: [{json_path: r.json}]",
+            r"datasets\[0\] lacks mask_path, video_root, which SourceConfig needs",
+        ),
+        (f"datasets: [{ENTRY}, frame: clip}}]", r"datasets\[0\]: unknown key 'frame'.*did you mean frames"),
+        (f"datasets: [{ENTRY}, frames: all}}]", "frames is 'all', expected 'clip' or 'single'"),
+        (f"datasets: [{ENTRY}, kinds: name}}]", "kinds is 'name', expected a list"),
+        (f"datasets: [{ENTRY}, merge: 0}}]", "merge is 0, expected a whole number from 1"),
+        (f"datasets: [{ENTRY}, repeat: 1.5}}]", "repeat is 1.5, expected a whole number from 1"),
+    ],
+)
+def test_malformed_mixture_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_mixture(write(tmp_path, text))
+
+
+def test_missing_mixture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing\.yaml does not exist"):
+        read_mixture(tmp_path / "nothing.yaml")
+
+
+def test_source_is_repeated_and_whole(shapes_set: Path) -> None:
+    once = read_source(SourceConfig(**SHAPES), shapes_set)
+    assert [s.sample_id for s in once] == [f"test_{v:05d}_{d}/{2 * v + d}" for v in (0, 1) for d in (0, 1)]
+    assert [s.sample_id for s in read_source(SourceConfig(**SHAPES, repeat=3), shapes_set)] == [
+        s.sample_id for s in once
+    ] * 3
+
+
+def test_kinds_keep_only_their_turns(shapes_set: Path) -> None:
+    kept = read_source(SourceConfig(**SHAPES, kinds=("motion",)), shapes_set)
+    assert kept
+    assert {turn.kind for sample in kept for turn in sample.turns} == {"motion"}
+
+
+def test_merge_joins_dialogues_about_one_video(shapes_set: Path) -> None:
+    apart = read_source(SourceConfig(**SHAPES), shapes_set)
+    joined = read_source(SourceConfig(**SHAPES, merge=9), shapes_set)
+    assert len(joined) == 2
+    for i, sample in enumerate(joined):
+        first, second = apart[2 * i], apart[2 * i + 1]
+        assert sample.turns == first.turns + second.turns
+        assert sample.video_path == first.video_path == second.video_path
+        assert sample.masks == first.masks | second.masks
+
+
+def test_kinds_that_nobody_asks_are_refused(shapes_set: Path) -> None:
+    with pytest.raises(DataError, match=r"records\.json has no dialogue of kinds smell"):
+        read_source(SourceConfig(**SHAPES, kinds=("smell",)), shapes_set)
