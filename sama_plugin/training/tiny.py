@@ -1,7 +1,7 @@
 """The tiny preset from nothing, stage by stage: `python -m sama_plugin.training.tiny --out DIR [host training flags]`.
 
     shapes ─► sam2 (prompts, names, propagation) ──────────┐
-       └────► words (single frames, text only) ─► join ─► frames (single frames, masks) ─► clips (dialogues) ─► final
+       └────► words (frames, text only) ─► join ─► frames ─► masks (frames, grounding only) ─► clips (dialogues) ─► final
 
 Each stage writes a whole checkpoint folder and is skipped when it is there; an interrupted one goes on where it was.
 """
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 TRAIN_SEED = 1
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
-NO_MASKS = ("mask_bce_weight", "mask_dice_weight", "mask_iou_weight", "presence_weight")
 DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
 FINAL_NAME = "llava-sama-qwen-tiny"
 
@@ -39,7 +38,7 @@ class Stage:
         steps: optimiser steps.
         batch: examples per step.
         rate: peak learning rate.
-        masks: whether the mask losses run.
+        masks: weights of the mask losses, BCE and Dice; (0, 0) leaves the mask head out.
     """
 
     name: str
@@ -48,13 +47,14 @@ class Stage:
     steps: int
     batch: int
     rate: float
-    masks: bool = True
+    masks: tuple[float, float] = (2.0, 0.5)
 
 
 STAGES = (
-    Stage("words", "start", "tiny_frames.yaml", steps=1200, batch=24, rate=1e-3, masks=False),
-    Stage("frames", "joined", "tiny_frames.yaml", steps=800, batch=24, rate=1e-3),
-    Stage("clips", "frames", "tiny_clips.yaml", steps=1500, batch=8, rate=6e-4),
+    Stage("words", "start", "tiny_frames.yaml", steps=520, batch=24, rate=1e-3, masks=(0.0, 0.0)),
+    Stage("frames", "joined", "tiny_frames.yaml", steps=200, batch=24, rate=1e-3),
+    Stage("masks", "frames", "tiny_masks.yaml", steps=450, batch=24, rate=1e-3, masks=(5.0, 2.0)),
+    Stage("clips", "masks", "tiny_clips.yaml", steps=1500, batch=8, rate=6e-4),
 )
 
 
@@ -92,12 +92,10 @@ def main(argv: list[str] | None = None) -> None:
         pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=options.seed, num_steps=steps)
     if not _is_done(_folder(out, "start")):
         make_start(_folder(out, "start"), seed=options.seed)
-    words, frames, clips = STAGES
-    run_stage(words, out, options.scale, options.seed, host_flags)
-    if not _is_done(_folder(out, "joined")):
-        join_sam2(_folder(out, "words"), out / "sam2", _folder(out, "joined"))
-    run_stage(frames, out, options.scale, options.seed, host_flags)
-    run_stage(clips, out, options.scale, options.seed, host_flags)
+    for stage in STAGES:
+        if stage.start == "joined" and not _is_done(_folder(out, "joined")):
+            join_sam2(_folder(out, "words"), out / "sam2", _folder(out, "joined"))
+        run_stage(stage, out, options.scale, options.seed, host_flags)
     final = out / FINAL_NAME
     shutil.copytree(_folder(out, "clips"), final, dirs_exist_ok=True, ignore=_not_weights)
     logger.info("The trained checkpoint is %s", final)
@@ -172,7 +170,9 @@ def run_stage(stage: Stage, out: Path, scale: float, seed: int, host_flags: list
         "save_total_limit": 1,
         "report_to": "none",
         "dataloader_num_workers": 1,
-    } | ({} if stage.masks else dict.fromkeys(NO_MASKS, 0))
+        "mask_bce_weight": stage.masks[0],
+        "mask_dice_weight": stage.masks[1],
+    } | ({} if any(stage.masks) else {"mask_iou_weight": 0, "presence_weight": 0})
     command = [sys.executable, "-m", "sama_plugin.training.train"]
     command += [part for key, value in flags.items() for part in (f"--{key}", str(value))]
     if subprocess.run([*command, *host_flags], check=False).returncode:
