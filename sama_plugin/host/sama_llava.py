@@ -419,7 +419,10 @@ class SamaCausalLM(SamaCheckpointMixin):
         return torch.zeros(0, 3, size, size) if target is None else target.sam2_frames
 
     def _segment_pairs(self, frames: Tensor, prompts: Tensor, frame_rows: Tensor) -> SegPrediction:
-        """Masks of (frame, object) pairs by the configured head."""
+        """Masks of (frame, object) pairs by the configured head, which rests if there are none."""
+        if len(prompts) == 0:
+            none = prompts.float().sum() + prompts.new_zeros(0, 1, dtype=torch.float32)  # keeps the graph
+            return SegPrediction(none[..., None, None], none, none)
         if self.sama.grounding.head == "dot":
             return dot_segment_pairs(frames[frame_rows.to(frames.device)], prompts)
         head = self.sam2_head
