@@ -45,9 +45,23 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def loaded(tiny_checkpoint: Path) -> LoadedCheckpoint:
     """`tiny_checkpoint` in float32 on the CPU; shared, so leave its weights alone."""
+    return load_checkpoint(tiny_checkpoint)
+
+
+@pytest.fixture
+def fresh_model(tiny_checkpoint: Path) -> Any:
+    """The model of `tiny_checkpoint`, to be changed."""
+    return load_checkpoint(tiny_checkpoint).model
+
+
+def load_checkpoint(folder: Path, **settings: Any) -> LoadedCheckpoint:
+    """Load a checkpoint folder on the CPU, SAMA registered."""
+    import sama_plugin
+
+    sama_plugin.register()
     from sama_plugin.host.loading import load_sama_model
 
-    return LoadedCheckpoint(*load_sama_model(str(tiny_checkpoint), device_map="cpu"))
+    return LoadedCheckpoint(*load_sama_model(str(folder), device_map="cpu", **settings))
 
 
 @pytest.fixture(scope="session")
