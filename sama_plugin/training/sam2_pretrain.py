@@ -1,8 +1,8 @@
 """Stage 0 of the tiny preset: SAM2 from nothing on the small world: clicks, boxes, masks, names, and propagation.
 
-Full-size presets start from published SAM2.1 weights instead. Names enter through a small table of attribute embeddings
-that is thrown away afterwards; they make the image features tell colours, shapes and sizes apart, which clicks alone do
-not ask for.
+Full-size presets start from published SAM2.1 weights instead. Names enter through a small table of attribute embeddings;
+they make the image features tell colours, shapes and sizes apart, which clicks alone do not ask for, and later show
+`[SEG]` what a prompt that SAM2 understands looks like.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -42,6 +43,8 @@ SCORE_WEIGHT = 0.5
 LOCATION_GAIN = 2.5
 LOCATION_BIAS = 1.5
 STATE_FILE = "state.pt"
+NAMES_FILE = "names.safetensors"
+"""The attribute embeddings; `seg_alignment` teaches `[SEG]` from them."""
 
 
 class Phase(NamedTuple):
@@ -152,7 +155,7 @@ def _clicks(
 
 
 class AttributeEmbedding(nn.Module):
-    """Size + colour + shape → prompt embedding, (B, 3) long → (B, M) float; only for this stage."""
+    """Size + colour + shape → prompt embedding, (B, 3) long → (B, M) float; never part of a checkpoint."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -280,6 +283,7 @@ def pretrain_sam2(
             _save_state(out, step + 1, sam2, names, optimizer, schedule)
     bar.close()
     sam2.eval()
+    save_file(names.state_dict(), out / NAMES_FILE)
     save_sam2(sam2, out)
     return sam2
 

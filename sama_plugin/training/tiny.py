@@ -1,7 +1,7 @@
 """The tiny preset from nothing, stage by stage: `python -m sama_plugin.training.tiny --out DIR [host training flags]`.
 
     shapes ─► sam2 (prompts, names, propagation) ──────────┐
-       └────► words (frames, text only) ─► join ─► frames ─► masks (frames, grounding only) ─► clips (dialogues) ─► final
+       └────► words (frames, text) ─► join ─► frames ─► align [SEG] ─► masks (frames) ─► clips (dialogues) ─► final
 
 Each stage writes a whole checkpoint folder and is skipped when it is there; an interrupted one goes on where it was.
 """
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 TRAIN_SEED = 1
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
+ALIGN_STEPS = 200
 DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
 FINAL_NAME = "llava-sama-qwen-tiny"
 
@@ -53,8 +54,8 @@ class Stage:
 STAGES = (
     Stage("words", "start", "tiny_frames.yaml", steps=520, batch=24, rate=1e-3, masks=(0.0, 0.0)),
     Stage("frames", "joined", "tiny_frames.yaml", steps=200, batch=24, rate=1e-3),
-    Stage("masks", "frames", "tiny_masks.yaml", steps=450, batch=24, rate=1e-3, masks=(5.0, 2.0)),
-    Stage("clips", "masks", "tiny_clips.yaml", steps=1500, batch=8, rate=6e-4),
+    Stage("masks", "aligned", "tiny_masks.yaml", steps=120, batch=24, rate=6e-4, masks=(5.0, 2.0)),
+    Stage("clips", "masks", "tiny_clips.yaml", steps=1000, batch=8, rate=8e-4, masks=(5.0, 2.0)),
 )
 
 
@@ -95,6 +96,8 @@ def main(argv: list[str] | None = None) -> None:
     for stage in STAGES:
         if stage.start == "joined" and not _is_done(_folder(out, "joined")):
             join_sam2(_folder(out, "words"), out / "sam2", _folder(out, "joined"))
+        if stage.start == "aligned" and not _is_done(_folder(out, "aligned")):
+            align_stage(out, options.scale, options.seed)
         run_stage(stage, out, options.scale, options.seed, host_flags)
     final = out / FINAL_NAME
     shutil.copytree(_folder(out, "clips"), final, dirs_exist_ok=True, ignore=_not_weights)
@@ -137,6 +140,20 @@ def join_sam2(checkpoint: Path, sam2_folder: Path, out: Path) -> None:
     model.projector.seg_decoder.load_state_dict(sam2.sam_mask_decoder.state_dict())
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def align_stage(out: Path, scale: float, seed: int) -> None:
+    """Teach `[SEG]` the prompts SAM2 understands; see `seg_alignment`."""
+    _register()
+    from sama_plugin.host.loading import load_sama_model
+    from sama_plugin.training.seg_alignment import align_seg
+
+    tokenizer, model, _, _ = load_sama_model(str(_folder(out, "frames")), device_map="cpu")
+    steps = max(1, round(ALIGN_STEPS * scale))
+    data = DATA_CONFIGS / "tiny_masks.yaml"
+    align_seg(model, tokenizer, out / "sam2", data, out / "data", seed=seed, num_steps=steps)
+    model.save_pretrained(_folder(out, "aligned"))
+    tokenizer.save_pretrained(_folder(out, "aligned"))
 
 
 def run_stage(stage: Stage, out: Path, scale: float, seed: int, host_flags: list[str]) -> None:
