@@ -178,6 +178,8 @@ class VideoSession:
                 shown = text
         generated = time.perf_counter()
         raw = self._decode(tokens)
+        if raw != shown:  # cut off within a character
+            yield raw[len(shown) :]
         objects = self._ground(tokens, parse_answer(raw).phrases)
         self._dialogue_tokenizer.finish_turn(dialogue, [token.token_id for token in tokens])
         self._dialogue, self._uses = dialogue, uses
@@ -210,12 +212,18 @@ class VideoSession:
     def _stop_ids(self) -> set[int]:
         return {self._dialogue_tokenizer.end_ids[0], self.tokenizer.eos_token_id}
 
+    @property
+    def _reserved_tokens(self) -> list[str]:
+        """Also those that are special without a role, such as the header marks of Llama 3."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        return [*self.tokenizer.all_special_tokens, *(token.content for token in added if token.special)]
+
     def _decode(self, tokens: Sequence[GeneratedToken]) -> str:
         return self.tokenizer.decode([token.token_id for token in tokens], skip_special_tokens=False).strip()
 
     def _lay_out(self, question: str) -> tuple[EncodedDialogue, list[RegionUse]]:
         """The conversation with this question, and the regions of all questions; nothing of the session changes."""
-        check_question(question, self.tokenizer.all_special_tokens)
+        check_question(question, self._reserved_tokens)
         known = {**self.regions, **self.objects}
         in_data_form, names = resolve_placeholders(question, known)
         dialogue = EncodedDialogue(

@@ -1,6 +1,6 @@
 """Stage 0 of the tiny preset: SAM2 from nothing on the small world: clicks, boxes, masks, names, and propagation.
 
-Full-size presets start from published SAM2.1 weights instead. Names enter through a small table of attribute embeddings;
+Full-size presets start from published SAM2.1 weights instead. Names enter by a small table of attribute embeddings;
 they make the image features tell colours, shapes and sizes apart, which clicks alone do not ask for, and later show
 `[SEG]` what a prompt that SAM2 understands looks like.
 """

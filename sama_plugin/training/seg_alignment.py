@@ -1,8 +1,8 @@
-"""Between frames and masks of the tiny preset: `[SEG]` learns the prompts that SAM2 learned to understand.
+"""Between frames and clips of the tiny preset: `[SEG]` learns the prompts that SAM2 learned to understand.
 
 The SAM2 stage gave every name (size, colour, shape) an embedding that its decoder answers with a mask. Here the hidden
 state at `[SEG]`, through the seg projection, is pulled to the embedding of the phrase before it. From there the mask
-losses go on; through the decoder alone, from a random projection, they do not get off the ground in this budget.
+losses of the clips stage go on; through the decoder alone, from a random projection, they do not get off the ground in this budget.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def align_seg(
 def alignment_losses(
     model: Any, tokenizer: Any, names: AttributeEmbedding, batch: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
-    """Language loss, and distance of the prompts from their names' embeddings as a share of these embeddings' variance."""
+    """Language loss, and distance of the prompts from their names' embeddings, as a share of the variance of these."""
     outputs = model(**{**batch, "grounding": None})
     attributes = []
     for labels in batch["labels"]:

@@ -1,7 +1,7 @@
 """The tiny preset from nothing, stage by stage: `python -m sama_plugin.training.tiny --out DIR [host training flags]`.
 
     shapes ─► sam2 (prompts, names, propagation) ──────────┐
-       └────► words (frames, text) ─► join ─► frames ─► align [SEG] ─► masks (frames) ─► clips (dialogues) ─► final
+       └────► words (frames, text) ─► join ─► frames ─► align [SEG] ─► clips (dialogues) ─► final
 
 Each stage writes a whole checkpoint folder and is skipped when it is there; an interrupted one goes on where it was.
 """
@@ -54,8 +54,7 @@ class Stage:
 STAGES = (
     Stage("words", "start", "tiny_frames.yaml", steps=520, batch=24, rate=1e-3, masks=(0.0, 0.0)),
     Stage("frames", "joined", "tiny_frames.yaml", steps=200, batch=24, rate=1e-3),
-    Stage("masks", "aligned", "tiny_masks.yaml", steps=120, batch=24, rate=6e-4, masks=(5.0, 2.0)),
-    Stage("clips", "masks", "tiny_clips.yaml", steps=1000, batch=8, rate=8e-4, masks=(5.0, 2.0)),
+    Stage("clips", "aligned", "tiny_clips.yaml", steps=1000, batch=8, rate=8e-4, masks=(5.0, 2.0)),
 )
 
 
@@ -150,7 +149,7 @@ def align_stage(out: Path, scale: float, seed: int) -> None:
 
     tokenizer, model, _, _ = load_sama_model(str(_folder(out, "frames")), device_map="cpu")
     steps = max(1, round(ALIGN_STEPS * scale))
-    data = DATA_CONFIGS / "tiny_masks.yaml"
+    data = DATA_CONFIGS / "tiny_align.yaml"
     align_seg(model, tokenizer, out / "sam2", data, out / "data", seed=seed, num_steps=steps)
     model.save_pretrained(_folder(out, "aligned"))
     tokenizer.save_pretrained(_folder(out, "aligned"))
