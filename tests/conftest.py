@@ -54,6 +54,22 @@ def fresh_model(tiny_checkpoint: Path) -> Any:
     return load_checkpoint(tiny_checkpoint).model
 
 
+@pytest.fixture
+def lively_model(fresh_model: Any) -> Any:
+    """The tiny model, changed so that its untrained heads find something on every frame."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    head = fresh_model.sam2_head
+    with torch.no_grad():
+        for decoder in (head.sam2.sam_mask_decoder, fresh_model.projector.seg_decoder):
+            decoder.pred_obj_score_head.layers[-1].bias.fill_(8.0)
+            decoder.iou_prediction_head.layers[-1].bias.fill_(8.0)
+        for parameter in fresh_model.projector.seg_projection.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+    return fresh_model
+
+
 def load_checkpoint(folder: Path, **settings: Any) -> LoadedCheckpoint:
     """Load a checkpoint folder on the CPU, SAMA registered."""
     import sama_plugin

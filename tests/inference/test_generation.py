@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from sama_plugin.errors import PromptError
+from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
+
+
+@pytest.fixture
+def talkative(fresh_model: Any) -> Any:
+    """The tiny model with larger weights in the LLM, so that its choices differ from step to step."""
+    torch.manual_seed(3)
+    for layer in fresh_model.model.layers:
+        for parameter in layer.parameters():
+            parameter.data += 0.3 * torch.randn_like(parameter)
+    return fresh_model
+
+
+def prompt_embeds(model: Any) -> torch.Tensor:
+    return model.get_model().embed_tokens(torch.arange(20, 32)[None])
+
+
+def generate(
+    model: Any, *, seed: int = 0, stop: set[int] = frozenset(), **decoding: Any
+) -> list[GeneratedToken]:
+    settings = Decoding(**{"max_new_tokens": 8} | decoding)
+    generator = torch.Generator().manual_seed(seed)
+    return list(
+        generate_tokens(
+            model, prompt_embeds(model), decoding=settings, stop_ids=set(stop), generator=generator
+        )
+    )
+
+
+def test_greedy_with_cache_equals_the_whole_forward(talkative: Any) -> None:
+    tokens = generate(talkative)
+    embed = talkative.get_model().embed_tokens
+    whole = torch.cat([prompt_embeds(talkative), embed(torch.tensor([[t.token_id for t in tokens]]))], dim=1)
+    with torch.no_grad():
+        outputs = talkative(inputs_embeds=whole)
+    assert len({t.token_id for t in tokens}) > 2
+    assert [t.token_id for t in tokens] == outputs.logits[0, 11:-1].argmax(-1).tolist()
+    states = torch.stack([t.hidden_state for t in tokens])
+    # the enlarged weights enlarge rounding too
+    torch.testing.assert_close(states, outputs.last_hidden_state[0, 12:], atol=1e-4, rtol=1e-4)
+
+
+def test_stop_token_ends_the_answer_and_is_not_part_of_it(talkative: Any) -> None:
+    ids = [t.token_id for t in generate(talkative)]
+    stop = ids[3]
+    assert [t.token_id for t in generate(talkative, stop={stop})] == ids[: ids.index(stop)]
+
+
+def test_answer_ends_at_its_longest(talkative: Any) -> None:
+    assert len(generate(talkative, max_new_tokens=3)) == 3
+
+
+def test_sampling_repeats_with_its_seed(talkative: Any) -> None:
+    def ids(seed: int) -> list[int]:
+        return [t.token_id for t in generate(talkative, seed=seed, temperature=1.5)]
+
+    assert ids(1) == ids(1)
+    assert ids(1) != ids(2)
+
+
+def test_narrow_nucleus_is_greedy(talkative: Any) -> None:
+    greedy = [t.token_id for t in generate(talkative)]
+    assert [t.token_id for t in generate(talkative, temperature=1.0, top_p=1e-6)] == greedy
+
+
+def test_low_temperature_is_greedy(talkative: Any) -> None:
+    greedy = [t.token_id for t in generate(talkative)]
+    assert [t.token_id for t in generate(talkative, temperature=1e-4)] == greedy
+
+
+@pytest.mark.parametrize(
+    "settings", [{"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.1}, {"max_new_tokens": 0}]
+)
+def test_impossible_decoding_is_refused(settings: dict[str, Any]) -> None:
+    ((name, value),) = settings.items()
+    with pytest.raises(PromptError, match=rf"{name} {value}.*; expected temperature >= 0"):
+        Decoding(**settings)
