@@ -54,7 +54,7 @@ class Stage:
 STAGES = (
     Stage("words", "start", "tiny_frames.yaml", steps=520, batch=24, rate=1e-3, masks=(0.0, 0.0)),
     Stage("frames", "joined", "tiny_frames.yaml", steps=200, batch=24, rate=1e-3),
-    Stage("clips", "aligned", "tiny_clips.yaml", steps=1000, batch=8, rate=8e-4, masks=(5.0, 2.0)),
+    Stage("clips", "aligned", "tiny_clips.yaml", steps=1350, batch=8, rate=8e-4, masks=(5.0, 2.0)),
 )
 
 
