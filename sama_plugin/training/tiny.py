@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -99,9 +98,18 @@ def main(argv: list[str] | None = None) -> None:
             align_stage(out, options.scale, options.seed)
         run_stage(stage, out, options.scale, options.seed, host_flags)
     final = out / FINAL_NAME
-    shutil.copytree(_folder(out, "clips"), final, dirs_exist_ok=True, ignore=_not_weights)
-    logger.info("The trained checkpoint is %s", final)
+    write_final(_folder(out, "clips"), final)
     print_end(final)
+
+
+def write_final(trained: Path, final: Path) -> None:
+    """Write the checkpoint to ship: LLM and projector in half precision, nothing that only resuming needs."""
+    _register()
+    from sama_plugin.host.loading import load_sama_model
+
+    tokenizer, model, _, _ = load_sama_model(str(trained), device_map="cpu")
+    model.save_pretrained(final, state_dict={key: value.half() for key, value in model.state_dict().items()})
+    tokenizer.save_pretrained(final)
 
 
 def print_end(final: Path) -> None:
@@ -209,13 +217,6 @@ def _folder(out: Path, name: str) -> Path:
 
 def _is_done(folder: Path) -> bool:
     return (folder / "config.json").is_file()
-
-
-def _not_weights(folder: str, names: list[str]) -> list[str]:
-    """Leave out what only resuming needs."""
-    return [
-        n for n in names if n.startswith("checkpoint-") or n in ("training_args.bin", "trainer_state.json")
-    ]
 
 
 if __name__ == "__main__":
