@@ -24,6 +24,7 @@ from sama_plugin.host.checkpoint import (
     resolve_folder,
 )
 from sama_plugin.host.sama_llava import CLASSES
+from sama_plugin.host.vision_tower import load_tower
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +110,7 @@ def load_parts(model: Any, folder: Path) -> None:
         folder: its checkpoint folder.
     """
     tower = model.get_vision_tower()
-    if not tower.is_loaded:
-        tower.load_model()
+    load_tower(tower)
     tower.to(device=model.device, dtype=model.dtype)
     sama: SamaConfig = model.sama
     if sama.grounding.head == "sam2":
@@ -122,7 +122,7 @@ def load_tokenizer(folder: Path) -> Any:
     """The folder's tokenizer.
 
     Raises:
-        CheckpointError: its files are missing.
+        CheckpointError: its files are missing or damaged.
     """
     if not (folder / "tokenizer_config.json").is_file():
         raise CheckpointError(
@@ -130,7 +130,7 @@ def load_tokenizer(folder: Path) -> Any:
         )
     try:
         return AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:  # transformers and tokenizers raise many kinds
         raise CheckpointError(f"The tokenizer in {folder} cannot be read: {error}") from error
 
 

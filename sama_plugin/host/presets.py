@@ -26,6 +26,7 @@ from sama_plugin.errors import DataError
 from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import SamaSam2
 from sama_plugin.host.sama_llava import CLASSES, LlavaSamaQwenConfig, build_projector
+from sama_plugin.host.vision_tower import load_tower
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ def save_tiny_start(
     config.seg_token_id = tokenizer.convert_tokens_to_ids(SEG_TOKEN)
     model = new_model(config)
     model.get_model().mm_projector = build_projector(config)  # torch's own initialisation, not the LLM's
-    model.get_vision_tower().load_model()
+    load_tower(model.get_vision_tower())
     if sama.grounding.head == "sam2":
         model.sam2_head = Sam2Head(sam2, replace(sama.grounding))
         model.projector.seg_decoder.load_state_dict(sam2.sam_mask_decoder.state_dict())

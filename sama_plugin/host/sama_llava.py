@@ -42,7 +42,7 @@ from sama_plugin.grounding.sam2_model import build_sam2
 from sama_plugin.grounding.seg_projection import build_seg_projection
 from sama_plugin.host.checkpoint import SamaCheckpointMixin
 from sama_plugin.host.host_prompt import expand_host_prompt
-from sama_plugin.host.vision_tower import build_vision_tower
+from sama_plugin.host.vision_tower import build_vision_tower, load_tower
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.modeling.context_aggregator import ContextAggregator
 from sama_plugin.modeling.projector import SamaProjector, base_projector_type, pool_grid
@@ -153,8 +153,7 @@ class SamaMetaModel(LlavaMetaModel):
             )
         model_args.mm_projector_type = self.config.mm_projector_type
         tower = self.get_vision_tower()
-        if not tower.is_loaded:
-            tower.load_model()
+        load_tower(tower)
         self.config.use_mm_proj = True
         # The host now casts the tower to half precision, also in a float32 run; `initialize_vision_tokenizer`
         # puts these back.

@@ -13,6 +13,7 @@ from typing import Any
 from llava.model.multimodal_encoder.builder import build_vision_tower as build_host_tower
 from llava.model.multimodal_encoder.clip_encoder import CLIPVisionTower
 from llava.model.multimodal_encoder.siglip_encoder import SigLipVisionTower
+from safetensors import safe_open
 from torch import nn
 
 from sama_plugin.errors import CheckpointError
@@ -28,7 +29,7 @@ def tower_location(config: Any) -> str:
         config: model config with `mm_vision_tower` and the `_name_or_path` it was read from.
     """
     inside = Path(config._name_or_path or ".") / config.mm_vision_tower
-    return str(inside) if inside.is_dir() else config.mm_vision_tower
+    return str(inside.absolute()) if inside.is_dir() else config.mm_vision_tower
 
 
 def build_vision_tower(config: Any) -> nn.Module:
@@ -38,9 +39,13 @@ def build_vision_tower(config: Any) -> nn.Module:
         config: model config (`mm_vision_tower`, `mm_vision_select_layer`, `mm_vision_select_feature`).
 
     Raises:
-        CheckpointError: a local folder that is no CLIP or SigLIP vision model.
+        CheckpointError: a local folder that is no CLIP or SigLIP vision model, or a checkpoint that lacks its own.
     """
     location = tower_location(config)
+    if location == TOWER_FOLDER:
+        raise CheckpointError(
+            f"Checkpoint folder {config._name_or_path or '.'} has no {TOWER_FOLDER}/; copy the whole folder again."
+        )
     settings = SimpleNamespace(
         mm_vision_tower=location,
         mm_vision_select_layer=config.mm_vision_select_layer,
@@ -59,3 +64,37 @@ def build_vision_tower(config: Any) -> nn.Module:
             f"{config_file}: model_type is '{model_type}', expected one of {', '.join(LOCAL_TOWERS)}."
         )
     return LOCAL_TOWERS[model_type](location, settings, delay_load=True)
+
+
+def load_tower(tower: Any) -> None:
+    """Read the tower's weights, unless they are there already.
+
+    Args:
+        tower: from `build_vision_tower`; changed in place.
+
+    Raises:
+        CheckpointError: its folder lacks a file or a weight, or is damaged; a hub id that cannot be had.
+    """
+    if tower.is_loaded:
+        return
+    folder = Path(tower.vision_tower_name)
+    where = f"Vision tower folder {folder}" if folder.is_dir() else f"Vision tower '{folder}' of the hub"
+    try:
+        tower.load_model()
+        stored = _stored_keys(folder)
+    except Exception as error:  # transformers and safetensors raise many kinds
+        raise CheckpointError(f"{where} cannot be read: {error}") from error
+    missing = [key for key in tower.vision_tower.state_dict() if stored and key not in stored]
+    if missing:
+        raise CheckpointError(
+            f"{where} lacks {len(missing)} weights: {', '.join(missing[:5])}; copy it again."
+        )
+
+
+def _stored_keys(folder: Path) -> set[str]:
+    """Names of all tensors in a folder's safetensors files; empty for a hub id."""
+    keys: set[str] = set()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            keys |= set(tensors.keys())
+    return keys
