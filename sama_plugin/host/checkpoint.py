@@ -210,7 +210,8 @@ class SamaCheckpointMixin:
                 self.config.mm_vision_tower = TOWER_FOLDER
                 inner = {k.split(TOWER_KEY * 2, 1)[1]: v for k, v in weights.items() if TOWER_KEY * 2 in k}
                 tower.vision_tower.save_pretrained(staged / TOWER_FOLDER, state_dict=inner or None)
-                tower.image_processor.save_pretrained(staged / TOWER_FOLDER)
+                if hasattr(tower.image_processor, "save_pretrained"):  # the host's SigLIP one has fixed settings
+                    tower.image_processor.save_pretrained(staged / TOWER_FOLDER)
             if self.sam2_head is not None:
                 save_sam2(self.sam2_head.sam2, staged / SAM2_FOLDER)
             own = {k: v for k, v in weights.items() if TOWER_KEY not in k}
