@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
@@ -68,6 +70,18 @@ def lively_model(fresh_model: Any) -> Any:
         for parameter in fresh_model.projector.seg_projection.parameters():
             parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
     return fresh_model
+
+
+@pytest.fixture
+def train_seam() -> ModuleType:
+    """`host.train_seam`, whose import brings the host's training side."""
+    import sama_plugin
+    from sama_plugin.host import compat
+
+    compat.before_trainer()
+    sama_plugin.register()
+    with compat.quiet_host_import():
+        return importlib.import_module("sama_plugin.host.train_seam")
 
 
 def load_checkpoint(folder: Path, **settings: Any) -> LoadedCheckpoint:
