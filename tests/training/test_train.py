@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sama_plugin.inference.session import VideoSession
+from tests.conftest import load_checkpoint
+
+MIXTURE = """
+datasets:
+  - {json_path: records.json, mask_path: mask_dict.json, video_root: .}
+  - {json_path: records.json, mask_path: mask_dict.json, video_root: ., frames: single, kinds: [name]}
+"""
+
+
+def train(start: Path, shapes_set: Path, out: Path, **flags: Any) -> subprocess.CompletedProcess[str]:
+    """Run the trainer as a user does."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    mixture = out.parent / "mixture.yaml"
+    mixture.write_text(MIXTURE)
+    flags = {
+        "model_name_or_path": start,
+        "data_path": mixture,
+        "video_folder": shapes_set,
+        "output_dir": out,
+        "max_steps": 2,
+        "per_device_train_batch_size": 8,  # all there is, so that a `[SEG]` is among it
+        "learning_rate": 1e-3,
+        "logging_steps": 1,
+        "save_steps": 2,
+        "model_max_length": 2048,
+        "report_to": "none",
+        "gradient_checkpointing": False,
+        "use_cpu": True,
+    } | flags
+    command = [sys.executable, "-m", "sama_plugin.training.train"]
+    command += [part for key, value in flags.items() for part in (f"--{key}", str(value))]
+    environment = os.environ | {"DS_ACCELERATOR": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    parts = {"": folder, "tower.": folder / "vision_tower", "sam2.": folder / "sam2"}
+    return {
+        prefix + key: value
+        for prefix, part in parts.items()
+        for key, value in load_file(part / "model.safetensors").items()
+    }
+
+
+def changed_parts(start: Path, end: Path) -> set[str]:
+    """Which parts of a checkpoint training changed."""
+    before, after = weights_of(start), weights_of(end)
+    assert before.keys() == after.keys()
+    names = {"tower.": "tower", "sam2.": "sam2", "model.mm_projector.seg_decoder": "seg_decoder"}
+    names |= {"model.mm_projector": "projector", "model.": "llm"}
+    return {
+        next(name for prefix, name in names.items() if key.startswith(prefix))
+        for key in before
+        if not torch.equal(before[key], after[key])
+    }
+
+
+@pytest.fixture(scope="module")
+def start(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny checkpoint under a name that the host's script knows as a Qwen model."""
+    folder = tmp_path_factory.mktemp("runs") / "qwen-start"
+    folder.symlink_to(tiny_checkpoint)
+    return folder
+
+
+@pytest.mark.slow
+def test_two_steps_train_every_part_and_leave_a_whole_checkpoint(
+    start: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "qwen-trained"
+    run = train(start, shapes_set, out)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert changed_parts(start, out) == {"llm", "projector", "seg_decoder", "tower"}
+    history = json.loads((out / "trainer_state.json").read_text())["log_history"]
+    steps = [line for line in history if "loss" in line]
+    assert len(steps) == 2
+    parts = {"loss_lm", "loss_mask_bce", "loss_mask_dice", "loss_mask_iou", "loss_presence"}
+    assert all(parts <= set(line) for line in steps)
+    assert all(torch.isfinite(torch.tensor(line["loss"])) for line in steps)
+    trained = load_checkpoint(out)
+    video = shapes_set / "videos" / "00000.mp4"
+    session = VideoSession(trained.model, trained.tokenizer, trained.image_processor, video, max_new_tokens=4)
+    assert session.ask("What moves?").raw == session.answers[0].raw
+    assert changed_parts(start, out / "checkpoint-2") == {"llm", "projector", "seg_decoder", "tower"}
+
+    again = train(start, shapes_set, out, max_steps=3)
+    assert again.returncode == 0, again.stderr[-3000:]
+    state = json.loads((out / "trainer_state.json").read_text())
+    assert state["global_step"] == 3
+    assert [line["step"] for line in state["log_history"] if "loss" in line] == [1, 2, 3]
+    assert load_checkpoint(out).model.config.use_cache
+
+
+@pytest.mark.slow
+def test_projector_alone_is_trained_where_only_it_is_asked_for(
+    start: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "qwen-projector"
+    run = train(start, shapes_set, out, mm_tunable_parts="mm_mlp_adapter", max_steps=1)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert changed_parts(start, out) == {"projector", "seg_decoder"}
+    load_checkpoint(out)
+
+
+@pytest.mark.slow
+def test_error_of_ours_is_one_line(start: Path, shapes_set: Path, tmp_path: Path) -> None:
+    run = train(start, shapes_set, tmp_path / "qwen-bad", data_path=tmp_path / "none.yaml")
+    assert run.returncode != 0
+    assert run.stderr.strip().splitlines()[-1].startswith(f"sama: {tmp_path / 'none.yaml'} does not exist")
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "qwen-bad" / "model.safetensors").exists()
