@@ -17,7 +17,7 @@ import llava.train.train as host_train
 import torch
 import transformers
 
-from sama_plugin.errors import DataError
+from sama_plugin.errors import DataError, HostError
 from sama_plugin.grounding.losses import LossWeights
 from sama_plugin.host.checkpoint import resolve_folder
 from sama_plugin.host.loading import classes_of, load_parts, load_tokenizer
@@ -140,9 +140,18 @@ def run_training(make_data_module: Callable[..., DataModule]) -> None:
 
 
 def _train_without_script(make_data_module: Callable[..., DataModule]) -> None:
-    """The host script's steps, less its corpus."""
+    """The host script's steps, less its corpus.
+
+    Raises:
+        HostError: LoRA or quantised weights, which only the script of LLaVA-NeXT itself trains.
+    """
     parser = transformers.HfArgumentParser((SamaModelArguments, SamaDataArguments, SamaTrainingArguments))
     model_args, data_args, training_args = parser.parse_args_into_dataclasses()
+    if training_args.lora_enable or training_args.bits != 16:
+        raise HostError(
+            f"--lora_enable {training_args.lora_enable} and --bits {training_args.bits} need LLaVA-NeXT itself; this "
+            "host is its redistribution. Install LLaVA-NeXT from its repository, or leave these flags out."
+        )
     model = get_model(model_args, training_args)
     if training_args.gradient_checkpointing:
         model.enable_input_require_grads()

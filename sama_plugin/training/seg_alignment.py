@@ -77,7 +77,7 @@ def align_seg(
     module = make_data_module(tokenizer, data_args, model, training_args)
     loader = DataLoader(
         module["train_dataset"],
-        batch_size=batch_size,
+        batch_size=min(batch_size, len(module["train_dataset"])),
         shuffle=True,
         generator=torch.Generator().manual_seed(seed),
         collate_fn=module["data_collator"],
