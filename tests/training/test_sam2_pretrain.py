@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sama_plugin.config import SAM2_PRESETS
+from sama_plugin.data.shapes.world import COLOURS, SHAPES
+from sama_plugin.grounding.sam2_model import ClipPrediction, build_sam2, load_sam2
+from sama_plugin.training import sam2_pretrain
+from sama_plugin.training.sam2_pretrain import (
+    KINDS,
+    SIZES,
+    AttributeEmbedding,
+    ClipStream,
+    clip_loss,
+    ease_location,
+    pretrain_sam2,
+    soft_iou,
+)
+
+TINY = SAM2_PRESETS["tiny"]
+RUN: dict[str, Any] = {"seed": 3, "num_steps": 4, "batch_size": 2, "save_every": 2}
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+def test_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sam2_pretrain, "SPATIAL_STEPS", 2)  # so that names are learned too
+    whole = pretrain_sam2(tmp_path / "whole", TINY, **RUN).state_dict()
+    calls = []
+
+    def dying_loss(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 4:
+            raise KilledError
+        return clip_loss(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sam2_pretrain, "clip_loss", dying_loss)
+        with pytest.raises(KilledError):
+            pretrain_sam2(tmp_path / "killed", TINY, **RUN)
+    assert not (tmp_path / "killed" / "model.safetensors").exists()
+    torch.manual_seed(99)
+    resumed = pretrain_sam2(tmp_path / "killed", TINY, **RUN).state_dict()
+    stored = load_sam2(tmp_path / "killed", TINY).state_dict()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
+        assert torch.equal(tensor, stored[name]), name
+    start = build_sam2(TINY).state_dict()
+    assert any(not torch.equal(tensor, start[name]) for name, tensor in whole.items())
+
+
+def take(stream: ClipStream, count: int) -> list[tuple[str, list]]:
+    batches = iter(stream)
+    return [next(batches) for _ in range(count)]
+
+
+def test_stream_is_drawn_by_seed_and_batch_number() -> None:
+    first = take(ClipStream(5, 2, 64), 6)
+    late = take(ClipStream(5, 2, 64, start=4), 2)
+    for (kind, items), (late_kind, late_items) in zip(first[4:], late, strict=True):
+        assert kind == late_kind
+        for item, late_item in zip(items, late_items, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(item, late_item, strict=True))
+    other = take(ClipStream(6, 2, 64), 1)[0][1][0]
+    assert not torch.equal(first[0][1][0].frames, other.frames)
+
+
+def test_items_are_what_their_prompts_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sam2_pretrain, "SPATIAL_STEPS", 0)
+    seen = set()
+    for kind, items in take(ClipStream(1, 3, 64), 24):
+        seen.add(kind)
+        for item in items:
+            assert item.frames.shape[1:] == (3, 64, 64)
+            assert item.masks.shape == (len(item.frames), 64, 64)
+            assert all(
+                int(i) < len(n) for i, n in zip(item.attributes, (SIZES, COLOURS, SHAPES), strict=True)
+            )
+            if kind != "language":
+                assert item.masks[0].any()
+            if kind == "point":
+                x, y = item.points_xy[0]
+                assert item.point_labels[0] == 1
+                assert item.masks[0, int(y), int(x)]
+                if item.point_labels[1] == 0:
+                    x, y = item.points_xy[1]
+                    assert not item.masks[0, int(y), int(x)]
+            if kind == "box":
+                assert item.point_labels.tolist() == [2, 3]
+                assert (item.points_xy[1] > item.points_xy[0]).all()
+    assert seen == set(KINDS)
+
+
+def test_early_steps_have_no_names() -> None:
+    assert "language" not in {kind for kind, _ in take(ClipStream(0, 1, 32), 20)}
+
+
+def test_some_names_mean_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sam2_pretrain, "SPATIAL_STEPS", 0)
+    monkeypatch.setattr(sam2_pretrain, "KINDS", ("language",) * 4)
+    items = [item for _, items in take(ClipStream(2, 8, 32), 8) for item in items]
+    absent = np.mean([not bool(item.masks.any()) for item in items])
+    assert 0.02 < absent < 0.4
+
+
+def make_prediction(logits: torch.Tensor, presence: float, iou: float) -> ClipPrediction:
+    frames = logits.shape[1]
+    return ClipPrediction(
+        mask_logits=logits,
+        iou=torch.full((1, frames), iou),
+        object_logits=torch.full((1, frames), presence),
+        candidate_logits=[logits[:, t : t + 1] for t in range(frames)],
+        candidate_iou=[torch.full((1, 1), iou)] * frames,
+    )
+
+
+def test_right_masks_cost_less_than_wrong_ones() -> None:
+    masks = torch.zeros(1, 2, 32, 32, dtype=torch.bool)
+    masks[:, :, 8:20, 4:16] = True
+    right = torch.where(masks, 8.0, -8.0)
+    good, good_iou = clip_loss(make_prediction(right, 6.0, 1.0), masks)
+    bad, bad_iou = clip_loss(make_prediction(-right, 6.0, 1.0), masks)
+    unsure, _ = clip_loss(make_prediction(right, -6.0, 1.0), masks)
+    assert float(good) < 0.05
+    assert float(good_iou) == 1
+    assert float(bad_iou) == 0
+    assert float(bad) > 10 * float(unsure) > float(good)
+
+
+def test_object_that_is_absent_teaches_empty_masks_and_absence() -> None:
+    masks = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    empty = torch.full((1, 1, 32, 32), -8.0)
+    good, _ = clip_loss(make_prediction(empty, -6.0, 0.0), masks)
+    present, _ = clip_loss(make_prediction(empty, 6.0, 0.0), masks)
+    full, _ = clip_loss(make_prediction(-empty, -6.0, 0.0), masks)
+    assert float(good) < 0.05
+    assert min(float(present), float(full)) > 1
+
+
+def test_iou_of_logits() -> None:
+    logits = torch.tensor([[[1.0, 1.0], [-1.0, -1.0]], [[-1.0, -1.0], [-1.0, -1.0]]])
+    target = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    assert soft_iou(logits, target).tolist() == pytest.approx([1 / 3, 0.0])
+
+
+def test_name_is_the_sum_of_its_attributes() -> None:
+    torch.manual_seed(0)
+    names = AttributeEmbedding(8)
+    size, colour, shape = (table.weight for table in names.tables)
+    torch.testing.assert_close(names(torch.tensor([[1, 2, 3]]))[0], size[1] + colour[2] + shape[3])
+
+
+def test_eased_attention_looks_where_it_is() -> None:
+    torch.manual_seed(0)
+    sam2 = build_sam2(TINY)
+    ease_location(sam2)
+    attention = sam2.sam_mask_decoder.transformer.final_attn_token_to_image
+    places = torch.nn.functional.normalize(torch.randn(20, TINY.hidden_dim), dim=-1) * 5
+    scores = attention.q_proj(places) @ attention.k_proj(places).T
+    assert (scores.argmax(-1) == torch.arange(20)).float().mean() > 0.9
