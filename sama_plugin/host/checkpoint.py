@@ -61,24 +61,33 @@ def read_config_json(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     if not file.is_file():
         raise CheckpointError(f"Checkpoint folder {folder} has no config.json; copy the whole folder again.")
+    return _read_object(file)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    """A JSON file that holds an object."""
     try:
-        return json.loads(file.read_text())
-    except json.JSONDecodeError as error:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON, or not even text
         raise CheckpointError(f"{file} is not valid JSON ({error}); copy it again.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file} holds a {type(content).__name__}, expected an object; copy it again.")
+    return content
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of the LLM and projector.
 
     Raises:
-        CheckpointError: none, or one that the index names is missing.
+        CheckpointError: none, one that the index names is missing, or the index is damaged.
     """
     index = folder / INDEX_FILE
-    names = (
-        sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        if index.is_file()
-        else [SINGLE_FILE]
-    )
+    names = [SINGLE_FILE]
+    if index.is_file():
+        weight_map = _read_object(index).get("weight_map")
+        if not isinstance(weight_map, dict):
+            raise CheckpointError(f"{index} has no weight_map; copy it again.")
+        names = sorted(set(weight_map.values()))
     files = [folder / name for name in names]
     for file in files:
         if not file.is_file():
@@ -157,9 +166,10 @@ def check_loaded(model: nn.Module, folder: Path) -> None:
 
 @contextmanager
 def folder_transaction(folder: Path) -> Iterator[Path]:
-    """Write files into a temporary folder beside `folder`, then move each into place, `config.json` last.
+    """Write files into a temporary folder inside `folder`, then move each into place, `config.json` last.
 
-    An interruption before the end leaves what was there.
+    An interruption before the end leaves what was there. Weight files of an earlier save that this one does not
+    write are removed, or an old index would go on naming old shards.
 
     Args:
         folder: where the files belong; made if missing.
@@ -169,10 +179,14 @@ def folder_transaction(folder: Path) -> Iterator[Path]:
     try:
         yield staged
         files = sorted((p for p in staged.rglob("*") if p.is_file()), key=lambda p: p.name == "config.json")
+        written = {file.relative_to(staged) for file in files}
+        stale = [p for p in folder.glob("model*.safetensors*") if p.relative_to(folder) not in written]
         for file in files:
             target = folder / file.relative_to(staged)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)
+        for file in stale:
+            file.unlink()
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
@@ -204,13 +218,14 @@ class SamaCheckpointMixin:
             return
         weights = self.state_dict() if state_dict is None else state_dict
         tower = self.get_vision_tower()
-        keeps_tower = tower.is_loaded and Path(tower.vision_tower_name).is_dir()
+        is_tuned = any(parameter.requires_grad for parameter in tower.parameters())
+        keeps_tower = tower.is_loaded and (is_tuned or Path(tower.vision_tower_name).is_dir())
         with folder_transaction(Path(save_directory)) as staged:
             if keeps_tower:
                 self.config.mm_vision_tower = TOWER_FOLDER
                 inner = {k.split(TOWER_KEY * 2, 1)[1]: v for k, v in weights.items() if TOWER_KEY * 2 in k}
                 tower.vision_tower.save_pretrained(staged / TOWER_FOLDER, state_dict=inner or None)
-                if hasattr(tower.image_processor, "save_pretrained"):  # the host's SigLIP one has fixed settings
+                if hasattr(tower.image_processor, "save_pretrained"):  # not the host's SigLIP one
                     tower.image_processor.save_pretrained(staged / TOWER_FOLDER)
             if self.sam2_head is not None:
                 save_sam2(self.sam2_head.sam2, staged / SAM2_FOLDER)

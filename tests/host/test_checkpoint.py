@@ -123,6 +123,37 @@ def test_shards_load_and_a_missing_one_is_named(fresh_model: Any, folder: Path) 
         load_checkpoint(folder)
 
 
+def test_whole_file_replaces_the_shards_of_an_earlier_save(fresh_model: Any, folder: Path) -> None:
+    fresh_model.save_pretrained(folder, max_shard_size="2MB")
+    with torch.no_grad():
+        fresh_model.lm_head.weight.zero_()
+    fresh_model.save_pretrained(folder)
+    assert [p.name for p in folder.glob("model*")] == ["model.safetensors"]
+    assert_same_state(fresh_model, load_checkpoint(folder).model)
+
+
+def test_tuned_tower_of_the_hub_is_saved_and_a_frozen_one_is_not(fresh_model: Any, tmp_path: Path) -> None:
+    tower = fresh_model.get_vision_tower()
+    tower.vision_tower_name = "owner/tower"
+    tower.requires_grad_(False)
+    fresh_model.save_pretrained(tmp_path / "frozen")
+    assert not (tmp_path / "frozen" / "vision_tower").exists()
+    tower.requires_grad_(True)
+    fresh_model.save_pretrained(tmp_path / "tuned")
+    assert (tmp_path / "tuned" / "vision_tower" / "model.safetensors").is_file()
+    assert json.loads((tmp_path / "tuned" / "config.json").read_text())["mm_vision_tower"] == "vision_tower"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is not valid JSON"), ("[]", "holds a list"), ('{"weights": 1}', "has no weight_map")],
+)
+def test_damaged_index_is_refused(folder: Path, content: str, message: str) -> None:
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(CheckpointError, match=f"index.json {message}"):
+        load_checkpoint(folder)
+
+
 def test_interrupted_save_leaves_what_was_there(
     fresh_model: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
