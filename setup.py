@@ -19,11 +19,18 @@ MODEL = [
     "safetensors",
     "sentencepiece",
 ]
-MEDIA = ["av>=12", "numpy>=1.24", "pillow", "pycocotools>=2.0.7"]
+MEDIA = ["av>=12", "numpy>=1.24", "pillow>=10.1", "pycocotools>=2.0.7"]
 HOST = ["llavaction>=0.0.1,<0.1", "einops", "requests", "decord"]
 EXTRAS = {
     "host": HOST,
-    "train": ["datasets>=2.21", "deepspeed>=0.14", "opencv-python-headless", "peft>=0.15", "tensorboard", "tyro"],
+    "train": [
+        "datasets>=2.21",
+        "deepspeed>=0.14",
+        "opencv-python-headless",
+        "peft>=0.15",
+        "tensorboard",
+        "tyro",
+    ],
     "eval": ["scipy"],
     "web": ["fastapi", "python-multipart", "uvicorn"],
     "flash": ["flash-attn>=2.5"],
