@@ -23,7 +23,7 @@ class SamaCollator:
         self.pad_token_id = pad_token_id
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
-        """Collate B examples; see `schema.ModelBatch` for shapes."""
+        """Collate B examples; text padded to (B, L), the rest as lists of B."""
         input_ids = [example.input_ids for example in examples]
         lengths = torch.tensor([len(ids) for ids in input_ids])
         padded = pad_sequence(input_ids, batch_first=True, padding_value=self.pad_token_id)

@@ -6,6 +6,7 @@ question ─ placeholders ─ layout ─ stages 1-3 (`embed_batch`) ─ LLM ─ 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sama_plugin.constants import SEG_TOKEN
+from sama_plugin.constants import SEG_TOKEN, SPECIAL_TOKENS
 from sama_plugin.data.model_inputs import InputBuilder, RegionUse
 from sama_plugin.errors import CheckpointError, PromptError
 from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
-from sama_plugin.media.masks import decode_mask, visible_spans
+from sama_plugin.media.masks import decode_mask, mask_area, visible_spans
 from sama_plugin.media.regions import region_prompt
 from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.prompting.conversation import template_by_name
@@ -41,7 +42,7 @@ class VideoSession:
         seed: of the sampling; the same seed and questions give the same answers.
         temperature: 0 is greedy.
         top_p: nucleus sampling; 1 keeps all.
-        max_new_tokens: longest answer.
+        max_new_tokens: longest answer; it also ends where the model's context does.
 
     Attributes:
         clip: the video.
@@ -80,6 +81,7 @@ class VideoSession:
         self._uses: list[RegionUse] = []
         self._region_frames: list[int] = []
         self._features: Tensor | None = None
+        self._num_encoded = 0
         self._generator = torch.Generator().manual_seed(seed)
 
     def region(
@@ -166,7 +168,7 @@ class VideoSession:
         for token in generate_tokens(
             self.model,
             embeds,
-            decoding=self.decoding,
+            decoding=self._decoding_within(embeds.shape[1]),
             stop_ids=self._stop_ids,
             generator=self._generator,
         ):
@@ -180,7 +182,7 @@ class VideoSession:
         raw = self._decode(tokens)
         if raw != shown:  # cut off within a character
             yield raw[len(shown) :]
-        objects = self._ground(tokens, parse_answer(raw).phrases)
+        objects = self._ground(tokens)
         self._dialogue_tokenizer.finish_turn(dialogue, [token.token_id for token in tokens])
         self._dialogue, self._uses = dialogue, uses
         self.answers.append(
@@ -204,13 +206,15 @@ class VideoSession:
             )
         )
 
-    @property
-    def _num_encoded(self) -> int:
-        return 0 if self._features is None else len(self._features)
+    def _decoding_within(self, prompt_length: int) -> Decoding:
+        room = max(1, self.model.context_length - prompt_length)
+        return dataclasses.replace(self.decoding, max_new_tokens=min(self.decoding.max_new_tokens, room))
 
     @property
     def _stop_ids(self) -> set[int]:
-        return {self._dialogue_tokenizer.end_ids[0], self.tokenizer.eos_token_id}
+        """End of turn, and whatever else is special but not SAMA's: after it, no answer goes on."""
+        others = set(self._reserved_tokens) - set(SPECIAL_TOKENS)
+        return {self._dialogue_tokenizer.end_ids[0], *self.tokenizer.convert_tokens_to_ids(sorted(others))}
 
     @property
     def _reserved_tokens(self) -> list[str]:
@@ -219,7 +223,9 @@ class VideoSession:
         return [*self.tokenizer.all_special_tokens, *(token.content for token in added if token.special)]
 
     def _decode(self, tokens: Sequence[GeneratedToken]) -> str:
-        return self.tokenizer.decode([token.token_id for token in tokens], skip_special_tokens=False).strip()
+        ids = [token.token_id for token in tokens]
+        text = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text.strip()
 
     def _lay_out(self, question: str) -> tuple[EncodedDialogue, list[RegionUse]]:
         """The conversation with this question, and the regions of all questions; nothing of the session changes."""
@@ -245,15 +251,14 @@ class VideoSession:
             PromptError: the object is nowhere visible.
         """
         rle = self.objects[name].rle
-        masks = {frame: decode_mask(r) for frame in self._sparse if (r := rle[frame]) is not None}
-        if not masks:
-            masks = {frame: decode_mask(r) for frame, r in enumerate(rle) if r is not None}
-        if not masks:
+        shown = {frame: r for frame in self._sparse if (r := rle[frame]) is not None}
+        shown = shown or {frame: r for frame, r in enumerate(rle) if r is not None}
+        if not shown:
             raise PromptError(
                 f"<{name}> has no mask on any frame, so it cannot be pointed at; ask about another one."
             )
-        frame = max(masks, key=lambda f: int(masks[f].sum()))
-        return Region(name, frame, masks[frame])
+        frame = max(shown, key=lambda f: mask_area(shown[f]))
+        return Region(name, frame, decode_mask(shown[frame]))
 
     def _frame_slot(self, frame: int) -> int:
         """Row of `pixel_values` that shows a frame; a frame beyond the sparse ones is added."""
@@ -266,7 +271,7 @@ class VideoSession:
     def _embed(self, dialogue: EncodedDialogue, uses: list[RegionUse]) -> Tensor:
         """(1, L, N) float; frames seen before are not encoded again."""
         wanted = self._sparse + self._region_frames
-        new = wanted[self._num_encoded :]
+        new = wanted[0 if self._features is None else len(self._features) :]
         if new:
             features = self._encode(self.clip.read(new))
             self._features = features if self._features is None else torch.cat([self._features, features])
@@ -277,15 +282,19 @@ class VideoSession:
 
     def _encode(self, frames: np.ndarray) -> Tensor:
         """(n, H, W, 3) uint8 → (n, P, N) projected features."""
+        self._num_encoded += len(frames)
         return self.model.encode_frames([self._builder.tower_pixels(frames)])[0]
 
-    def _ground(self, tokens: Sequence[GeneratedToken], phrases: Sequence[str]) -> list[GroundedObject]:
+    def _ground(self, tokens: Sequence[GeneratedToken]) -> list[GroundedObject]:
         """Masks of every `[SEG]`, all objects in one pass over the video."""
         seg_id = self.tokenizer.convert_tokens_to_ids(SEG_TOKEN)
-        states = [token.hidden_state for token in tokens if token.token_id == seg_id]
-        if not states or self.model.sama.grounding.head == "none":
+        places = [place for place, token in enumerate(tokens) if token.token_id == seg_id]
+        if not places or self.model.sama.grounding.head == "none":
             return []
-        tracks = self.model.ground_tracks(self.clip, torch.stack(states), self._encode)
+        # By token: a model may also spell `[SEG]` in letters, which is no object.
+        phrases = [parse_answer(self._decode(tokens[: place + 1])).phrases[-1] for place in places]
+        states = torch.stack([tokens[place].hidden_state for place in places])
+        tracks = self.model.ground_tracks(self.clip, states, self._encode)
         first = len(self.objects) + 1
         return [
             GroundedObject(

@@ -51,6 +51,11 @@ def decode_mask(rle: Rle) -> np.ndarray:
     return np.ascontiguousarray(coco.decode(packed)).astype(bool)
 
 
+def mask_area(rle: Rle) -> int:
+    """Count the pixels inside an encoded mask (compressed counts), without decoding it."""
+    return int(coco.area(rle))
+
+
 def encode_track(masks: np.ndarray) -> list[Rle | None]:
     """Compress the masks of one object over a clip.
 

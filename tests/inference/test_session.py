@@ -276,6 +276,36 @@ def test_stream_gives_broken_characters_at_its_end(
     assert "".join(session.stream("What?")) == session.answers[-1].raw == "�"
 
 
+def test_seg_spelled_in_letters_is_no_object(
+    session: VideoSession, loaded: LoadedCheckpoint, tracks: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks.append([None] * session.clip.num_frames)
+    tokenizer = loaded.tokenizer
+    texts = ("<p> One </p> ", "[SE", "G]", " <p> Two </p> [SEG]")
+    ids = [i for text in texts for i in tokenizer(text, add_special_tokens=False).input_ids]
+    written = iter([*ids, tokenizer.eos_token_id])
+    monkeypatch.setattr(generation, "_choose", lambda *_: next(written))
+    assert [thing.phrase for thing in session.ask("What?").objects] == ["Two"]
+
+
+def test_any_foreign_special_token_ends_the_answer(
+    session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_answers(monkeypatch, loaded.tokenizer, ["One.<|endoftext|> Two."])
+    assert session.ask("Count.").raw == "One."
+
+
+def test_answer_ends_where_the_context_does(
+    session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = len(session._lay_out("Count.")[0].input_ids)
+    monkeypatch.setattr(type(session.model), "context_length", used + 2)
+    ids = loaded.tokenizer("One two three four five.", add_special_tokens=False).input_ids
+    written = iter(ids)
+    monkeypatch.setattr(generation, "_choose", lambda *_: next(written))
+    assert session.ask("Count.").raw == loaded.tokenizer.decode(ids[:2]).strip()
+
+
 def test_stream_that_is_left_is_no_turn(
     session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,12 @@ def test_known_run_lengths():
     np.testing.assert_array_equal(decode_mask({"size": [3, 3], "counts": [6, 2, 1]}), mask)
 
 
+def test_area_counts_without_decoding():
+    mask = np.zeros((7, 9), dtype=bool)
+    mask[2:5, 3:8] = True
+    assert masks.mask_area(masks.encode_mask(mask)) == 15
+
+
 def test_non_contiguous_mask_is_encoded_right():
     mask = np.random.default_rng(0).random((20, 30)) < 0.5
     np.testing.assert_array_equal(decode_mask(encode_mask(mask.T)), mask.T)
