@@ -122,6 +122,8 @@ def print_end(final: Path) -> None:
 def make_start(folder: Path, *, seed: int) -> None:
     """Write the untrained checkpoint: tokenizer from the small world's sentences, fresh weights."""
     _register()
+    import torch
+
     from sama_plugin.config import SAM2_PRESETS
     from sama_plugin.data.shapes.dialogues import corpus
     from sama_plugin.grounding.sam2_model import build_sam2
@@ -131,6 +133,7 @@ def make_start(folder: Path, *, seed: int) -> None:
     tokenizer = train_tiny_tokenizer(
         corpus(seed, CORPUS_SENTENCES), max_length=int(TINY_LLM["max_position_embeddings"])
     )
+    torch.manual_seed(seed)
     save_tiny_start(folder, tokenizer, build_sam2(SAM2_PRESETS["tiny"]), seed=seed)
 
 
