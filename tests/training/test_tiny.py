@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sama_plugin.config import SAM2_PRESETS
+from sama_plugin.data.mixture import read_mixture
+from sama_plugin.errors import SamaError
+from sama_plugin.grounding.sam2_model import build_sam2, save_sam2
+from sama_plugin.training import tiny
+from tests.conftest import load_checkpoint
+
+STAGE = tiny.Stage("words", "start", "tiny_frames.yaml", steps=100, batch=7, rate=1e-3, masks=(0.0, 0.0))
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands that stages ran; nothing is run."""
+    seen: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> Any:
+        seen.append(command)
+        return subprocess.CompletedProcess(command, 3 if "--fail" in command else 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return seen
+
+
+def flags_of(command: list[str]) -> dict[str, str]:
+    rest = command[3:]
+    return {name.removeprefix("--"): value for name, value in zip(rest[0::2], rest[1::2], strict=False)}
+
+
+def test_stage_is_one_run_of_the_trainer(commands: list[list[str]], tmp_path: Path) -> None:
+    tiny.run_stage(STAGE, tmp_path, 0.5, 9, ["--bf16", "True"])
+    (command,) = commands
+    assert command[1:3] == ["-m", "sama_plugin.training.train"]
+    assert command[-2:] == ["--bf16", "True"]  # after ours, so that the user's flag wins
+    flags = flags_of(command)
+    assert flags["model_name_or_path"] == str(tmp_path / "qwen-start")
+    assert flags["output_dir"] == str(tmp_path / "qwen-words")
+    assert (flags["max_steps"], flags["per_device_train_batch_size"], flags["seed"]) == ("50", "7", "9")
+    for name in ("mask_bce_weight", "mask_dice_weight", "mask_iou_weight", "presence_weight"):
+        assert float(flags[name]) == 0
+
+
+def test_stage_with_masks_keeps_the_scores_weights(commands: list[list[str]], tmp_path: Path) -> None:
+    tiny.run_stage(tiny.Stage("clips", "a", "tiny_clips.yaml", 1, 1, 1e-3, (5.0, 2.0)), tmp_path, 1.0, 0, [])
+    flags = flags_of(commands[0])
+    assert (float(flags["mask_bce_weight"]), float(flags["mask_dice_weight"])) == (5, 2)
+    assert "presence_weight" not in flags
+
+
+def test_finished_stage_is_not_run_again(commands: list[list[str]], tmp_path: Path) -> None:
+    (tmp_path / "qwen-words").mkdir()
+    tiny.run_stage(STAGE, tmp_path, 1.0, 0, [])
+    assert len(commands) == 1
+    (tmp_path / "qwen-words" / "config.json").write_text("{}")
+    tiny.run_stage(STAGE, tmp_path, 1.0, 0, [])
+    assert len(commands) == 1
+
+
+def test_failed_stage_says_how_to_go_on(commands: list[list[str]], tmp_path: Path) -> None:
+    with pytest.raises(SamaError, match=r"Stage words failed; .*Run the same command again to go on from"):
+        tiny.run_stage(STAGE, tmp_path, 1.0, 0, ["--fail", "1"])
+
+
+def test_stages_start_from_one_another_and_their_data_can_be_read() -> None:
+    made = {"start", "joined", "aligned"}
+    for stage in tiny.STAGES:
+        assert stage.start in made
+        made.add(stage.name)
+        assert read_mixture(tiny.DATA_CONFIGS / stage.data)
+
+
+def test_start_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    tiny.make_start(tmp_path / "first", seed=4)
+    torch.manual_seed(77)
+    tiny.make_start(tmp_path / "second", seed=4)
+    for file in (
+        "model.safetensors",
+        "sam2/model.safetensors",
+        "vision_tower/model.safetensors",
+        "tokenizer.json",
+    ):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+
+
+def test_joined_checkpoint_has_the_trained_sam2_twice(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    sam2 = build_sam2(SAM2_PRESETS["tiny"])
+    save_sam2(sam2, tmp_path / "sam2")
+    tiny.join_sam2(tiny_checkpoint, tmp_path / "sam2", tmp_path / "joined")
+    model = load_checkpoint(tmp_path / "joined").model
+    own = model.sam2_head.sam2.state_dict()
+    assert all(torch.equal(tensor, own[name]) for name, tensor in sam2.state_dict().items())
+    decoder = model.projector.seg_decoder.state_dict()
+    assert all(
+        torch.equal(tensor, decoder[key]) for key, tensor in sam2.sam_mask_decoder.state_dict().items()
+    )
+
+
+def test_final_checkpoint_is_half_as_large_and_loads_alone(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    tiny.write_final(tiny_checkpoint, tmp_path / "final")
+    stored = load_file(tmp_path / "final" / "model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    model = load_checkpoint(tmp_path / "final").model
+    before = load_file(tiny_checkpoint / "model.safetensors")
+    assert model.dtype == torch.float32
+    for name, tensor in before.items():
+        assert torch.equal(stored[name], tensor.half()), name
