@@ -91,7 +91,7 @@ def load_checkpoint(folder: Path, **settings: Any) -> LoadedCheckpoint:
     sama_plugin.register()
     from sama_plugin.host.loading import load_sama_model
 
-    return LoadedCheckpoint(*load_sama_model(str(folder), device_map="cpu", **settings))
+    return LoadedCheckpoint(*load_sama_model(str(folder), **{"device_map": "cpu", **settings}))
 
 
 @pytest.fixture(scope="session")

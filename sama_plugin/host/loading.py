@@ -72,9 +72,14 @@ def load_sama_model(
         return _load_lora(
             folder,
             model_base,
+            load_8bit=load_8bit,
+            load_4bit=load_4bit,
             device_map=device_map,
             torch_dtype=torch_dtype,
             attn_implementation=attn_implementation,
+            customized_config=customized_config,
+            overwrite_config=overwrite_config,
+            **kwargs,
         )
     config_cls, model_cls = classes_of(folder)
     device_map = _device_map(device_map)
@@ -83,8 +88,7 @@ def load_sama_model(
     for key, value in (overwrite_config or {}).items():
         setattr(config, key, value)
     config._name_or_path = str(folder)
-    with init_empty_weights():
-        check_weights(folder, model_cls(config))
+    check_fit(folder, config, model_cls)
     logger.info("Loading %s from %s", model_cls.__name__, folder)
     model = model_cls.from_pretrained(
         folder,
@@ -100,6 +104,16 @@ def load_sama_model(
     check_loaded(model, folder)
     tokenizer = load_tokenizer(folder)
     return tokenizer, model, model.get_vision_tower().image_processor, model.context_length
+
+
+def check_fit(folder: Path, config: Any, model_cls: Any) -> None:
+    """Compare a folder's weights with its config, before anything is loaded: what is missing would be random.
+
+    Raises:
+        CheckpointError: names the missing, spare or misshapen keys.
+    """
+    with init_empty_weights():
+        check_weights(folder, model_cls(config))
 
 
 def load_parts(model: Any, folder: Path) -> None:
@@ -150,16 +164,22 @@ def classes_of(folder: Path) -> tuple[Any, Any]:
 
 
 def _device_map(device_map: Any) -> Any:
-    wants_cuda = isinstance(device_map, str) and device_map.startswith("cuda")
-    if wants_cuda and not torch.cuda.is_available():
-        raise HostError(
-            f"device_map is '{device_map}' but this machine has no CUDA device; use 'cpu' or 'auto'."
-        )
+    device_map = str(device_map) if isinstance(device_map, torch.device) else device_map
+    if isinstance(device_map, str) and device_map.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise HostError(
+                f"device_map is '{device_map}' but this machine has no CUDA device; use 'cpu' or 'auto'."
+            )
+        count = torch.cuda.device_count()
+        if (torch.device(device_map).index or 0) >= count:
+            raise HostError(
+                f"device_map is '{device_map}' but this machine has {count} CUDA devices, from 0."
+            )
     if device_map == "auto" and torch.cuda.device_count() > 1:
         return device_map
     if device_map in (None, "auto"):
         return {"": "cuda:0" if torch.cuda.is_available() else "cpu"}
-    return {"": device_map} if isinstance(device_map, (str, torch.device)) else device_map
+    return {"": device_map} if isinstance(device_map, str) else device_map
 
 
 def _dtype(torch_dtype: str | torch.dtype | None, on_cpu: bool) -> torch.dtype:
@@ -217,13 +237,17 @@ def _load_lora(folder: Path, model_base: str | None, **settings: Any) -> tuple[A
     else:
         raise CheckpointError(f"LoRA folder {folder} lacks {safe.name} (and {pickled.name}); copy it again.")
     extra = {key.removeprefix("base_model.").removeprefix("model."): value for key, value in extra.items()}
-    own = set(model.state_dict())
+    own = model.state_dict()
     spare = [key for key in extra if key not in own and f"model.{key}" not in own]
     if spare:
         raise CheckpointError(f"{folder}: keys that {model_base} does not have: {', '.join(spare[:5])}.")
-    model.load_state_dict(
-        {key if key in own else f"model.{key}": value for key, value in extra.items()}, strict=False
-    )
+    extra = {key if key in own else f"model.{key}": value for key, value in extra.items()}
+    other = [key for key, value in extra.items() if value.shape != own[key].shape]
+    if other:
+        raise CheckpointError(
+            f"{folder}: keys of another shape than in {model_base}: {', '.join(other[:5])}."
+        )
+    model.load_state_dict(extra, strict=False)
     merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
     merged.eval()
     check_loaded(merged, folder)

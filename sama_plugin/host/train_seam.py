@@ -20,7 +20,7 @@ import transformers
 from sama_plugin.errors import DataError, HostError
 from sama_plugin.grounding.losses import LossWeights
 from sama_plugin.host.checkpoint import resolve_folder
-from sama_plugin.host.loading import classes_of, load_parts, load_tokenizer
+from sama_plugin.host.loading import check_fit, classes_of, load_parts, load_tokenizer
 from sama_plugin.host.trainer import SamaTrainer
 
 logger = logging.getLogger(__name__)
@@ -86,12 +86,17 @@ def get_model(
     training_args: SamaTrainingArguments,
     bnb_args: dict[str, Any] | None = None,
 ) -> Any:
-    """Load the SAMA checkpoint to start from, decided by its `config.json`, not by its name."""
+    """Load the SAMA checkpoint to start from, decided by its `config.json`, not by its name.
+
+    Raises:
+        CheckpointError: the folder is incomplete, damaged or of another kind.
+    """
     folder = resolve_folder(model_args.model_name_or_path)
     config_cls, model_cls = classes_of(folder)
     config = config_cls.from_pretrained(folder)
     config._name_or_path = str(folder)
     config.use_cache = False
+    check_fit(folder, config, model_cls)
     model = model_cls.from_pretrained(
         folder,
         config=config,
@@ -155,7 +160,7 @@ def _train_without_script(make_data_module: Callable[..., DataModule]) -> None:
     model = get_model(model_args, training_args)
     if training_args.gradient_checkpointing:
         model.enable_input_require_grads()
-    tokenizer = load_tokenizer(Path(model_args.model_name_or_path))
+    tokenizer = load_tokenizer(resolve_folder(model_args.model_name_or_path))
     tokenizer.model_max_length = training_args.model_max_length
     tokenizer.padding_side = "right"
     model.get_model().initialize_vision_modules(model_args)

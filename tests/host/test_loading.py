@@ -105,6 +105,21 @@ def test_cuda_is_not_promised_where_there_is_none(
         load_sama_model(str(tiny_checkpoint), device_map="cuda:1")
 
 
+def test_cuda_device_that_is_not_there_is_named(
+    loaded: LoadedCheckpoint, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sama_plugin.host.loading import load_sama_model
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(HostError, match=r"device_map is 'cuda:3' but this machine has 1 CUDA devices"):
+        load_sama_model(str(tiny_checkpoint), device_map="cuda:3")
+
+
+def test_torch_device_means_what_its_name_means(tiny_checkpoint: Path) -> None:
+    assert load_checkpoint(tiny_checkpoint, device_map=torch.device("cpu")).model.dtype == torch.float32
+
+
 def test_config_fields_can_be_overwritten(tiny_checkpoint: Path) -> None:
     assert (
         load_checkpoint(tiny_checkpoint, overwrite_config={"max_position_embeddings": 900}).context_length
@@ -212,6 +227,23 @@ def test_lora_folder_with_foreign_keys_is_refused(
     save_file({"model.other": torch.zeros(1)}, lora_folder[0] / "non_lora_trainables.safetensors")
     with pytest.raises(CheckpointError, match=r"keys that .* does not have: other"):
         load_checkpoint(lora_folder[0], model_base=str(tiny_checkpoint))
+
+
+def test_lora_folder_of_another_size_is_refused(
+    lora_folder: tuple[Path, torch.Tensor], tiny_checkpoint: Path
+) -> None:
+    look = "base_model.model.model.mm_projector.region_encoder.look_llm.weight"
+    save_file({look: torch.zeros(2, 2)}, lora_folder[0] / "non_lora_trainables.safetensors")
+    with pytest.raises(CheckpointError, match=r"keys of another shape than in .*look_llm"):
+        load_checkpoint(lora_folder[0], model_base=str(tiny_checkpoint))
+
+
+def test_config_of_a_lora_base_can_be_overwritten(
+    lora_folder: tuple[Path, torch.Tensor], tiny_checkpoint: Path
+) -> None:
+    changed = {"max_position_embeddings": 900}
+    loaded = load_checkpoint(lora_folder[0], model_base=str(tiny_checkpoint), overwrite_config=changed)
+    assert loaded.context_length == 900
 
 
 def test_checkpoint_runs_nothing_from_its_config(tiny_checkpoint: Path) -> None:
