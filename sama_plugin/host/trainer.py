@@ -17,6 +17,10 @@ import torch
 from llava.train.llava_trainer import LLaVATrainer
 from torch import Tensor, nn
 from transformers import Trainer
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from sama_plugin.host.vision_tower import TOWER_FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +49,20 @@ class SamaTrainer(LLaVATrainer):
         self._loss_sums: dict[str, float] = defaultdict(float)
         self._loss_counts: dict[str, int] = defaultdict(int)
 
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Train; `True` goes on from the last whole checkpoint, or from the start where there is none."""
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = last_whole_checkpoint(Path(self.args.output_dir))
+        return super().train(resume_from_checkpoint or None, *args, **kwargs)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Weights to go on from; the tower's are in a folder of their own, which `Trainer` does not know."""
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        folder = Path(resume_from_checkpoint) / TOWER_FOLDER
+        if folder.is_dir():
+            tower = self.accelerator.unwrap_model(self.model).get_vision_tower().vision_tower
+            tower.load_state_dict(type(tower).from_pretrained(folder).state_dict())
+
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> Tensor | tuple[Tensor, Any]:
@@ -67,7 +85,12 @@ class SamaTrainer(LLaVATrainer):
     def create_optimizer(self) -> torch.optim.Optimizer:
         """AdamW with the host's separate rates for projector and tower, and ours for the seg decoder."""
         if self.optimizer is None:
-            decay = set(self.get_decay_parameter_names(self.model))
+            norms = {
+                f"{name}.weight"
+                for name, module in self.model.named_modules()
+                if "Norm" in type(module).__name__
+            }
+            decay = set(self.get_decay_parameter_names(self.model)) - norms  # before 4.54 it keeps RMS norms
             rates = [
                 (SEG_DECODER_KEY, getattr(self.args, "seg_decoder_lr", None)),
                 (PROJECTOR_KEY, self.args.mm_projector_lr),
@@ -94,3 +117,11 @@ class SamaTrainer(LLaVATrainer):
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
         torch.save(self.args, folder / "training_args.bin")
+
+
+def last_whole_checkpoint(output_dir: Path) -> str | None:
+    """The newest `checkpoint-N` that was written to its end: the trainer's state comes last."""
+    whole = [state.parent for state in output_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
+    numbered = [folder for folder in whole if folder.name.rpartition("-")[2].isdigit()]
+    newest = max(numbered, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    return None if newest is None else str(newest)

@@ -21,6 +21,16 @@ from sama_plugin.prompting.tokenization import DialogueTokenizer
 logger = logging.getLogger(__name__)
 
 
+class MixedDataset(ConcatDataset[Example]):
+    """The sources of a mixture as one dataset, which the trainer tells the epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Pass the epoch on, so that every source draws other frames."""
+        for dataset in self.datasets:
+            assert isinstance(dataset, SamaDataset), "made by make_data_module"
+            dataset.set_epoch(epoch)
+
+
 def make_data_module(tokenizer: Any, data_args: Any, model: Any, training_args: Any) -> dict[str, Any]:
     """Datasets and collator of a run, from the YAML in `--data_path`, relative to `--video_folder`.
 
@@ -51,9 +61,8 @@ def make_data_module(tokenizer: Any, data_args: Any, model: Any, training_args: 
     ]
     for source, dataset in zip(sources, datasets, strict=True):
         logger.info("%s: %d dialogues, %s frames", source.json_path, len(dataset), source.frames)
-    train_dataset: ConcatDataset[Example] = ConcatDataset(datasets)
     return {
-        "train_dataset": train_dataset,
+        "train_dataset": MixedDataset(datasets),
         "eval_dataset": None,
         "data_collator": SamaCollator(tokenizer.pad_token_id),
     }

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.errors import CheckpointError, DataError, HostError
@@ -171,3 +173,44 @@ def test_redistribution_refuses_what_only_the_hosts_script_trains(
     monkeypatch.setattr("sys.argv", ["train", "--output_dir", str(tmp_path), "--use_cpu", "True", *flags])
     with pytest.raises(HostError, match=r"need LLaVA-NeXT itself; this host is its redistribution"):
         train_seam._train_without_script(lambda *_: {})
+
+
+def test_going_on_takes_the_tuned_tower_too(fresh_model: Any, train_seam: ModuleType, tmp_path: Path) -> None:
+    trainer = train_seam.SamaTrainer(model=fresh_model, args=make_arguments(train_seam, tmp_path))
+    tuned = (fresh_model.get_vision_tower().vision_tower.vision_model.embeddings.class_embedding,)
+    tuned += (fresh_model.lm_head.weight,)
+    with torch.no_grad():
+        for parameter in tuned:
+            parameter.fill_(0.5)
+        trainer._save(str(tmp_path / "checkpoint-2"))
+        for parameter in tuned:
+            parameter.zero_()
+    trainer._load_from_checkpoint(str(tmp_path / "checkpoint-2"))
+    assert all(parameter.eq(0.5).all() for parameter in tuned)
+
+
+def test_checkpoint_cut_off_while_it_was_written_is_passed_over(
+    train_seam: ModuleType, tmp_path: Path
+) -> None:
+    from sama_plugin.host.trainer import last_whole_checkpoint
+
+    assert last_whole_checkpoint(tmp_path) is None
+    for step in (9, 10, 11):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (9, 10):
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+
+
+def test_start_with_a_missing_weight_is_refused(
+    train_seam: ModuleType, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "start"
+    shutil.copytree(tiny_checkpoint, folder)
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"1 missing \(model\.norm\.weight\)"):
+        train_seam.get_model(
+            SimpleNamespace(model_name_or_path=str(folder)), make_arguments(train_seam, tmp_path)
+        )

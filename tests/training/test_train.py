@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from sama_plugin.inference.session import VideoSession
-from tests.conftest import load_checkpoint
+from sama_plugin.training.train import MixedDataset
+from tests.conftest import LoadedCheckpoint, load_checkpoint
+from tests.data.made_samples import make_dataset, search
 
 MIXTURE = """
 datasets:
@@ -75,6 +77,12 @@ def start(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("runs") / "qwen-start"
     folder.symlink_to(tiny_checkpoint)
     return folder
+
+
+def test_every_source_of_a_mixture_hears_of_the_epoch(loaded: LoadedCheckpoint, shapes_set: Path) -> None:
+    sources = [make_dataset(loaded, [search(shapes_set)]) for _ in range(2)]
+    MixedDataset(sources).set_epoch(3)
+    assert [source.epoch for source in sources] == [3, 3]
 
 
 @pytest.mark.slow
