@@ -90,7 +90,7 @@ class SamaTrainer(LLaVATrainer):
                 for name, module in self.model.named_modules()
                 if "Norm" in type(module).__name__
             }
-            decay = set(self.get_decay_parameter_names(self.model)) - norms  # before 4.54 it keeps RMS norms
+            decay = set(self.get_decay_parameter_names(self.model)) - norms  # old transformers keep RMS norms
             rates = [
                 (SEG_DECODER_KEY, getattr(self.args, "seg_decoder_lr", None)),
                 (PROJECTOR_KEY, self.args.mm_projector_lr),
