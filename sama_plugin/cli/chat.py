@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
     loaded = load_model(args)
     from sama_plugin.inference.session import VideoSession
 
-    session = VideoSession(loaded.model, loaded.tokenizer, loaded.image_processor, clip, **decoding)
+    session = VideoSession(
+        loaded.model, loaded.tokenizer, loaded.image_processor, clip, **decoding, progress=True
+    )
     for prompt in prompts:
         session.add_region(prompt)
     to = sys.stderr if args.json == JSON_TO_STDOUT else sys.stdout

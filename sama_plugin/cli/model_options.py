@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sama_plugin.errors import HostError
+from sama_plugin.errors import HostError, PromptError
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -47,6 +47,8 @@ def decoding_options(args: argparse.Namespace) -> dict[str, Any]:
     """
     from sama_plugin.inference.generation import Decoding
 
+    if not 0 <= args.seed < 2**63:
+        raise PromptError(f"--seed is {args.seed}, expected 0 or more, below 2^63.")
     Decoding(args.temperature, args.top_p, args.max_new_tokens)
     return {
         "seed": args.seed,

@@ -433,7 +433,12 @@ class SamaCausalLM(SamaCheckpointMixin):
 
     @torch.no_grad()
     def ground_tracks(
-        self, clip: VideoClip, seg_hidden_states: Tensor, encode: Callable[[np.ndarray], Tensor]
+        self,
+        clip: VideoClip,
+        seg_hidden_states: Tensor,
+        encode: Callable[[np.ndarray], Tensor],
+        *,
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[GroundedTrack]:
         """Stages 5-6 at inference: masks on every frame of a clip, all objects in one pass.
 
@@ -441,13 +446,16 @@ class SamaCausalLM(SamaCheckpointMixin):
             clip: the video, read lazily.
             seg_hidden_states: (S, N) float, one per `[SEG]`.
             encode: (n, H, W, 3) uint8 → (n, P, N) projected features; only the dot head calls it.
+            progress: called by the SAM2 head with frames done and frames in all.
         """
         prompts = self.seg_prompts(seg_hidden_states)
         if self.sama.grounding.head == "dot":
             return dot_tracks(clip, prompts, encode)
         if self.sam2_head is None:
             raise CheckpointError("This model has no SAM2 loaded; load it with `load_pretrained_model`.")
-        return self.sam2_head.ground_tracks(clip, prompts.float(), self.projector.seg_decoder)
+        return self.sam2_head.ground_tracks(
+            clip, prompts.float(), self.projector.seg_decoder, progress=progress
+        )
 
     @torch.no_grad()
     def generate(

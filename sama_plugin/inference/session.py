@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from sama_plugin.constants import SEG_TOKEN, SPECIAL_TOKENS
 from sama_plugin.data.model_inputs import InputBuilder, RegionUse
@@ -43,6 +44,7 @@ class VideoSession:
         temperature: 0 is greedy.
         top_p: nucleus sampling; 1 keeps all.
         max_new_tokens: longest answer; it also ends where the model's context does.
+        progress: whether to show a bar while masks are found, on a terminal.
 
     Attributes:
         clip: the video.
@@ -64,11 +66,13 @@ class VideoSession:
         temperature: float = 0.0,
         top_p: float = 1.0,
         max_new_tokens: int = 256,
+        progress: bool = False,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.clip = video if isinstance(video, VideoClip) else VideoClip.open(video)
         self.decoding = Decoding(temperature, top_p, max_new_tokens)
+        self.progress = progress
         self.regions: dict[str, Region] = {}
         self.answers: list[GroundedAnswer] = []
         sama = model.sama
@@ -294,7 +298,15 @@ class VideoSession:
         # By token: a model may also spell `[SEG]` in letters, which is no object.
         phrases = [parse_answer(self._decode(tokens[: place + 1])).phrases[-1] for place in places]
         states = torch.stack([tokens[place].hidden_state for place in places])
-        tracks = self.model.ground_tracks(self.clip, states, self._encode)
+        disable = None if self.progress else True  # None: off where stderr is no terminal
+        total = self.clip.num_frames
+        # One line below the answer, whose line has not ended yet.
+        with tqdm(desc="masks", total=total, unit="frame", leave=False, disable=disable, position=1) as bar:
+
+            def show(done: int, _: int) -> None:
+                bar.update(done - bar.n)
+
+            tracks = self.model.ground_tracks(self.clip, states, self._encode, progress=show)
         first = len(self.objects) + 1
         return [
             GroundedObject(

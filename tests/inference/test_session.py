@@ -52,7 +52,10 @@ def tracks(loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch) -> list[li
     """RLE tracks that the mask head gives, in order; none left is an error."""
     waiting: list[list[Rle | None]] = []
 
-    def ground(self: Any, clip: VideoClip, states: torch.Tensor, encode: Any) -> list[GroundedTrack]:
+    def ground(
+        self: Any, clip: VideoClip, states: torch.Tensor, encode: Any, progress: Any
+    ) -> list[GroundedTrack]:
+        progress(1, clip.num_frames)
         return [GroundedTrack(0.75, waiting.pop(0)) for _ in states]
 
     monkeypatch.setattr(type(loaded.model), "ground_tracks", ground)
