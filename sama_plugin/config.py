@@ -67,10 +67,17 @@ class SamplingConfig:
 
 @dataclass(frozen=True)
 class RegionConfig:
-    """Region encoder sizes: side of the cropped mask and width of the shape MLP."""
+    """Region encoder sizes.
+
+    Attributes:
+        shape_size: side of the cropped mask.
+        shape_hidden: width of the shape MLP.
+        box_frequencies: sine and cosine pairs per box number; 0 gives the five numbers as they are.
+    """
 
     shape_size: int = 112
     shape_hidden: int = 1024
+    box_frequencies: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from sama_plugin.errors import DataError
 from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import SamaSam2
 from sama_plugin.host.sama_llava import CLASSES, LlavaSamaQwenConfig, build_projector
-from sama_plugin.host.vision_tower import load_tower
+from sama_plugin.host.vision_tower import TOWER_FOLDER, load_tower
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ TINY_LLM: dict[str, Any] = {
 }
 TINY_SAMA = SamaConfig(
     sampling=SamplingConfig(interval=4, max_sparse=16, min_sparse=8),
-    region=RegionConfig(shape_size=24, shape_hidden=128),
+    region=RegionConfig(shape_size=24, shape_hidden=128, box_frequencies=4),
     aggregator=AggregatorConfig(
         qformer_width=96,
         qformer_heads=3,
@@ -154,6 +155,7 @@ def save_tiny_start(
     *,
     seed: int,
     sama: SamaConfig = TINY_SAMA,
+    tower: Path | None = None,
 ) -> None:
     """Write a whole SAMA checkpoint of the tiny preset, untrained but for SAM2.
 
@@ -163,12 +165,18 @@ def save_tiny_start(
         sam2: pretrained; the fine-tuned decoder starts as a copy of its decoder.
         seed: of all fresh weights.
         sama: settings, e.g. of an ablation.
+        tower: folder of a trained tower; a fresh one if None.
     """
-    save_tiny_tower(folder / "vision_tower", seed)
+    if tower is None:
+        save_tiny_tower(folder / TOWER_FOLDER, seed)
+    else:
+        shutil.copytree(
+            tower, folder / TOWER_FOLDER, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt")
+        )
     torch.manual_seed(seed)
     config = LlavaSamaQwenConfig(
         **TINY_LLM,
-        mm_vision_tower="vision_tower",
+        mm_vision_tower=TOWER_FOLDER,
         vocab_size=len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -43,6 +43,24 @@ def pool_look(features: Tensor, look_masks: Tensor) -> Tensor:
     return torch.einsum("rp,rpn->rn", weights, features)
 
 
+def spread_boxes(boxes: Tensor, frequencies: int) -> Tensor:
+    """Box numbers as sines and cosines of rising frequency, so that small differences weigh among many mask cells.
+
+    Args:
+        boxes: (R, 5) float in [0, 1].
+        frequencies: pairs per number; 0 gives `boxes` back.
+
+    Returns:
+        (R, 5) or (R, 5 · 2 · frequencies) float.
+    """
+    if frequencies == 0:
+        return boxes
+    angles = boxes[..., None] * (
+        torch.pi * 2.0 ** torch.arange(frequencies, device=boxes.device, dtype=boxes.dtype)
+    )
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
 class RegionEncoder(nn.Module):
     """Two tokens per region: how it looks (pooled features) and its shape (cropped mask and box).
 
@@ -58,8 +76,8 @@ class RegionEncoder(nn.Module):
 
     def __init__(self, hidden_size: int, qformer_width: int, config: RegionConfig) -> None:
         super().__init__()
-        self.shape_size = config.shape_size
-        shape_inputs = config.shape_size**2 + BOX_FEATURES
+        self.box_frequencies = config.box_frequencies
+        shape_inputs = config.shape_size**2 + BOX_FEATURES * max(1, 2 * config.box_frequencies)
         self.look_llm = nn.Linear(hidden_size, hidden_size)
         self.look_aggregator = nn.Linear(hidden_size, qformer_width)
         self.shape_llm = _shape_mlp(shape_inputs, config.shape_hidden, hidden_size)
@@ -76,7 +94,8 @@ class RegionEncoder(nn.Module):
             Tokens of the R regions in order; R may be 0.
         """
         look = pool_look(features[regions.frame_slots], regions.look_masks)  # (R, N)
-        shape = torch.cat([regions.shape_masks.flatten(1), regions.boxes], dim=1)  # (R, s² + 5)
+        boxes = spread_boxes(regions.boxes, self.box_frequencies)
+        shape = torch.cat([regions.shape_masks.flatten(1), boxes], dim=1)
         return RegionTokens(
             llm=torch.stack([self.look_llm(look), self.shape_llm(shape)], dim=1),
             aggregator=torch.stack([self.look_aggregator(look), self.shape_aggregator(shape)], dim=1),

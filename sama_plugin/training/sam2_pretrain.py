@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +27,7 @@ from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, HELD_OU
 from sama_plugin.grounding.sam2_model import ClipPrediction, ClipPrompt, SamaSam2, build_sam2, save_sam2
 from sama_plugin.media.masks import box_of_mask
 from sama_plugin.media.transforms import sam2_frames
+from sama_plugin.training.short_loop import cosine_rate, resume, save_state
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +37,9 @@ ABSENT_SHARE = 0.15
 BOX_JITTER = 1.5
 NEG_CLICK_SHARE = 0.3
 SIZES = (*FIXED_SIZES, GROWING)
-WARMUP_SHARE = 0.05
 SCORE_WEIGHT = 0.5
 LOCATION_GAIN = 2.5
 LOCATION_BIAS = 1.5
-STATE_FILE = "state.pt"
 NAMES_FILE = "names.safetensors"
 """The attribute embeddings; `seg_alignment` teaches `[SEG]` from them."""
 
@@ -258,8 +255,8 @@ def pretrain_sam2(
     names = AttributeEmbedding(config.hidden_dim)
     parameters = [*sam2.parameters(), *names.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, num_steps))
-    start = _resume(out, sam2, names, optimizer, schedule)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_rate(step, num_steps))
+    start = resume(out, sam2, names, optimizer, schedule)
     stream = ClipStream(seed, batch_size, config.image_size, start)
     loader = DataLoader(stream, batch_size=None, num_workers=1, collate_fn=_collate, prefetch_factor=4)
     seen: dict[str, list[float]] = {kind: [] for kind in KINDS}
@@ -280,7 +277,7 @@ def pretrain_sam2(
                 log.write(json.dumps({"step": step + 1, "iou": means}) + "\n")
             seen = {k: [] for k in KINDS}
         if (step + 1) % save_every == 0:
-            _save_state(out, step + 1, sam2, names, optimizer, schedule)
+            save_state(out, step + 1, sam2, names, optimizer, schedule)
     bar.close()
     sam2.eval()
     save_file(names.state_dict(), out / NAMES_FILE)
@@ -301,27 +298,3 @@ def _prompt(kind: str, batch: ClipItem, names: AttributeEmbedding) -> ClipPrompt
     single = kind == "point" and bool((batch.point_labels[:, 1] == -1).all())
     keep = 1 if single else 2
     return ClipPrompt(points_xy=batch.points_xy[:, :keep], point_labels=batch.point_labels[:, :keep])
-
-
-def _rate(step: int, num_steps: int) -> float:
-    warmup = max(1, int(num_steps * WARMUP_SHARE))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
-
-
-def _save_state(out: Path, step: int, *parts: Any) -> None:
-    temporary = out / f".{STATE_FILE}.tmp"
-    torch.save({"step": step, "parts": [part.state_dict() for part in parts]}, temporary)
-    os.replace(temporary, out / STATE_FILE)
-
-
-def _resume(out: Path, *parts: Any) -> int:
-    file = out / STATE_FILE
-    if not file.is_file():
-        return 0
-    state = torch.load(file, weights_only=True)
-    for part, values in zip(parts, state["parts"], strict=True):
-        part.load_state_dict(values)
-    logger.info("Resuming %s at step %d", out, state["step"])
-    return int(state["step"])

@@ -1,6 +1,7 @@
 """The tiny preset from nothing, stage by stage: `python -m sama_plugin.training.tiny --out DIR [host training flags]`.
 
     shapes ─► sam2 (prompts, names, propagation) ──────────┐
+       ├────► tower (patches named) ─► start
        └────► words (frames, text) ─► join ─► frames ─► align [SEG] ─► clips (dialogues) ─► final
 
 Each stage writes a whole checkpoint folder and is skipped when it is there; an interrupted one goes on where it was.
@@ -23,6 +24,7 @@ TRAIN_SEED = 1
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 ALIGN_STEPS = 200
+TOWER_STEPS = 1200
 DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
 FINAL_NAME = "llava-sama-qwen-tiny"
 
@@ -89,8 +91,10 @@ def main(argv: list[str] | None = None) -> None:
     if not (out / "sam2" / "model.safetensors").is_file():
         steps = max(1, round(options.sam2_steps * options.scale))
         pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=options.seed, num_steps=steps)
+    if not _is_done(out / "tower"):
+        tower_stage(out, options.scale, options.seed)
     if not _is_done(_folder(out, "start")):
-        make_start(_folder(out, "start"), seed=options.seed)
+        make_start(_folder(out, "start"), seed=options.seed, tower=out / "tower")
     for stage in STAGES:
         if stage.start == "joined" and not _is_done(_folder(out, "joined")):
             join_sam2(_folder(out, "words"), out / "sam2", _folder(out, "joined"))
@@ -119,8 +123,19 @@ def print_end(final: Path) -> None:
     )
 
 
-def make_start(folder: Path, *, seed: int) -> None:
-    """Write the untrained checkpoint: tokenizer from the small world's sentences, fresh weights."""
+def tower_stage(out: Path, scale: float, seed: int) -> None:
+    """Pretrain the vision tower; see `tower_pretrain`."""
+    _register()
+    from sama_plugin.host.presets import save_tiny_tower
+    from sama_plugin.training.tower_pretrain import pretrain_tower
+
+    save_tiny_tower(out / "tower-start", seed)
+    steps = max(1, round(TOWER_STEPS * scale))
+    pretrain_tower(out / "tower-start", out / "tower", seed=seed, num_steps=steps)
+
+
+def make_start(folder: Path, *, seed: int, tower: Path | None = None) -> None:
+    """Write the start of the LLM stages: tokenizer from the small world's sentences, fresh weights, a given tower."""
     _register()
     import torch
 
@@ -134,7 +149,7 @@ def make_start(folder: Path, *, seed: int) -> None:
         corpus(seed, CORPUS_SENTENCES), max_length=int(TINY_LLM["max_position_embeddings"])
     )
     torch.manual_seed(seed)
-    save_tiny_start(folder, tokenizer, build_sam2(SAM2_PRESETS["tiny"]), seed=seed)
+    save_tiny_start(folder, tokenizer, build_sam2(SAM2_PRESETS["tiny"]), seed=seed, tower=tower)
 
 
 def join_sam2(checkpoint: Path, sam2_folder: Path, out: Path) -> None:

@@ -114,11 +114,48 @@ def test_two_steps_train_every_part_and_leave_a_whole_checkpoint(
 
 
 @pytest.mark.slow
+def test_run_that_goes_on_ends_where_an_uninterrupted_one_does(
+    start: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    flags = {"per_device_train_batch_size": 2, "lr_scheduler_type": "constant", "save_steps": 1}
+    whole, parted = tmp_path / "whole" / "qwen-out", tmp_path / "parted" / "qwen-out"
+    runs = [
+        train(start, shapes_set, whole, max_steps=2, **flags),
+        train(start, shapes_set, parted, max_steps=1, **flags),
+        train(start, shapes_set, parted, max_steps=2, **flags),
+    ]
+    assert [run.returncode for run in runs] == [0, 0, 0], runs[-1].stderr[-3000:]
+    expected, reached = weights_of(whole), weights_of(parted)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(reached[name], tensor, atol=1e-6, rtol=1e-5, msg=name)
+    first = weights_of(parted / "checkpoint-1")
+    assert any(not torch.equal(tensor, expected[name]) for name, tensor in first.items())
+
+
+@pytest.mark.slow
+@pytest.mark.real_host
+def test_lora_of_the_hosts_script_loads_on_its_base(start: Path, shapes_set: Path, tmp_path: Path) -> None:
+    out = tmp_path / "qwen-lora"
+    run = train(start, shapes_set, out, lora_enable=True, lora_r=4, max_steps=1)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert (out / "adapter_model.safetensors").is_file()
+    model = load_checkpoint(out, model_base=str(start)).model
+    before = load_checkpoint(start).model.state_dict()
+    after = model.state_dict()
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert any("layers.0.self_attn.q_proj" in name for name in changed)
+    assert any("mm_projector.region_encoder" in name for name in changed)
+    assert "model.norm.weight" not in changed
+
+
+@pytest.mark.slow
 def test_projector_alone_is_trained_where_only_it_is_asked_for(
     start: Path, shapes_set: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "qwen-projector"
-    run = train(start, shapes_set, out, mm_tunable_parts="mm_mlp_adapter", max_steps=1)
+    run = train(
+        start, shapes_set, out, mm_tunable_parts="mm_mlp_adapter", max_steps=1, gradient_checkpointing=True
+    )
     assert run.returncode == 0, run.stderr[-3000:]
     assert changed_parts(start, out) == {"projector", "seg_decoder"}
     load_checkpoint(out)

@@ -1,0 +1,164 @@
+"""First stage of the tiny preset: the vision tower learns to see, as published towers come pretrained.
+
+Every patch of single frames of the small world says which size, colour and shape lies on it (or nothing). The heads are
+thrown away; what stays are features that name things where they are, with sine positions to start from.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+from tqdm import tqdm
+from transformers import CLIPImageProcessor, CLIPVisionModel
+
+from sama_plugin.data.shapes.render import render_frame
+from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, SHAPES, sample_scene
+from sama_plugin.media.transforms import look_masks, tower_frames
+from sama_plugin.training.short_loop import cosine_rate, resume, save_state
+
+logger = logging.getLogger(__name__)
+
+VOCABULARIES = ((*FIXED_SIZES, GROWING), tuple(COLOURS), SHAPES)
+MIN_COVER = 0.3
+"""Share of a patch an object has to cover to be its label."""
+
+OBJECT_WEIGHT = 4.0
+"""Patches with an object weigh more than background, of which there is far more."""
+
+
+class PatchBatch(NamedTuple):
+    """Frames and what lies on their patches.
+
+    Attributes:
+        pixel_values: (B, 3, s, s) float, tower input.
+        labels: (B, P, 3) long; 0 is background, else 1 + index of size, colour, shape.
+    """
+
+    pixel_values: Tensor
+    labels: Tensor
+
+
+class FrameStream(IterableDataset[PatchBatch]):
+    """Endless batches of single frames, drawn by (seed, batch number)."""
+
+    def __init__(
+        self, seed: int, batch_size: int, processor: CLIPImageProcessor, grid: int, start: int = 0
+    ) -> None:
+        self.seed, self.batch_size, self.grid, self.start = seed, batch_size, grid, start
+        self.size = int(processor.size["shortest_edge"])
+        self.mean, self.std = tuple(processor.image_mean), tuple(processor.image_std)
+
+    def __iter__(self) -> Iterator[PatchBatch]:
+        step = self.start
+        while True:
+            rng = np.random.default_rng([self.seed, step])
+            frames, labels = zip(*(self._frame(rng) for _ in range(self.batch_size)), strict=True)
+            pixels = torch.as_tensor(tower_frames(np.stack(frames), self.size, self.mean, self.std))
+            yield PatchBatch(pixels, torch.stack(labels))
+            step += 1
+
+    def _frame(self, rng: np.random.Generator) -> tuple[np.ndarray, Tensor]:
+        scene = sample_scene(rng, "train")
+        frame, masks = render_frame(scene, int(rng.integers(scene.num_frames)))
+        cover = torch.as_tensor(look_masks(masks, self.grid)).flatten(1)  # (K, P)
+        share, owner = cover.max(dim=0)
+        attributes = torch.tensor(
+            [
+                [
+                    1 + names.index(word)
+                    for names, word in zip(VOCABULARIES, (o.size, o.colour, o.shape), strict=True)
+                ]
+                for o in scene.objects
+            ]
+        )
+        return frame, attributes[owner] * (share >= MIN_COVER)[:, None]
+
+
+def start_positions(tower: CLIPVisionModel) -> None:
+    """Set the position embeddings to two-dimensional sines, of the size of the patch embeddings' own noise or more.
+
+    From CLIP's random start, places are told apart only after long training, and nothing about motion can be learned.
+    """
+    table = tower.vision_model.embeddings.position_embedding.weight
+    side = int((len(table) - 1) ** 0.5)
+    quarter = table.shape[1] // 4
+    rates = torch.pi * 2.0 ** torch.linspace(0, 4, quarter)
+    y, x = torch.meshgrid(torch.linspace(0, 1, side), torch.linspace(0, 1, side), indexing="ij")
+    angles = [place.flatten()[:, None] * rates for place in (x, y)]
+    waves = torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
+    with torch.no_grad():
+        table[1:, : 4 * quarter] = waves
+
+
+def pretrain_tower(
+    folder: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    num_steps: int = 1200,
+    batch_size: int = 24,
+    learning_rate: float = 1e-3,
+    save_every: int = 200,
+) -> None:
+    """Train a tower on patch labels; resumes from `out` after an interruption.
+
+    Args:
+        folder: a CLIP vision folder, as `host.presets.save_tiny_tower` writes it; where to start.
+        out: the trained tower, in the same form, and the state while running.
+        seed: of the data and the heads.
+        num_steps: optimiser steps.
+        batch_size: frames per step.
+        learning_rate: peak rate.
+        save_every: steps between two states.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    tower = CLIPVisionModel.from_pretrained(folder).train()
+    processor = CLIPImageProcessor.from_pretrained(folder)
+    start_positions(tower)
+    heads = nn.ModuleList(nn.Linear(tower.config.hidden_size, 1 + len(names)) for names in VOCABULARIES)
+    parameters = [*tower.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_rate(step, num_steps))
+    start = resume(out, tower, heads, optimizer, schedule)
+    grid = tower.config.image_size // tower.config.patch_size
+    stream = FrameStream(seed, batch_size, processor, grid, start)
+    loader = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
+    bar = tqdm(total=num_steps, initial=start, desc="tower stage", unit="step")
+    for step, batch in zip(range(start, num_steps), loader, strict=False):
+        loss, accuracy = patch_loss(tower, heads, batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        bar.update()
+        if (step + 1) % 20 == 0:
+            bar.set_postfix(loss=round(float(loss.detach()), 3), on_objects=round(float(accuracy), 3))
+        if (step + 1) % save_every == 0:
+            save_state(out, step + 1, tower, heads, optimizer, schedule)
+    bar.close()
+    tower.eval().save_pretrained(out)
+    processor.save_pretrained(out)
+
+
+def patch_loss(tower: CLIPVisionModel, heads: nn.ModuleList, batch: PatchBatch) -> tuple[Tensor, Tensor]:
+    """Weighted cross-entropy of the three labels, and the share of object patches with all three right; scalars."""
+    features = tower(batch.pixel_values, output_hidden_states=True).hidden_states[-1][:, 1:]  # (B, P, C)
+    is_object = batch.labels[..., 0] > 0
+    weights = 1 + (OBJECT_WEIGHT - 1) * is_object.float()
+    total, right = features.new_zeros(()), torch.ones_like(is_object)
+    for i, head in enumerate(heads):
+        logits = head(features)
+        losses = F.cross_entropy(logits.flatten(0, 1), batch.labels[..., i].flatten(), reduction="none")
+        total = total + (losses * weights.flatten()).sum() / weights.sum()
+        right &= logits.argmax(-1) == batch.labels[..., i]
+    return total, (right & is_object).sum() / is_object.sum().clamp(min=1)
