@@ -1,11 +1,12 @@
 """The host's own calling style (`<image>` once in `input_ids`, `images=[frames]`) → SAMA slots and inputs.
 
-So harnesses written for LLaVA-NeXT run a SAMA model unchanged: no regions, one video per row.
+So harnesses written for LLaVA-NeXT run a SAMA model unchanged: no regions, one video per row. The layout is that of a
+conversation's first turn, token by token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,7 +28,13 @@ class HostPrompt(NamedTuple):
 
 
 def expand_host_prompt(
-    input_ids: Tensor, frames: Tensor, sama: SamaConfig, layout_of: Callable[[int, int], SlotLayout]
+    input_ids: Tensor,
+    frames: Tensor,
+    sama: SamaConfig,
+    layout_of: Callable[[int, int], SlotLayout],
+    *,
+    newline_ids: Sequence[int] = (),
+    end_ids: Collection[int] = (),
 ) -> HostPrompt:
     """Open the single `<image>` index of a host prompt into frame and context slots.
 
@@ -36,6 +43,8 @@ def expand_host_prompt(
         frames: (T, 3, s, s) float; all given frames are the sparse frames (T at most `max_sparse`, else uniform).
         sama: the model's settings.
         layout_of: (num_dense, num_sparse) → slots.
+        newline_ids: tokens of a newline; follow each frame's slots and the context slots, as in training.
+        end_ids: tokens that end a turn; the question that the aggregator reads ends before the first of them.
 
     Raises:
         PromptError: no or several `<image>` in the row, or no frames.
@@ -53,10 +62,15 @@ def expand_host_prompt(
     frames = frames[keep.to(frames.device)]
     dense = dense_positions(len(frames), sama.sampling.num_dense)
     layout = layout_of(len(dense), len(frames))
-    before, question = input_ids[: at[0]], input_ids[at[0] + 1 :]
-    slots = [FRAME_TOKEN_INDEX] * (layout.num_dense * layout.tokens_per_frame)
-    slots += [CONTEXT_TOKEN_INDEX] * layout.num_context
-    ids = torch.cat([before, torch.tensor(slots, dtype=before.dtype, device=before.device), question])
+    before, rest = input_ids[: at[0]], input_ids[at[0] + 1 :].tolist()
+    newline = list(newline_ids)
+    if newline and rest[: len(newline)] == newline:  # the host's own, after its <image>
+        rest = rest[len(newline) :]
+    slots = ([FRAME_TOKEN_INDEX] * layout.tokens_per_frame + newline) * layout.num_dense
+    slots += [CONTEXT_TOKEN_INDEX] * layout.num_context + (newline if layout.num_context else [])
+    end = next((i for i, token in enumerate(rest) if token in end_ids), len(rest))
+    ids = torch.cat([before, before.new_tensor([*slots, *rest])])
+    question = before.new_tensor(rest[:end])
     return HostPrompt(
         ids, VideoInputs(frames, len(frames), torch.tensor(dense), [question], empty_regions(sama))
     )

@@ -117,7 +117,7 @@ def check_fit(folder: Path, config: Any, model_cls: Any) -> None:
 
 
 def load_parts(model: Any, folder: Path) -> None:
-    """Read what lives outside the LLM's own weights: tower and SAM2, to the model's device.
+    """Read what lives outside the LLM's own weights: tower and SAM2, to the model's device; and what a newline is.
 
     Args:
         model: a SAMA model; changed in place.
@@ -126,6 +126,7 @@ def load_parts(model: Any, folder: Path) -> None:
     tower = model.get_vision_tower()
     load_tower(tower)
     tower.to(device=model.device, dtype=model.dtype)
+    model.newline_ids = tuple(load_tokenizer(folder)("\n", add_special_tokens=False).input_ids)
     sama: SamaConfig = model.sama
     if sama.grounding.head == "sam2":
         sam2 = load_sam2(folder / SAM2_FOLDER, sama.sam2, device=model.device)

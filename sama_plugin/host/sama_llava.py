@@ -165,10 +165,13 @@ class SamaCausalLM(SamaCheckpointMixin):
 
     sam2_head: Sam2Head | None = None
     loss_weights: LossWeights = LossWeights()
+    newline_ids: tuple[int, ...] = ()
+    """Tokens of a newline, for host-style prompts; set with the tokenizer."""
     accepts_loss_kwargs = False
 
     # from the host class this is mixed into
     config: Any
+    generation_config: Any
     model: Any
     lm_head: nn.Module
     device: torch.device
@@ -194,6 +197,12 @@ class SamaCausalLM(SamaCheckpointMixin):
             if getattr(self.config, key, None) is not None:
                 return int(getattr(self.config, key))
         return DEFAULT_CONTEXT
+
+    @property
+    def _end_ids(self) -> list[int]:
+        """Tokens that end a turn."""
+        end = self.generation_config.eos_token_id
+        return [] if end is None else end if isinstance(end, list) else [end]
 
     def slot_layout(self, num_dense: int, num_sparse: int) -> SlotLayout:
         """Slots of a clip with so many dense and sparse frames."""
@@ -482,7 +491,14 @@ class SamaCausalLM(SamaCheckpointMixin):
             return GenerationMixin.generate(self, inputs_embeds=embeds, attention_mask=mask, **kwargs)
         keep = torch.ones_like(inputs, dtype=torch.bool) if mask is None else mask.bool()
         rows = [
-            expand_host_prompt(ids[k], frames, self.sama, self.slot_layout)
+            expand_host_prompt(
+                ids[k],
+                frames,
+                self.sama,
+                self.slot_layout,
+                newline_ids=self.newline_ids,
+                end_ids=self._end_ids,
+            )
             for ids, k, frames in zip(inputs, keep, images, strict=True)
         ]
         features = self.encode_frames([f for row in rows if (f := row.video.pixel_values) is not None])
