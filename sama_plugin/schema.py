@@ -160,11 +160,11 @@ class RegionInputs:
     question_index: torch.Tensor
 
     def to(self, device: Any, dtype: Any) -> RegionInputs:
-        """Move: floats to `device` and `dtype`, indices to `device` only."""
+        """Move: masks to `device` and `dtype`, the rest to `device` only; boxes need their 32 bits."""
         return RegionInputs(
             self.look_masks.to(device, dtype),
             self.shape_masks.to(device, dtype),
-            self.boxes.to(device, dtype),
+            self.boxes.to(device),
             self.frame_slots.to(device),
             self.question_index.to(device),
         )

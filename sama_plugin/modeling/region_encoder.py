@@ -47,7 +47,7 @@ def spread_boxes(boxes: Tensor, frequencies: int) -> Tensor:
     """Box numbers as sines and cosines of rising frequency, so that small differences weigh among many mask cells.
 
     Args:
-        boxes: (R, 5) float in [0, 1].
+        boxes: (R, 5) float32 in [0, 1]; half precision has too few digits for the fast sines.
         frequencies: pairs per number; 0 gives `boxes` back.
 
     Returns:
@@ -94,7 +94,7 @@ class RegionEncoder(nn.Module):
             Tokens of the R regions in order; R may be 0.
         """
         look = pool_look(features[regions.frame_slots], regions.look_masks)  # (R, N)
-        boxes = spread_boxes(regions.boxes, self.box_frequencies)
+        boxes = spread_boxes(regions.boxes, self.box_frequencies).to(regions.shape_masks.dtype)
         shape = torch.cat([regions.shape_masks.flatten(1), boxes], dim=1)
         return RegionTokens(
             llm=torch.stack([self.look_llm(look), self.shape_llm(shape)], dim=1),

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from sama_plugin.config import RegionConfig
-from sama_plugin.modeling.region_encoder import RegionEncoder, pool_look
+from sama_plugin.modeling.region_encoder import RegionEncoder, pool_look, spread_boxes
 from sama_plugin.schema import RegionInputs
 
 SIDE, WIDTH, QFORMER_WIDTH, SHAPE = 3, 8, 6, 4
@@ -71,3 +74,30 @@ def test_no_regions_give_no_tokens() -> None:
     tokens = make_encoder()(torch.randn(2, SIDE * SIDE, WIDTH), make_regions(torch.zeros(0, SIDE, SIDE), []))
     assert tokens.llm.shape == (0, 2, WIDTH)
     assert tokens.aggregator.shape == (0, 2, QFORMER_WIDTH)
+
+
+def test_box_numbers_become_sines_and_cosines() -> None:
+    boxes = torch.rand(2, 5)
+    spread = spread_boxes(boxes, 3)
+    assert spread.shape == (2, 30)
+    for r in range(2):
+        for number in range(5):
+            for k in range(3):
+                angle = float(boxes[r, number]) * math.pi * 2**k
+                at = number * 6 + k
+                assert float(spread[r, at]) == pytest.approx(math.sin(angle), abs=1e-4)
+                assert float(spread[r, at + 3]) == pytest.approx(math.cos(angle), abs=1e-4)
+    assert spread_boxes(boxes, 0) is boxes
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_keeps_where_a_box_is(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    config = RegionConfig(shape_size=SHAPE, shape_hidden=5, box_frequencies=8)
+    encoder = RegionEncoder(WIDTH, QFORMER_WIDTH, config)
+    regions = make_regions(torch.ones(6, SIDE, SIDE), [0] * 6)
+    features = torch.randn(1, SIDE * SIDE, WIDTH)
+    full = encoder(features, regions).llm[:, 1]
+    low = encoder.to(dtype)(features.to(dtype), regions.to("cpu", dtype)).llm[:, 1]
+    assert low.dtype == dtype
+    torch.testing.assert_close(low.float(), full, atol=0.02, rtol=0.02)
