@@ -16,6 +16,7 @@ from typing import Any
 import llava.train.train as host_train
 import torch
 import transformers
+from PIL import ImageFile
 
 from sama_plugin.errors import DataError, HostError
 from sama_plugin.grounding.losses import LossWeights
@@ -24,6 +25,9 @@ from sama_plugin.host.loading import check_fit, classes_of, load_parts, load_tok
 from sama_plugin.host.trainer import SamaTrainer
 
 logger = logging.getLogger(__name__)
+
+# The host's script turns this on for the whole process; here a cut-off picture is an error.
+ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 LLM_LINEAR_LAYERS = r".*\bmodel\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
 """Where LoRA goes: the LLM's own layers, by full name; the host's suffixes would also match tower and Q-Former."""

@@ -214,3 +214,9 @@ def test_start_with_a_missing_weight_is_refused(
         train_seam.get_model(
             SimpleNamespace(model_name_or_path=str(folder)), make_arguments(train_seam, tmp_path)
         )
+
+
+def test_cut_off_pictures_stay_errors_beside_the_hosts_script(train_seam: ModuleType):
+    from PIL import ImageFile
+
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
