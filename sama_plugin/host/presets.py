@@ -191,6 +191,6 @@ def save_tiny_start(
     if sama.grounding.head == "sam2":
         model.sam2_head = Sam2Head(sam2, replace(sama.grounding))
         model.projector.seg_decoder.load_state_dict(sam2.sam_mask_decoder.state_dict())
-    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
     logger.info("Wrote the untrained tiny checkpoint to %s", folder)

@@ -112,8 +112,8 @@ def write_final(trained: Path, final: Path) -> None:
     from sama_plugin.host.loading import load_sama_model
 
     tokenizer, model, _, _ = load_sama_model(str(trained), device_map="cpu")
-    model.save_pretrained(final, state_dict={key: value.half() for key, value in model.state_dict().items()})
     tokenizer.save_pretrained(final)
+    model.save_pretrained(final, state_dict={key: value.half() for key, value in model.state_dict().items()})
 
 
 def print_end(final: Path) -> None:
@@ -163,8 +163,8 @@ def join_sam2(checkpoint: Path, sam2_folder: Path, out: Path) -> None:
     sam2 = load_sam2(sam2_folder, model.sama.sam2)
     model.sam2_head = Sam2Head(sam2, model.sama.grounding)
     model.projector.seg_decoder.load_state_dict(sam2.sam_mask_decoder.state_dict())
-    model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    model.save_pretrained(out)  # config.json last: whole
 
 
 def align_stage(out: Path, scale: float, seed: int) -> None:
@@ -177,8 +177,8 @@ def align_stage(out: Path, scale: float, seed: int) -> None:
     steps = max(1, round(ALIGN_STEPS * scale))
     data = DATA_CONFIGS / "tiny_align.yaml"
     align_seg(model, tokenizer, out / "sam2", data, out / "data", seed=seed, num_steps=steps)
-    model.save_pretrained(_folder(out, "aligned"))
     tokenizer.save_pretrained(_folder(out, "aligned"))
+    model.save_pretrained(_folder(out, "aligned"))  # config.json last: whole
 
 
 def run_stage(stage: Stage, out: Path, scale: float, seed: int, host_flags: list[str]) -> None:
