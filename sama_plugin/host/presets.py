@@ -55,7 +55,7 @@ QWEN2: dict[str, dict[str, Any]] = {
 TINY_TOWER: dict[str, Any] = {
     "hidden_size": 96,
     "intermediate_size": 192,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 3,
     "num_attention_heads": 3,
     "image_size": 128,
     "patch_size": 8,

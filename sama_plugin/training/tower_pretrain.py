@@ -14,24 +14,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 from transformers import CLIPImageProcessor, CLIPVisionModel
 
 from sama_plugin.data.shapes.render import render_frame
-from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, SHAPES, sample_scene
-from sama_plugin.media.transforms import look_masks, tower_frames
+from sama_plugin.data.shapes.world import sample_scene
+from sama_plugin.media.transforms import tower_frames
+from sama_plugin.training.patch_names import PatchNamer, patch_labels, scene_attributes
 from sama_plugin.training.short_loop import cosine_rate, resume, save_state
 
 logger = logging.getLogger(__name__)
-
-VOCABULARIES = ((*FIXED_SIZES, GROWING), tuple(COLOURS), SHAPES)
-MIN_COVER = 0.3
-"""Share of a patch an object has to cover to be its label."""
-
-OBJECT_WEIGHT = 4.0
-"""Patches with an object weigh more than background, of which there is far more."""
 
 
 class PatchBatch(NamedTuple):
@@ -68,18 +61,7 @@ class FrameStream(IterableDataset[PatchBatch]):
     def _frame(self, rng: np.random.Generator) -> tuple[np.ndarray, Tensor]:
         scene = sample_scene(rng, "train")
         frame, masks = render_frame(scene, int(rng.integers(scene.num_frames)))
-        cover = torch.as_tensor(look_masks(masks, self.grid)).flatten(1)  # (K, P)
-        share, owner = cover.max(dim=0)
-        attributes = torch.tensor(
-            [
-                [
-                    1 + names.index(word)
-                    for names, word in zip(VOCABULARIES, (o.size, o.colour, o.shape), strict=True)
-                ]
-                for o in scene.objects
-            ]
-        )
-        return frame, attributes[owner] * (share >= MIN_COVER)[:, None]
+        return frame, patch_labels(scene_attributes(scene), masks, self.grid)
 
 
 def start_positions(tower: CLIPVisionModel) -> None:
@@ -103,9 +85,9 @@ def pretrain_tower(
     out: Path,
     *,
     seed: int = 0,
-    num_steps: int = 1200,
+    num_steps: int = 3000,
     batch_size: int = 24,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 1.5e-3,
     save_every: int = 200,
 ) -> None:
     """Train a tower on patch labels; resumes from `out` after an interruption.
@@ -124,17 +106,18 @@ def pretrain_tower(
     tower = CLIPVisionModel.from_pretrained(folder).train()
     processor = CLIPImageProcessor.from_pretrained(folder)
     start_positions(tower)
-    heads = nn.ModuleList(nn.Linear(tower.config.hidden_size, 1 + len(names)) for names in VOCABULARIES)
-    parameters = [*tower.parameters(), *heads.parameters()]
+    namer = PatchNamer(tower.config.hidden_size)
+    parameters = [*tower.parameters(), *namer.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_rate(step, num_steps))
-    start = resume(out, tower, heads, optimizer, schedule)
+    start = resume(out, tower, namer, optimizer, schedule)
     grid = tower.config.image_size // tower.config.patch_size
     stream = FrameStream(seed, batch_size, processor, grid, start)
     loader = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
     bar = tqdm(total=num_steps, initial=start, desc="tower stage", unit="step")
     for step, batch in zip(range(start, num_steps), loader, strict=False):
-        loss, accuracy = patch_loss(tower, heads, batch)
+        hidden = tower(batch.pixel_values, output_hidden_states=True).hidden_states[-1]
+        loss, right = namer(hidden[:, 1:], batch.labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -142,23 +125,9 @@ def pretrain_tower(
         schedule.step()
         bar.update()
         if (step + 1) % 20 == 0:
-            bar.set_postfix(loss=round(float(loss.detach()), 3), on_objects=round(float(accuracy), 3))
+            bar.set_postfix(loss=round(float(loss.detach()), 3), shapes=round(float(right[-1]), 3))
         if (step + 1) % save_every == 0:
-            save_state(out, step + 1, tower, heads, optimizer, schedule)
+            save_state(out, step + 1, tower, namer, optimizer, schedule)
     bar.close()
     tower.eval().save_pretrained(out)
     processor.save_pretrained(out)
-
-
-def patch_loss(tower: CLIPVisionModel, heads: nn.ModuleList, batch: PatchBatch) -> tuple[Tensor, Tensor]:
-    """Weighted cross-entropy of the three labels, and the share of object patches with all three right; scalars."""
-    features = tower(batch.pixel_values, output_hidden_states=True).hidden_states[-1][:, 1:]  # (B, P, C)
-    is_object = batch.labels[..., 0] > 0
-    weights = 1 + (OBJECT_WEIGHT - 1) * is_object.float()
-    total, right = features.new_zeros(()), torch.ones_like(is_object)
-    for i, head in enumerate(heads):
-        logits = head(features)
-        losses = F.cross_entropy(logits.flatten(0, 1), batch.labels[..., i].flatten(), reduction="none")
-        total = total + (losses * weights.flatten()).sum() / weights.sum()
-        right &= logits.argmax(-1) == batch.labels[..., i]
-    return total, (right & is_object).sum() / is_object.sum().clamp(min=1)
