@@ -157,6 +157,7 @@ class ClipPrediction:
         object_logits: (B, T) float32.
         candidate_logits: list of T × (B, m, h, w) float32; m is 3, or 1 where SAM2 gives one mask.
         candidate_iou: list of T × (B, m) float32.
+        features: of all B·T frames, clip by clip.
     """
 
     mask_logits: torch.Tensor
@@ -164,6 +165,7 @@ class ClipPrediction:
     object_logits: torch.Tensor
     candidate_logits: list[torch.Tensor]
     candidate_iou: list[torch.Tensor]
+    features: FrameFeatures
 
 
 class SamaSam2(SAM2Base):
@@ -392,6 +394,7 @@ class SamaSam2(SAM2Base):
             object_logits=torch.stack([o.object_logits for o in chosen], dim=1),
             candidate_logits=[o.mask_logits for o in outputs],
             candidate_iou=[o.iou for o in outputs],
+            features=encoded,
         )
 
     def _prompt_clip(

@@ -27,6 +27,7 @@ from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, HELD_OU
 from sama_plugin.grounding.sam2_model import ClipPrediction, ClipPrompt, SamaSam2, build_sam2, save_sam2
 from sama_plugin.media.masks import box_of_mask
 from sama_plugin.media.transforms import sam2_frames
+from sama_plugin.training.patch_names import PatchNamer, patch_labels, scene_attributes
 from sama_plugin.training.short_loop import cosine_rate, resume, save_state
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,12 @@ BOX_JITTER = 1.5
 NEG_CLICK_SHARE = 0.3
 SIZES = (*FIXED_SIZES, GROWING)
 SCORE_WEIGHT = 0.5
+CELL = 8
+"""Pixels of the cells that are named: a quarter of a cell of the image embedding, which the decoder upsamples."""
+
+NAMING_WEIGHT = 1.0
+"""Of naming what lies on each cell of the first frame; one prompt alone says little about all else that is there."""
+
 LOCATION_GAIN = 2.5
 LOCATION_BIAS = 1.5
 NAMES_FILE = "names.safetensors"
@@ -65,6 +72,7 @@ class ClipItem(NamedTuple):
         frames: (T, 3, s, s) float, SAM2 input.
         masks: (T, s, s) bool, at SAM2's input size.
         attributes: (3,) long; size, colour, shape of what is asked for.
+        names: (P, 3) long; what lies on the cells of the first frame, see `patch_labels`.
         points_xy: (2, 2) float; clicks or box corners.
         point_labels: (2,) long.
     """
@@ -72,6 +80,7 @@ class ClipItem(NamedTuple):
     frames: Tensor
     masks: Tensor
     attributes: Tensor
+    names: Tensor
     points_xy: Tensor
     point_labels: Tensor
 
@@ -102,6 +111,7 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
             drawn = [render_frame(scene, first + i * stride) for i in range(num_frames)]
             chosen = int(rng.integers(len(scene.objects)))
             masks = np.stack([masks[chosen] for _, masks in drawn])  # (T, H, W)
+            names = patch_labels(scene_attributes(scene), drawn[0][1], self.image_size // CELL)
             thing = scene.objects[chosen]
             wanted = (thing.size, thing.colour, thing.shape)
             if kind == "language" and rng.random() < ABSENT_SHARE:
@@ -120,7 +130,7 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
                 continue
             points, labels = _clicks(rng, kind, small.numpy()[0], has_negative)
             attributes = (SIZES.index(wanted[0]), list(COLOURS).index(wanted[1]), SHAPES.index(wanted[2]))
-            return ClipItem(frames, small, torch.tensor(attributes), points, labels)
+            return ClipItem(frames, small, torch.tensor(attributes), names, points, labels)
 
 
 def _absent_name(rng: np.random.Generator, present: list[tuple[str, str, str]]) -> tuple[str, str, str]:
@@ -161,6 +171,24 @@ class AttributeEmbedding(nn.Module):
     def forward(self, attributes: Tensor) -> Tensor:
         """Sum of the three embeddings."""
         return torch.stack([table(attributes[:, i]) for i, table in enumerate(self.tables)]).sum(0)
+
+
+class CellNamer(nn.Module):
+    """Names what lies on the image embedding's cells, upsampled once; thrown away after the stage.
+
+    Args:
+        dim: M.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.upsample = nn.ConvTranspose2d(dim, dim, 2, stride=2)
+        self.namer = PatchNamer(dim)
+
+    def forward(self, embedding: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, M, h, w) float and (B, 4·h·w, 3) long → loss and shares of object cells named right, see `PatchNamer`."""
+        cells = F.gelu(self.upsample(embedding)).flatten(2).transpose(1, 2)
+        return self.namer(cells, labels)
 
 
 @torch.no_grad()
@@ -252,32 +280,37 @@ def pretrain_sam2(
     torch.manual_seed(seed)
     sam2 = build_sam2(config).train()
     ease_location(sam2)
-    names = AttributeEmbedding(config.hidden_dim)
-    parameters = [*sam2.parameters(), *names.parameters()]
+    names, cells = AttributeEmbedding(config.hidden_dim), CellNamer(config.hidden_dim)
+    parameters = [*sam2.parameters(), *names.parameters(), *cells.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_rate(step, num_steps))
-    start = resume(out, sam2, names, optimizer, schedule)
+    start = resume(out, sam2, names, cells, optimizer, schedule)
     stream = ClipStream(seed, batch_size, config.image_size, start)
     loader = DataLoader(stream, batch_size=None, num_workers=1, collate_fn=_collate, prefetch_factor=4)
-    seen: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    seen: dict[str, list[float]] = {kind: [] for kind in (*KINDS, "cells")}
     bar = tqdm(total=num_steps, initial=start, desc="SAM2 stage", unit="step")
     for step, (kind, batch) in zip(range(start, num_steps), loader, strict=False):
-        loss, iou = clip_loss(sam2.track_clip(batch.frames, _prompt(kind, batch, names)), batch.masks)
+        prediction = sam2.track_clip(batch.frames, _prompt(kind, batch, names))
+        loss, iou = clip_loss(prediction, batch.masks)
+        first = prediction.features.levels[2].unflatten(0, batch.frames.shape[:2])[:, 0]
+        naming, named = cells(first, batch.names)
+        loss = loss + NAMING_WEIGHT * naming
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
         seen[kind].append(float(iou))
+        seen["cells"].append(float(named[-1]))
         bar.update()
         if (step + 1) % 100 == 0:
             means = {k: round(float(np.mean(v)), 3) for k, v in seen.items() if v}
             bar.set_postfix(means)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps({"step": step + 1, "iou": means}) + "\n")
-            seen = {k: [] for k in KINDS}
+            seen = {k: [] for k in seen}
         if (step + 1) % save_every == 0:
-            save_state(out, step + 1, sam2, names, optimizer, schedule)
+            save_state(out, step + 1, sam2, names, cells, optimizer, schedule)
     bar.close()
     sam2.eval()
     save_file(names.state_dict(), out / NAMES_FILE)

@@ -9,7 +9,7 @@ import torch
 
 from sama_plugin.config import SAM2_PRESETS
 from sama_plugin.data.shapes.world import COLOURS, SHAPES
-from sama_plugin.grounding.sam2_model import ClipPrediction, build_sam2, load_sam2
+from sama_plugin.grounding.sam2_model import ClipPrediction, FrameFeatures, build_sam2, load_sam2
 from sama_plugin.training import sam2_pretrain
 from sama_plugin.training.sam2_pretrain import (
     KINDS,
@@ -120,6 +120,7 @@ def make_prediction(logits: torch.Tensor, presence: float, iou: float) -> ClipPr
         object_logits=torch.full((1, frames), presence),
         candidate_logits=[logits[:, t : t + 1] for t in range(frames)],
         candidate_iou=[torch.full((1, 1), iou)] * frames,
+        features=FrameFeatures((logits, logits, logits), logits),
     )
 
 
