@@ -254,7 +254,7 @@ class SamaCausalLM(SamaCheckpointMixin):
         regions = [v.regions.to(f.device, f.dtype) for v, f in zip(videos, features, strict=True)]
         tokens = [projector.region_encoder(f, r) for f, r in zip(features, regions, strict=True)]
         sparse = [f[: v.num_sparse] for v, f in zip(videos, features, strict=True)]
-        context = self._context_tokens(videos, sparse, [t.aggregator for t in tokens])
+        context = self.context_tokens(videos, sparse, [t.aggregator for t in tokens])
         embeds = embed(input_ids.clamp(min=0))
         rows = []
         for i, video in enumerate(videos):
@@ -267,7 +267,7 @@ class SamaCausalLM(SamaCheckpointMixin):
             rows.append(fill_slots(embeds[i], input_ids[i], slots, sample_ids[i]))
         return torch.stack(rows)
 
-    def _context_tokens(
+    def context_tokens(
         self, videos: list[VideoInputs], sparse: list[Tensor], region_tokens: list[Tensor]
     ) -> list[Tensor]:
         """(P_q, T, N) per sample; no questions' worth of them without the aggregator."""
