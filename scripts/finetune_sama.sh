@@ -2,10 +2,9 @@
 # Trains SAMA: scripts/finetune_sama.sh tiny [--out DIR] [--scale F] [any flag of the host's training script]
 #
 # tiny   the checkpoint that ships, from nothing, on CPU in one process: renders 3,000 videos of the small world, then
-#        SAM2, tower, words, frames, clips (see sama_plugin/training/tiny.py). 2 cores, no GPU; every stage is skipped when
-#        it is done and goes on where it was when it is not. The whole recipe has not been timed yet (its stages took
-#        about 65 minutes for the shipped checkpoint, whose last stage was cut short). Smallest run, 41 s on 2 cores and
-#        worthless but whole: --videos 12 --scale 0.003
+#        SAM2, tower, words, context, talk, clips (see sama_plugin/training/tiny.py). 2 cores, no GPU; every stage is
+#        skipped when it is done and goes on where it was when it is not. The whole recipe has not been timed in one
+#        run. Smallest run, worthless but whole: --videos 12 --scale 0.003
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=${1:-}

@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ class Example:
         grounding: mask targets; None without `[SEG]`.
         sample_id: for errors and reports.
         task: of its first turn, for balancing and logs.
+        dense_frames: frame indices in the video of the D dense frames.
+        video_name: file name of the video.
     """
 
     input_ids: Tensor
@@ -48,6 +51,8 @@ class Example:
     grounding: GroundingInputs | None
     sample_id: str
     task: str
+    dense_frames: tuple[int, ...] = ()
+    video_name: str = ""
 
 
 class FrameCache:
@@ -89,6 +94,7 @@ class SamaDataset(Dataset[Example]):
         seed: of frame choices; with the epoch it fixes every example.
         single_frame: show one frame of the clip instead of the clip (early curriculum).
         cache_bytes: decoded frames kept in memory.
+        mask_targets: make SAM2 frames and masks; False where no mask loss reads them.
     """
 
     def __init__(
@@ -102,6 +108,7 @@ class SamaDataset(Dataset[Example]):
         seed: int = 0,
         single_frame: bool = False,
         cache_bytes: int = 0,
+        mask_targets: bool = True,
     ) -> None:
         self.samples = samples
         self.dialogue_tokenizer = dialogue_tokenizer
@@ -111,6 +118,7 @@ class SamaDataset(Dataset[Example]):
         self.seed = seed
         self.epoch = 0
         self.single_frame = single_frame
+        self.mask_targets = mask_targets and builder.sama.grounding.head != "none"
         self._cache = FrameCache(cache_bytes)
         self._clips: dict[str, VideoClip] = {}
 
@@ -155,6 +163,8 @@ class SamaDataset(Dataset[Example]):
             grounding=self._grounding(sample, [sparse[d] for d in dense], frames[dense]),
             sample_id=sample.sample_id,
             task=sample.turns[0].task,
+            dense_frames=tuple(sparse[d] for d in dense),
+            video_name=Path(sample.video_path).name,
         )
 
     def _clip(self, path: str) -> VideoClip:
@@ -212,7 +222,7 @@ class SamaDataset(Dataset[Example]):
         self, sample: Sample, frame_indices: Sequence[int], frames: np.ndarray
     ) -> GroundingInputs | None:
         targets = [ids for turn in sample.turns for ids in turn.target_ids]
-        if not targets or self.builder.sama.grounding.head == "none":
+        if not targets or not self.mask_targets:
             return None
         size = self.builder.sama.sam2.image_size
         height, width = frames.shape[1:3]

@@ -1,8 +1,8 @@
 """The tiny preset from nothing, stage by stage: `python -m sama_plugin.training.tiny --out DIR [host training flags]`.
 
-    shapes ─► sam2 (prompts, names, propagation) ──────────┐
-       ├────► tower (patches named) ─► start
-       └────► words (frames, text) ─► join ─► frames ─► align [SEG] ─► clips (dialogues) ─► final
+    shapes ─► sam2 (prompts, names, propagation) ───────────────────┐
+       ├────► tower (patches named) ─► start                        │
+       └────► words (single frames) ─► context (aggregator) ─► joined ─► talk (dialogues, [SEG]) ─► clips (masks)
 
 Each stage writes a whole checkpoint folder and is skipped when it is there; an interrupted one goes on where it was.
 """
@@ -23,8 +23,12 @@ logger = logging.getLogger(__name__)
 TRAIN_SEED = 1
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
-ALIGN_STEPS = 200
-TOWER_STEPS = 1200
+TOWER_STEPS = 3000
+CONTEXT_STEPS = 2400
+TALK_STEPS = 4000
+TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
+"""All but the tower, which its own stage taught to see."""
+
 DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
 FINAL_NAME = "llava-sama-qwen-tiny"
 
@@ -53,9 +57,8 @@ class Stage:
 
 
 STAGES = (
-    Stage("words", "start", "tiny_frames.yaml", steps=520, batch=24, rate=1e-3, masks=(0.0, 0.0)),
-    Stage("frames", "joined", "tiny_frames.yaml", steps=200, batch=24, rate=1e-3),
-    Stage("clips", "aligned", "tiny_clips.yaml", steps=1350, batch=8, rate=8e-4, masks=(5.0, 2.0)),
+    Stage("words", "start", "tiny_frames.yaml", steps=400, batch=24, rate=1e-3, masks=(0.0, 0.0)),
+    Stage("clips", "talk", "tiny_clips.yaml", steps=600, batch=8, rate=5e-4, masks=(5.0, 2.0)),
 )
 
 
@@ -96,10 +99,13 @@ def main(argv: list[str] | None = None) -> None:
     if not _is_done(_folder(out, "start")):
         make_start(_folder(out, "start"), seed=options.seed, tower=out / "tower")
     for stage in STAGES:
-        if stage.start == "joined" and not _is_done(_folder(out, "joined")):
-            join_sam2(_folder(out, "words"), out / "sam2", _folder(out, "joined"))
-        if stage.start == "aligned" and not _is_done(_folder(out, "aligned")):
-            align_stage(out, options.scale, options.seed)
+        if stage.start == "talk":
+            if not _is_done(_folder(out, "context")):
+                context_stage(out, options.scale, options.seed)
+            if not _is_done(_folder(out, "joined")):
+                join_sam2(_folder(out, "context"), out / "sam2", _folder(out, "joined"))
+            if not _is_done(_folder(out, "talk")):
+                talk_stage(out, options.scale, options.seed)
         run_stage(stage, out, options.scale, options.seed, host_flags)
     final = out / FINAL_NAME
     write_final(_folder(out, "clips"), final)
@@ -167,18 +173,40 @@ def join_sam2(checkpoint: Path, sam2_folder: Path, out: Path) -> None:
     model.save_pretrained(out)  # config.json last: whole
 
 
-def align_stage(out: Path, scale: float, seed: int) -> None:
-    """Teach `[SEG]` the prompts SAM2 understands; see `seg_alignment`."""
+def context_stage(out: Path, scale: float, seed: int) -> None:
+    """Pretrain the context aggregator; see `context_pretrain`."""
     _register()
     from sama_plugin.host.loading import load_sama_model
-    from sama_plugin.training.seg_alignment import align_seg
+    from sama_plugin.training.context_pretrain import pretrain_context
 
-    tokenizer, model, _, _ = load_sama_model(str(_folder(out, "frames")), device_map="cpu")
-    steps = max(1, round(ALIGN_STEPS * scale))
-    data = DATA_CONFIGS / "tiny_align.yaml"
-    align_seg(model, tokenizer, out / "sam2", data, out / "data", seed=seed, num_steps=steps)
-    tokenizer.save_pretrained(_folder(out, "aligned"))
-    model.save_pretrained(_folder(out, "aligned"))  # config.json last: whole
+    tokenizer, model, _, _ = load_sama_model(str(_folder(out, "words")), device_map="cpu")
+    folder = _folder(out, "context")
+    steps = max(1, round(CONTEXT_STEPS * scale))
+    data = DATA_CONFIGS / "tiny_context.yaml"
+    pretrain_context(model, tokenizer, data, out / "data", folder, seed=seed, num_steps=steps)
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)  # config.json last: whole
+
+
+def talk_stage(out: Path, scale: float, seed: int) -> None:
+    """Teach dialogues and what `[SEG]` says to SAM2; see `talk`."""
+    _register()
+    from sama_plugin.host.loading import load_sama_model
+    from sama_plugin.training.seg_alignment import load_names
+    from sama_plugin.training.talk import read_facts, seen_dataset, train_talk
+
+    tokenizer, model, _, _ = load_sama_model(str(_folder(out, "joined")), device_map="cpu")
+    records = out / "data" / "train"
+    facts = read_facts(records / "records.json", records / "mask_dict.json")
+    clips, frames = (
+        seen_dataset(model, tokenizer, DATA_CONFIGS / name, out / "data", facts, seed=seed)
+        for name in ("tiny_talk.yaml", "tiny_frames.yaml")
+    )
+    names = load_names(out / "sam2", model.sama.sam2.hidden_dim)
+    steps = max(1, round(TALK_STEPS * scale))
+    train_talk(model, tokenizer, names, (clips, frames), _folder(out, "talk"), seed=seed, num_steps=steps)
+    tokenizer.save_pretrained(_folder(out, "talk"))
+    model.save_pretrained(_folder(out, "talk"))  # config.json last: whole
 
 
 def run_stage(stage: Stage, out: Path, scale: float, seed: int, host_flags: list[str]) -> None:
@@ -206,6 +234,7 @@ def run_stage(stage: Stage, out: Path, scale: float, seed: int, host_flags: list
         "weight_decay": 0.01,
         "adam_beta2": 0.98,
         "model_max_length": 2048,
+        "mm_tunable_parts": TUNABLE_PARTS,
         "gradient_checkpointing": False,
         "logging_steps": 20,
         "save_steps": 250,

@@ -56,6 +56,7 @@ def make_data_module(tokenizer: Any, data_args: Any, model: Any, training_args: 
             seed=training_args.seed,
             single_frame=source.frames == "single",
             cache_bytes=int(data_args.frame_cache_gb * 1e9 / len(sources)),
+            mask_targets=not model.loss_weights.is_off,
         )
         for source in sources
     ]

@@ -12,10 +12,8 @@ from sama_plugin.data.shapes.world import COLOURS, SHAPES
 from sama_plugin.errors import DataError
 from sama_plugin.schema import Turn
 from sama_plugin.training.sam2_pretrain import NAMES_FILE, SIZES, AttributeEmbedding
-from sama_plugin.training.seg_alignment import align_seg, alignment_losses, phrase_attributes
+from sama_plugin.training.seg_alignment import load_names, phrase_attributes, prompt_distance
 from tests.data.made_samples import make_dataset, make_sample, mask_ids, remark
-
-MIXTURE = "datasets: [{json_path: records.json, mask_path: mask_dict.json, video_root: ., kinds: [%s]}]"
 
 
 def test_attributes_of_a_full_name() -> None:
@@ -40,38 +38,27 @@ def batch_about(loaded: Any, shapes_set: Path) -> dict[str, Any]:
 
 
 def test_distance_is_zero_where_prompts_are_their_names(
-    loaded: Any, shapes_set: Path, monkeypatch: pytest.MonkeyPatch
+    loaded: Any, shapes_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    width = loaded.model.sama.sam2.hidden_dim
     torch.manual_seed(0)
-    names = AttributeEmbedding(loaded.model.sama.sam2.hidden_dim)
+    made = AttributeEmbedding(width)
+    save_file(made.state_dict(), tmp_path / NAMES_FILE)
+    names = load_names(tmp_path, width)
+    assert not any(p.requires_grad for p in names.parameters())
     wanted = [phrase_attributes("small red circle"), phrase_attributes("large blue square")]
-    right = names(torch.tensor(wanted)).detach()
+    right = made(torch.tensor(wanted)).detach()
     batch = batch_about(loaded, shapes_set)
+    hidden = loaded.model(**{**batch, "grounding": None}).last_hidden_state
     monkeypatch.setattr(type(loaded.model), "seg_prompts", lambda self, states: right)
-    lm_loss, distance = alignment_losses(loaded.model, loaded.tokenizer, names, batch)
-    assert distance.item() == 0
-    torch.testing.assert_close(lm_loss, loaded.model(**{**batch, "grounding": None}).losses["lm"])
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden).item() == 0
     monkeypatch.setattr(type(loaded.model), "seg_prompts", lambda self, states: right.flip(0))
-    assert alignment_losses(loaded.model, loaded.tokenizer, names, batch)[1].item() > 0.1
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden).item() > 0.1
 
 
-def test_alignment_of_a_set_smaller_than_a_batch_ends_and_changes_the_model(
-    fresh_model: Any, loaded: Any, shapes_set: Path, tmp_path: Path
-) -> None:
-    save_file(AttributeEmbedding(fresh_model.sama.sam2.hidden_dim).state_dict(), tmp_path / NAMES_FILE)
-    (tmp_path / "mixture.yaml").write_text(MIXTURE % "name")
-    before = {name: p.detach().clone() for name, p in fresh_model.named_parameters()}
-    align_seg(
-        fresh_model,
-        loaded.tokenizer,
-        tmp_path,
-        tmp_path / "mixture.yaml",
-        shapes_set,
-        num_steps=2,
-        batch_size=64,
-    )
-    changed = {
-        name.split(".")[1] for name, p in fresh_model.named_parameters() if not torch.equal(p, before[name])
-    }
-    assert {"layers", "mm_projector", "vision_tower"} <= changed
-    assert not fresh_model.training
+def test_distance_without_masks_in_the_answers_is_zero(loaded: Any, shapes_set: Path) -> None:
+    names = AttributeEmbedding(loaded.model.sama.sam2.hidden_dim)
+    dataset = make_dataset(loaded, [remark(shapes_set)])
+    batch = SamaCollator(0)([dataset[0]])
+    hidden = loaded.model(**{**batch, "grounding": None}).last_hidden_state
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden).item() == 0

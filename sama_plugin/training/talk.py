@@ -1,0 +1,309 @@
+"""Stage `talk` of the tiny preset: dialogues about clips, and single frames between them, without masks.
+
+Two helps make it short. Halfway up the LLM, every frame token has to tell what lies on its patch and how that moves;
+what has to be found over several frames before a question comes is learned from some hundred tokens a clip, not from
+the few words of an answer. And every other batch asks single frames what is there and what is not, at a third of
+the price of a clip.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX
+from sama_plugin.data.collator import SamaCollator
+from sama_plugin.data.dataset import Example
+from sama_plugin.data.shapes.world import DIRECTIONS, MOTION_WEIGHTS
+from sama_plugin.grounding.losses import LossWeights
+from sama_plugin.media.masks import decode_mask
+from sama_plugin.schema import Rle
+from sama_plugin.training.patch_names import VOCABULARIES, PatchNamer, object_attributes, patch_labels
+from sama_plugin.training.sam2_pretrain import AttributeEmbedding
+from sama_plugin.training.seg_alignment import prompt_distance
+from sama_plugin.training.short_loop import cosine_rate, resume, save_state
+from sama_plugin.training.train import MixedDataset, make_data_module
+
+logger = logging.getLogger(__name__)
+
+NO_DIRECTION = "none"
+MOVING_VOCABULARIES = (*VOCABULARIES, tuple(MOTION_WEIGHTS), (NO_DIRECTION, *DIRECTIONS))
+STILL_ATTRIBUTES = len(VOCABULARIES)
+"""Attributes that one frame shows; the rest takes several."""
+
+FIRST_MOVING_FRAME = 2
+"""Dense frames before it have seen too little of the clip to tell a motion."""
+
+PATCH_WEIGHT = 0.5
+LOG_STEPS = 20
+FRAME_CACHE_GB = 3.0
+MATCHING_HEADS = (0, 1)
+MATCHING_GAIN = 4.5
+FRAMES_PER_CLIP_BATCH = 2
+"""Examples of single frames for each clip of a batch."""
+
+
+class SceneFacts(NamedTuple):
+    """Objects of one video: (K, A) long attributes, and their tracks, one `Rle` or None per frame each."""
+
+    attributes: Tensor
+    tracks: list[list[Rle | None]]
+
+
+class SeenExample(NamedTuple):
+    """An example and what lies on its frame tokens.
+
+    Attributes:
+        example: of text and frames.
+        labels: (D · patches, A) long, in the order of the frame slots.
+    """
+
+    example: Example
+    labels: Tensor
+
+
+def read_facts(records: Path, masks: Path) -> dict[str, SceneFacts]:
+    """What each video shows, by file name, from the small world's own records."""
+    tracks = json.loads(masks.read_text())
+    facts: dict[str, SceneFacts] = {}
+    for record in json.loads(records.read_text()):
+        name = Path(record["video"]).name
+        if name not in facts:
+            words = [
+                (*thing["name"].split(), thing["motion"], thing["direction"] or NO_DIRECTION)
+                for thing in record["objects"]
+            ]
+            own = [tracks[str(i)] for i in record["anno_map"]]
+            facts[name] = SceneFacts(object_attributes(words, MOVING_VOCABULARIES), own)
+    return facts
+
+
+class SeenDataset(Dataset[SeenExample]):
+    """A mixture of examples with labels for their frame tokens.
+
+    Args:
+        examples: of the small world.
+        facts: from `read_facts`.
+        grid: frame tokens per side.
+    """
+
+    def __init__(self, examples: MixedDataset, facts: dict[str, SceneFacts], grid: int) -> None:
+        self.examples, self.facts, self.grid = examples, facts, grid
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> SeenExample:
+        example = self.examples[index]
+        facts = self.facts[example.video_name]
+        labels = [self._frame(facts, frame, k) for k, frame in enumerate(example.dense_frames)]
+        return SeenExample(example, torch.cat(labels))
+
+    def _frame(self, facts: SceneFacts, frame: int, position: int) -> Tensor:
+        rles = [track[frame] for track in facts.tracks]
+        size = next(rle["size"] for track in facts.tracks for rle in track if rle is not None)
+        masks = np.stack([np.zeros(size, dtype=bool) if rle is None else decode_mask(rle) for rle in rles])
+        labels = patch_labels(facts.attributes, masks, self.grid)
+        if position < FIRST_MOVING_FRAME:
+            labels[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
+        return labels
+
+
+def seen_dataset(
+    model: Any, tokenizer: Any, data_path: Path, data_root: Path, facts: dict[str, SceneFacts], *, seed: int
+) -> SeenDataset:
+    """The mixture of a file, without targets for masks.
+
+    Args:
+        model: a SAMA model.
+        tokenizer: its tokenizer.
+        data_path: a file of `data_configs/`.
+        data_root: folder its paths are relative to.
+        facts: from `read_facts`.
+        seed: of frame choices.
+    """
+    model.loss_weights = LossWeights(0, 0, 0, 0)
+    data_args = SimpleNamespace(data_path=data_path, video_folder=data_root, frame_cache_gb=FRAME_CACHE_GB)
+    training_args = SimpleNamespace(model_max_length=model.context_length, seed=seed)
+    module = make_data_module(tokenizer, data_args, model, training_args)
+    side = -(-model.get_vision_tower().num_patches_per_side // model.sama.dense_pool_stride)
+    return SeenDataset(module["train_dataset"], facts, side)
+
+
+class TalkLosses(NamedTuple):
+    """Scalars, and (A,) shares of patches with each attribute named right."""
+
+    lm: Tensor
+    prompt: Tensor
+    patch: Tensor
+    shares: Tensor
+
+
+def talk_losses(
+    model: Any,
+    tokenizer: Any,
+    names: AttributeEmbedding,
+    namer: PatchNamer,
+    batch: dict[str, Any],
+    labels: Tensor,
+) -> TalkLosses:
+    """Language loss, distance of `[SEG]` from its name's prompt, and patch loss of a batch.
+
+    Args:
+        model: a SAMA model.
+        tokenizer: its tokenizer.
+        names: prompts of SAM2 for names.
+        namer: heads on the hidden states after half of the LLM's layers.
+        batch: from `SamaCollator`.
+        labels: (frame slots of the batch, A) long.
+    """
+    outputs = model(**{**batch, "grounding": None}, output_hidden_states=True)
+    halfway = outputs.hidden_states[model.config.num_hidden_layers // 2]
+    prompt = prompt_distance(model, tokenizer, names, batch, outputs.last_hidden_state)
+    return TalkLosses(
+        outputs.losses["lm"], prompt, *namer(halfway[batch["input_ids"] == FRAME_TOKEN_INDEX], labels)
+    )
+
+
+def train_talk(
+    model: Any,
+    tokenizer: Any,
+    names: AttributeEmbedding,
+    datasets: tuple[SeenDataset, SeenDataset],
+    out: Path,
+    *,
+    seed: int = 0,
+    num_steps: int = 3000,
+    batch_size: int = 8,
+    learning_rate: float = 8e-4,
+    save_every: int = 200,
+) -> None:
+    """Train LLM and projector; the tower rests. Resumes from `out` after an interruption.
+
+    Args:
+        model: a SAMA model; changed in place.
+        tokenizer: its tokenizer.
+        names: prompts of SAM2 for names.
+        datasets: of clips and of single frames; batches alternate.
+        out: folder of the state while running.
+        seed: of the heads and of the order.
+        num_steps: optimiser steps.
+        batch_size: clips per step; `FRAMES_PER_CLIP_BATCH` times as many single frames.
+        learning_rate: peak rate.
+        save_every: steps between two states.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    namer = PatchNamer(model.config.hidden_size, MOVING_VOCABULARIES)
+    model.train().requires_grad_(True)
+    model.get_vision_tower().requires_grad_(False).eval()
+    trained = [*(p for p in model.parameters() if p.requires_grad), *namer.parameters()]
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_rate(step, num_steps))
+    start = resume(out, model, namer, optimizer, schedule)
+    sizes = (batch_size, batch_size * FRAMES_PER_CLIP_BATCH)
+    collator = SamaCollator(tokenizer.pad_token_id)
+    if start == 0:
+        ease_matching(model, _batches(datasets[0], collator, batch_size, seed))
+    batches = [_batches(d, collator, n, seed + start) for d, n in zip(datasets, sizes, strict=True)]
+    turn = itertools.cycle(batches)
+    bar = tqdm(total=num_steps, initial=start, desc="talk stage", unit="step")
+    for step in range(start, num_steps):
+        losses = talk_losses(model, tokenizer, names, namer, *next(next(turn)))
+        optimizer.zero_grad(set_to_none=True)
+        (losses.lm + losses.prompt + PATCH_WEIGHT * losses.patch).backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        schedule.step()
+        bar.update()
+        if step % LOG_STEPS < len(batches):
+            kind = ("clips", "frames")[(step - start) % len(batches)]
+            means = {name: round(float(value.detach().mean()), 3) for name, value in losses._asdict().items()}
+            logger.info("step %d, %s: %s", step + 1, kind, means)
+        if (step + 1) % save_every == 0:
+            save_state(out, step + 1, model, namer, optimizer, schedule)
+    bar.close()
+    model.requires_grad_(True).eval()
+
+
+def _batches(
+    dataset: SeenDataset, collator: SamaCollator, size: int, seed: int
+) -> Iterator[tuple[dict[str, Any], Tensor]]:
+    def collate(items: list[SeenExample]) -> tuple[dict[str, Any], Tensor]:
+        return collator([item.example for item in items]), torch.cat([item.labels for item in items])
+
+    loader = DataLoader(
+        dataset,
+        batch_size=min(size, len(dataset)),
+        shuffle=True,
+        generator=torch.Generator().manual_seed(seed),
+        collate_fn=collate,
+        num_workers=1,
+        drop_last=True,
+    )
+    for epoch in itertools.count(seed):
+        dataset.examples.set_epoch(epoch)
+        yield from loader
+
+
+@torch.no_grad()
+def ease_matching(model: Any, batches: Iterator[tuple[dict[str, Any], Tensor]], num_batches: int = 8) -> None:
+    """Let two heads of the LLM's first layer start where they have to end: at frame tokens that show the same object.
+
+    What moves, stays or comes late is told by finding an object again on other frames. From random weights no head
+    looks there, and thousands of steps pass before one does. Here the queries and keys of two heads become a linear
+    reading of size, colour and shape from the frame tokens, by least squares, on the slow rotary dimensions.
+
+    Args:
+        model: a SAMA model whose frame tokens tell what they show; changed in place.
+        batches: of (batch, labels), as in training.
+        num_batches: read for the fit.
+    """
+    layer = model.get_model().layers[0]
+    rows, wanted = [], []
+    for batch, labels in itertools.islice(batches, num_batches):
+        features = model.encode_frames([v.pixel_values for v in batch["videos"]])
+        embeds = model.embed_batch(batch["input_ids"], batch["videos"], features, batch["sample_ids"])
+        seen = layer.input_layernorm(embeds)[batch["input_ids"] == FRAME_TOKEN_INDEX]
+        on_object = labels[:, 0] > 0
+        rows.append(torch.cat([seen[on_object], seen[~on_object][:: 1 + len(seen) // 2000]]))
+        kept = torch.cat([labels[on_object], labels[~on_object][:: 1 + len(seen) // 2000]])
+        wanted.append(kept[:, :STILL_ATTRIBUTES])
+    inputs, attributes = torch.cat(rows), torch.cat(wanted)
+    targets = torch.cat(
+        [_contrast(attributes[:, i], len(words)) for i, words in enumerate(VOCABULARIES)], dim=1
+    )
+    ridge = inputs.T @ inputs + len(inputs) * 1e-3 * torch.eye(inputs.shape[1])
+    reading = torch.linalg.solve(ridge, inputs.T @ targets).T  # (readings, N)
+    error = (inputs @ reading.T - targets).square().mean() / targets.var()
+    logger.info("matching heads read attributes with an error of %.2f of the variance", float(error))
+    attention = layer.self_attn
+    width = attention.head_dim
+    pairs = width // 2
+    slow = range(pairs - -(-len(reading) // 2), pairs)
+    slots = torch.tensor([d for pair in slow for d in (pair, pair + pairs)][: len(reading)])
+    for head in MATCHING_HEADS:
+        for projection in (attention.q_proj, attention.k_proj):
+            own = slice(head * width, (head + 1) * width)
+            projection.weight[own] = 0
+            projection.bias[own] = 0
+            projection.weight[slots + head * width] = MATCHING_GAIN * reading
+
+
+def _contrast(values: Tensor, count: int) -> Tensor:
+    """(n, count - 1) float rows of equal length with negative products between different values; zeros for none."""
+    corners = torch.eye(count) - 1 / count
+    basis = torch.linalg.svd(corners)[2][: count - 1]  # (count - 1, count)
+    table = torch.cat([torch.zeros(1, count - 1), (corners @ basis.T)])
+    return table[values] / table[1].norm()
