@@ -51,8 +51,8 @@ class Example:
     grounding: GroundingInputs | None
     sample_id: str
     task: str
-    dense_frames: tuple[int, ...] = ()
-    video_name: str = ""
+    dense_frames: tuple[int, ...]
+    video_name: str
 
 
 class FrameCache:
@@ -150,7 +150,7 @@ class SamaDataset(Dataset[Example]):
             sample_id=sample.sample_id,
         )
         regions = [
-            self._region(sample, region_id, sparse, question_index, rng)
+            region_use(sample, region_id, sparse, question_index, rng)
             for question_index, turn in enumerate(sample.turns)
             for region_id in turn.region_ids
         ]
@@ -195,29 +195,6 @@ class SamaDataset(Dataset[Example]):
             f"Sample '{sample.sample_id}': no frame of {list(sparse)} shows all objects of any question."
         )
 
-    def _region(
-        self,
-        sample: Sample,
-        region_id: str,
-        sparse: Sequence[int],
-        question_index: int,
-        rng: np.random.Generator,
-    ) -> RegionUse:
-        """A region on a random sparse frame where its object is visible.
-
-        Raises:
-            DataError: it is visible on none of them.
-        """
-        track = sample.masks[region_id]
-        visible = {k: rle for k, frame in enumerate(sparse) if (rle := track[frame]) is not None}
-        if not visible:
-            raise DataError(
-                f"Sample '{sample.sample_id}': region '{region_id}' is visible on none of the frames {list(sparse)}; "
-                "drop the question or sample more frames."
-            )
-        slot = int(rng.choice(list(visible)))
-        return RegionUse(decode_mask(visible[slot]), slot, question_index)
-
     def _grounding(
         self, sample: Sample, frame_indices: Sequence[int], frames: np.ndarray
     ) -> GroundingInputs | None:
@@ -234,6 +211,36 @@ class SamaDataset(Dataset[Example]):
                         masks[s, f] = np.maximum(masks[s, f], decode_mask(rle))
         small = F.interpolate(torch.from_numpy(masks), size=(size // MASK_LOGIT_STRIDE,) * 2, mode="area")
         return GroundingInputs(sam2_frames=torch.as_tensor(sam2_frames(frames, size)), gt_masks=small)
+
+
+def region_use(
+    sample: Sample,
+    region_id: str,
+    sparse: Sequence[int],
+    question_index: int,
+    rng: np.random.Generator,
+) -> RegionUse:
+    """A region on a random sparse frame where its object is visible.
+
+    Args:
+        sample: the dialogue.
+        region_id: mask id of the object.
+        sparse: frame index of each sparse frame.
+        question_index: which question means it.
+        rng: chooses the frame.
+
+    Raises:
+        DataError: it is visible on none of them.
+    """
+    track = sample.masks[region_id]
+    visible = {k: rle for k, frame in enumerate(sparse) if (rle := track[frame]) is not None}
+    if not visible:
+        raise DataError(
+            f"Sample '{sample.sample_id}': region '{region_id}' is visible on none of the frames {list(sparse)}; "
+            "drop the question or sample more frames."
+        )
+    slot = int(rng.choice(list(visible)))
+    return RegionUse(decode_mask(visible[slot]), slot, question_index)
 
 
 def _check_tracks(sample: Sample, clip: VideoClip) -> None:

@@ -8,30 +8,27 @@ projector rest, so the features of a clip are computed once.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pycocotools import mask as coco
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from torch.utils.data import Dataset
 
+from sama_plugin.data.dataset import region_use
 from sama_plugin.data.mixture import read_mixture, read_source
-from sama_plugin.data.model_inputs import InputBuilder, RegionUse
+from sama_plugin.data.model_inputs import InputBuilder
 from sama_plugin.media.decode import VideoClip
-from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
-from sama_plugin.media.masks import decode_mask
+from sama_plugin.media.frame_sampling import sparse_indices
+from sama_plugin.media.masks import decode_track
+from sama_plugin.media.transforms import box_geometry
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer, EncodedDialogue, SlotLayout
 from sama_plugin.schema import Rle, Sample, Turn, VideoInputs
-from sama_plugin.training.short_loop import cosine_rate, resume, save_state
-
-logger = logging.getLogger(__name__)
+from sama_plugin.training.short_loop import ShortLoop, endless_batches
 
 NEEDS_HISTORY = ("it_", "other_")
 """Kinds of question that say nothing without the earlier rounds, which the aggregator does not read."""
@@ -44,6 +41,9 @@ LOGIT_SCALE = 16.0
 """Start of the factor on products of context tokens and embeddings, so that the former stay as small as the latter."""
 
 SHARE_CLIPS = 200
+"""Clips whose answers are counted for it."""
+
+LOG_STEPS = 20
 
 
 class ClipQuestions(NamedTuple):
@@ -55,7 +55,6 @@ class ClipQuestions(NamedTuple):
         words: (P_q, V) float; 1 where the answer has the token.
         tracks: (P_q, T_max, 3) float; x and y of the object in question in [0, 1], and 1 where it is visible.
         tracked: (P_q, T_max) bool; frames of the clip, of questions that are about one object.
-        kinds: of each question.
     """
 
     path: str
@@ -63,7 +62,6 @@ class ClipQuestions(NamedTuple):
     words: Tensor
     tracks: Tensor
     tracked: Tensor
-    kinds: tuple[str, ...]
 
 
 class QuestionDataset(Dataset[ClipQuestions]):
@@ -74,7 +72,7 @@ class QuestionDataset(Dataset[ClipQuestions]):
         tokenizer: lays out questions and answers.
         builder: makes region tensors.
         vocab_size: V.
-        seed: of the frames the regions stand on.
+        seed: with the epoch, of the frames the regions stand on.
     """
 
     def __init__(
@@ -86,10 +84,14 @@ class QuestionDataset(Dataset[ClipQuestions]):
         seed: int,
     ) -> None:
         self.samples, self.tokenizer, self.builder = samples, tokenizer, builder
-        self.vocab_size, self.seed = vocab_size, seed
+        self.vocab_size, self.seed, self.epoch = vocab_size, seed, 0
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Put the regions on other frames from now on."""
+        self.epoch = epoch
 
     def word_shares(self) -> Tensor:
         """(V,) float in (0, 1); smoothed share of answers that have each token, from the first clips."""
@@ -101,7 +103,7 @@ class QuestionDataset(Dataset[ClipQuestions]):
 
     def __getitem__(self, index: int) -> ClipQuestions:
         sample = self.samples[index]
-        rng = np.random.default_rng([self.seed, int(torch.randint(2**31, ()))])
+        rng = np.random.default_rng([self.seed, self.epoch, index])
         num_frames = len(next(iter(sample.masks.values())))
         sparse = sparse_indices(num_frames, self.builder.sama.sampling)
         turns = [turn for turn in sample.turns if not turn.kind.startswith(NEEDS_HISTORY)]
@@ -112,21 +114,13 @@ class QuestionDataset(Dataset[ClipQuestions]):
         for q, turn in enumerate(turns):
             self.tokenizer.start_turn(dialogue, turn.question, SlotLayout(0, 0, 0))
             words[q, self.tokenizer.answer_ids(turn.answer)] = 1
-            for region in turn.region_ids:
-                visible = [k for k, f in enumerate(sparse) if sample.masks[region][f] is not None]
-                slot = int(rng.choice(visible))
-                rle = sample.masks[region][sparse[slot]]
-                assert rle is not None
-                regions.append(RegionUse(decode_mask(rle), slot, q))
+            regions += [region_use(sample, region, sparse, q, rng) for region in turn.region_ids]
             subject = _subject(turn)
             if subject is not None:
-                tracks[q, : len(sparse)] = _track([sample.masks[subject][f] for f in sparse])
+                tracks[q, : len(sparse)] = _track(sample.masks[subject], sparse)
                 tracked[q, : len(sparse)] = True
-        dense = dense_positions(len(sparse), self.builder.sama.sampling.num_dense)
-        video = self.builder.video_inputs(None, len(sparse), dense, dialogue.question_ids, regions)
-        return ClipQuestions(
-            sample.video_path, video, words, tracks, tracked, tuple(turn.kind for turn in turns)
-        )
+        video = self.builder.video_inputs(None, len(sparse), [], dialogue.question_ids, regions)
+        return ClipQuestions(sample.video_path, video, words, tracks, tracked)
 
 
 def _subject(turn: Turn) -> str | None:
@@ -136,15 +130,12 @@ def _subject(turn: Turn) -> str | None:
     return options[0] if len(options) == 1 else None
 
 
-def _track(rles: Sequence[Rle | None]) -> Tensor:
-    rows = []
-    for rle in rles:
-        if rle is None:
-            rows.append([0.0, 0.0, 0.0])
-            continue
-        x, y, width, height = coco.toBbox(rle)
-        rows.append([(x + width / 2) / rle["size"][1], (y + height / 2) / rle["size"][0], 1.0])
-    return torch.tensor(rows)
+def _track(track: Sequence[Rle | None], frames: Sequence[int]) -> Tensor:
+    """(len(frames), 3) float; box centre as shares of the frame, and 1 where there is a mask, else zeros."""
+    height, width = next(rle["size"] for rle in track if rle is not None)
+    masks = decode_track([track[frame] for frame in frames], (height, width))
+    visible = torch.as_tensor(masks.any(axis=(1, 2)))
+    return torch.cat([box_geometry(masks)[:, :2], visible[:, None].float()], dim=1)
 
 
 class ContextHeads(nn.Module):
@@ -170,7 +161,7 @@ class ContextHeads(nn.Module):
 def context_losses(
     model: Any, heads: ContextHeads, batch: list[ClipQuestions], features: list[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Word loss, track loss, and (all questions,) bool whether exactly the answer's words were named."""
+    """Word loss, track loss, and share of questions of which exactly the answer's words were named; scalars."""
     regions = [item.video.regions.to(f.device, f.dtype) for item, f in zip(batch, features, strict=True)]
     tokens = [model.projector.region_encoder(f, r).aggregator for f, r in zip(features, regions, strict=True)]
     context = model.context_tokens([item.video for item in batch], features, tokens)
@@ -185,7 +176,7 @@ def context_losses(
     seen = F.binary_cross_entropy_with_logits(tracks[..., 2], visible, reduction="none")
     track_loss = (place * visible * tracked).sum() / (visible * tracked).sum().clamp(min=1) * 10
     track_loss = track_loss + (seen * tracked).sum() / tracked.sum().clamp(min=1)
-    return word_loss, track_loss, ((logits > 0) == words.bool()).all(dim=1)
+    return word_loss, track_loss, ((logits > 0) == words.bool()).all(dim=1).float().mean()
 
 
 def pretrain_context(
@@ -196,9 +187,9 @@ def pretrain_context(
     out: Path,
     *,
     seed: int = 0,
-    num_steps: int = 3000,
+    num_steps: int = 2000,
     batch_size: int = 8,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 1.5e-3,
     save_every: int = 500,
 ) -> None:
     """Train the aggregator and its copy of the region tokens; resumes from `out` after an interruption.
@@ -215,7 +206,6 @@ def pretrain_context(
         learning_rate: peak rate.
         save_every: steps between two states.
     """
-    out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     sama, tower = model.sama, model.get_vision_tower()
     builder = InputBuilder(sama, tower.image_processor, tower.num_patches_per_side)
@@ -228,47 +218,22 @@ def pretrain_context(
     trained = nn.ModuleList([aggregator, encoder.look_aggregator, encoder.shape_aggregator, heads])
     model.requires_grad_(False)
     trained.requires_grad_(True)
-    optimizer = torch.optim.AdamW(trained.parameters(), lr=learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_rate(step, num_steps))
-    start = resume(out, trained, optimizer, schedule)
-    loader = DataLoader(
-        dataset,
-        batch_size=batch_size,
-        shuffle=True,
-        generator=torch.Generator().manual_seed(seed + start),
-        collate_fn=list,
-        num_workers=1,
-        persistent_workers=True,
-        drop_last=len(dataset) > batch_size,
+    loop = ShortLoop(
+        out,
+        (trained,),
+        name="context",
+        num_steps=num_steps,
+        learning_rate=learning_rate,
+        save_every=save_every,
     )
+    batches = endless_batches(dataset, batch_size, list, seed=seed, start=loop.start)
     kept: dict[str, Tensor] = {}
-    right: dict[str, list[float]] = {}
-    bar = tqdm(total=num_steps, initial=start, desc="context stage", unit="step")
-    while bar.n < num_steps:
-        for batch in loader:
-            if bar.n == num_steps:
-                break
-            features = [_features(model, builder, item, kept) for item in batch]
-            word_loss, track_loss, exact = context_losses(model, heads, batch, features)
-            optimizer.zero_grad(set_to_none=True)
-            (word_loss + TRACK_WEIGHT * track_loss).backward()
-            nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            bar.update()
-            kinds = [kind for item in batch for kind in item.kinds]
-            for kind, hit in zip(kinds, exact.tolist(), strict=True):
-                right.setdefault(kind, []).append(hit)
-            if bar.n % 50 == 0:
-                bar.set_postfix(
-                    words=round(float(word_loss.detach()), 3), track=round(float(track_loss.detach()), 3)
-                )
-                means = {kind: sum(hits) / len(hits) for kind, hits in sorted(right.items())}
-                logger.debug("step %d: %s", bar.n, {k: round(v, 2) for k, v in means.items()})
-                right.clear()
-            if bar.n % save_every == 0:
-                save_state(out, bar.n, trained, optimizer, schedule)
-    bar.close()
+    for step, batch in zip(loop.steps(), batches, strict=False):
+        features = [_features(model, builder, item, kept) for item in batch]
+        word_loss, track_loss, exact = context_losses(model, heads, batch, features)
+        loop.update(word_loss + TRACK_WEIGHT * track_loss)
+        if step % LOG_STEPS == 0:
+            loop.show(words=word_loss.detach(), track=track_loss.detach(), exact=exact)
     model.requires_grad_(True)
 
 

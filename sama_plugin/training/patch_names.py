@@ -23,8 +23,8 @@ OBJECT_WEIGHT = 4.0
 
 
 def object_attributes(words: Sequence[Sequence[str]], vocabularies: Vocabularies = VOCABULARIES) -> Tensor:
-    """(K, A) long; 1 + index of each object's word in each vocabulary."""
-    rows = [[1 + v.index(word) for v, word in zip(vocabularies, row, strict=True)] for row in words]
+    """(K, A) long; index of each object's word in each vocabulary."""
+    rows = [[v.index(word) for v, word in zip(vocabularies, row, strict=True)] for row in words]
     return torch.tensor(rows)
 
 
@@ -42,11 +42,11 @@ def patch_labels(attributes: Tensor, masks: np.ndarray, grid: int) -> Tensor:
         grid: patches per side.
 
     Returns:
-        (grid², A) long; 0 is background, else the attribute of the object that covers most of the patch.
+        (grid², A) long; 0 is background, else 1 + the attribute of the object that covers most of the patch.
     """
     cover = torch.as_tensor(look_masks(masks, grid)).flatten(1)  # (K, P)
     share, owner = cover.max(dim=0)
-    return attributes[owner] * (share >= MIN_COVER)[:, None]
+    return (1 + attributes[owner]) * (share >= MIN_COVER)[:, None]
 
 
 class PatchNamer(nn.Module):

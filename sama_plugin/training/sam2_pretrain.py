@@ -8,7 +8,6 @@ they make the image features tell colours, shapes and sizes apart, which clicks 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,26 +18,29 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
-from tqdm import tqdm
 
 from sama_plugin.config import Sam2Config
 from sama_plugin.data.shapes.render import render_frame
-from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, HELD_OUT_PAIRS, SHAPES, sample_scene
+from sama_plugin.data.shapes.world import HELD_OUT_PAIRS, sample_scene
 from sama_plugin.grounding.sam2_model import ClipPrediction, ClipPrompt, SamaSam2, build_sam2, save_sam2
 from sama_plugin.media.masks import box_of_mask
 from sama_plugin.media.transforms import sam2_frames
-from sama_plugin.training.patch_names import PatchNamer, patch_labels, scene_attributes
-from sama_plugin.training.short_loop import cosine_rate, resume, save_state
-
-logger = logging.getLogger(__name__)
+from sama_plugin.training.patch_names import (
+    VOCABULARIES,
+    PatchNamer,
+    object_attributes,
+    patch_labels,
+    scene_attributes,
+)
+from sama_plugin.training.short_loop import ShortLoop
 
 KINDS = ("language", "point", "box", "mask")
 MAX_STRIDE = 4
 ABSENT_SHARE = 0.15
 BOX_JITTER = 1.5
 NEG_CLICK_SHARE = 0.3
-SIZES = (*FIXED_SIZES, GROWING)
 SCORE_WEIGHT = 0.5
+LOG_STEPS = 100
 CELL = 8
 """Pixels of the cells that are named: a quarter of a cell of the image embedding, which the decoder upsamples."""
 
@@ -129,13 +131,14 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
             if kind != "language" and not small[0].any():
                 continue
             points, labels = _clicks(rng, kind, small.numpy()[0], has_negative)
-            attributes = (SIZES.index(wanted[0]), list(COLOURS).index(wanted[1]), SHAPES.index(wanted[2]))
-            return ClipItem(frames, small, torch.tensor(attributes), names, points, labels)
+            attributes = object_attributes([wanted])[0]
+            return ClipItem(frames, small, attributes, names, points, labels)
 
 
 def _absent_name(rng: np.random.Generator, present: list[tuple[str, str, str]]) -> tuple[str, str, str]:
     while True:
-        name = (str(rng.choice(SIZES)), str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES)))
+        size, colour, shape = (str(rng.choice(words)) for words in VOCABULARIES)
+        name = (size, colour, shape)
         if name not in present and name[1:] not in HELD_OUT_PAIRS:
             return name
 
@@ -166,7 +169,7 @@ class AttributeEmbedding(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.tables = nn.ModuleList(nn.Embedding(len(names), dim) for names in (SIZES, COLOURS, SHAPES))
+        self.tables = nn.ModuleList(nn.Embedding(len(names), dim) for names in VOCABULARIES)
 
     def forward(self, attributes: Tensor) -> Tensor:
         """Sum of the three embeddings."""
@@ -276,42 +279,34 @@ def pretrain_sam2(
         learning_rate: peak rate; warms up, then falls to 0 by a cosine.
         save_every: steps between two states.
     """
-    out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     sam2 = build_sam2(config).train()
     ease_location(sam2)
     names, cells = AttributeEmbedding(config.hidden_dim), CellNamer(config.hidden_dim)
-    parameters = [*sam2.parameters(), *names.parameters(), *cells.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_rate(step, num_steps))
-    start = resume(out, sam2, names, cells, optimizer, schedule)
-    stream = ClipStream(seed, batch_size, config.image_size, start)
+    loop = ShortLoop(
+        out,
+        (sam2, names, cells),
+        name="SAM2",
+        num_steps=num_steps,
+        learning_rate=learning_rate,
+        save_every=save_every,
+    )
+    stream = ClipStream(seed, batch_size, config.image_size, loop.start)
     loader = DataLoader(stream, batch_size=None, num_workers=1, collate_fn=_collate, prefetch_factor=4)
-    seen: dict[str, list[float]] = {kind: [] for kind in (*KINDS, "cells")}
-    bar = tqdm(total=num_steps, initial=start, desc="SAM2 stage", unit="step")
-    for step, (kind, batch) in zip(range(start, num_steps), loader, strict=False):
+    seen: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for step, (kind, batch) in zip(loop.steps(), loader, strict=False):
         prediction = sam2.track_clip(batch.frames, _prompt(kind, batch, names))
         loss, iou = clip_loss(prediction, batch.masks)
         first = prediction.features.levels[2].unflatten(0, batch.frames.shape[:2])[:, 0]
-        naming, named = cells(first, batch.names)
-        loss = loss + NAMING_WEIGHT * naming
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        schedule.step()
+        naming, right = cells(first, batch.names)
+        loop.update(loss + NAMING_WEIGHT * naming)
         seen[kind].append(float(iou))
-        seen["cells"].append(float(named[-1]))
-        bar.update()
-        if (step + 1) % 100 == 0:
+        if (step + 1) % LOG_STEPS == 0:
             means = {k: round(float(np.mean(v)), 3) for k, v in seen.items() if v}
-            bar.set_postfix(means)
+            loop.show(**means, shapes=right[-1])
             with (out / "log.jsonl").open("a") as log:
-                log.write(json.dumps({"step": step + 1, "iou": means}) + "\n")
-            seen = {k: [] for k in seen}
-        if (step + 1) % save_every == 0:
-            save_state(out, step + 1, sam2, names, cells, optimizer, schedule)
-    bar.close()
+                log.write(json.dumps({"step": step + 1, "iou": means, "shapes": float(right[-1])}) + "\n")
+            seen = {k: [] for k in KINDS}
     sam2.eval()
     save_file(names.state_dict(), out / NAMES_FILE)
     save_sam2(sam2, out)

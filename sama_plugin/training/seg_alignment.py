@@ -17,22 +17,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sama_plugin.constants import IGNORE_INDEX
-from sama_plugin.data.shapes.world import COLOURS, SHAPES
 from sama_plugin.errors import DataError
 from sama_plugin.prompting.answer_parsing import parse_answer
-from sama_plugin.training.sam2_pretrain import NAMES_FILE, SIZES, AttributeEmbedding
+from sama_plugin.training.patch_names import VOCABULARIES, object_attributes
+from sama_plugin.training.sam2_pretrain import NAMES_FILE, AttributeEmbedding
 
 
-def phrase_attributes(phrase: str) -> tuple[int, int, int]:
-    """Indices of size, colour and shape in a full name such as `The small red circle`.
+def phrase_attributes(phrase: str) -> Tensor:
+    """(3,) long; size, colour and shape in a full name such as `The small red circle`.
 
     Raises:
         DataError: not a full name.
     """
     words = phrase.split()
-    for size, colour, shape in zip(words, words[1:], words[2:], strict=False):
-        if size in SIZES and colour in COLOURS and shape in SHAPES:
-            return SIZES.index(size), list(COLOURS).index(colour), SHAPES.index(shape)
+    for triple in zip(words, words[1:], words[2:], strict=False):
+        if all(word in names for word, names in zip(triple, VOCABULARIES, strict=True)):
+            return object_attributes([triple])[0]
     raise DataError(f"Phrase {phrase!r} has no size, colour and shape; align on data of the small world.")
 
 
@@ -73,5 +73,5 @@ def prompt_distance(
     seg_hidden = hidden[batch["input_ids"] == model.config.seg_token_id]
     if not attributes:
         return seg_hidden.sum() * 0
-    targets = names(torch.tensor(attributes))
+    targets = names(torch.stack(attributes))
     return F.mse_loss(model.seg_prompts(seg_hidden), targets) / targets.var()

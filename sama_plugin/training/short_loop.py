@@ -1,19 +1,31 @@
-"""What the tiny preset's own training loops share: learning-rate schedule, and a state that survives a kill."""
+"""What the tiny preset's own training loops share: steps, a state that survives a kill, batches in order."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
 WARMUP_SHARE = 0.05
+WEIGHT_DECAY = 0.01
+MAX_GRAD_NORM = 1.0
+
+ItemT = TypeVar("ItemT")
+ItemT_co = TypeVar("ItemT_co", covariant=True)
+BatchT = TypeVar("BatchT")
 
 
 def cosine_rate(step: int, num_steps: int) -> float:
@@ -24,26 +36,118 @@ def cosine_rate(step: int, num_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
 
 
-def save_state(out: Path, step: int, *parts: Any) -> None:
-    """Write the states of modules, optimizer and schedule, whole or not at all.
+class ShortLoop:
+    """AdamW, cosine schedule, progress bar and saved state of one stage.
 
     Args:
-        out: folder of the run.
-        step: steps done.
-        *parts: objects with `state_dict`, in the order `resume` gets them.
+        out: folder of the state; made if missing. A state that lies there is gone on from.
+        modules: what is trained, where it wants gradients, and saved.
+        name: of the stage, for the bar.
+        num_steps: optimiser steps in all.
+        learning_rate: peak rate.
+        save_every: steps between two states.
+        betas: AdamW's.
+
+    Attributes:
+        start: steps done before.
     """
-    temporary = out / f".{STATE_FILE}.tmp"
-    torch.save({"step": step, "parts": [part.state_dict() for part in parts]}, temporary)
-    os.replace(temporary, out / STATE_FILE)
+
+    def __init__(
+        self,
+        out: Path,
+        modules: Sequence[nn.Module],
+        *,
+        name: str,
+        num_steps: int,
+        learning_rate: float,
+        save_every: int,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self.out, self.save_every = out, save_every
+        self._trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(
+            self._trained, lr=learning_rate, weight_decay=WEIGHT_DECAY, betas=betas
+        )
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: cosine_rate(step, num_steps)
+        )
+        self._parts: tuple[Any, ...] = (*modules, self._optimizer, self._schedule)
+        self.start = self._resume()
+        self._bar = tqdm(total=num_steps, initial=self.start, desc=f"{name} stage", unit="step")
+
+    def steps(self) -> Iterator[int]:
+        """Numbers of the steps still to do; closes the bar after the last."""
+        yield from range(self.start, self._bar.total)
+        self._bar.close()
+
+    def update(self, loss: Tensor) -> None:
+        """One optimiser step down a loss, () float; saves the state when it is time."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._trained, MAX_GRAD_NORM)
+        self._optimizer.step()
+        self._schedule.step()
+        self._bar.update()
+        if self._bar.n % self.save_every == 0:
+            self._save()
+
+    def show(self, **values: Tensor | float) -> None:
+        """Numbers beside the bar."""
+        self._bar.set_postfix({name: round(float(value), 3) for name, value in values.items()})
+
+    def _save(self) -> None:
+        """Write the state, whole or not at all."""
+        temporary = self.out / f".{STATE_FILE}.tmp"
+        state = {"step": self._bar.n, "parts": [part.state_dict() for part in self._parts]}
+        torch.save(state, temporary)
+        os.replace(temporary, self.out / STATE_FILE)
+
+    def _resume(self) -> int:
+        file = self.out / STATE_FILE
+        if not file.is_file():
+            return 0
+        state = torch.load(file, weights_only=True)
+        for part, values in zip(self._parts, state["parts"], strict=True):
+            part.load_state_dict(values)
+        logger.info("Resuming %s at step %d", self.out, state["step"])
+        return int(state["step"])
 
 
-def resume(out: Path, *parts: Any) -> int:
-    """Load what `save_state` wrote, if anything; gives the steps done."""
-    file = out / STATE_FILE
-    if not file.is_file():
-        return 0
-    state = torch.load(file, weights_only=True)
-    for part, values in zip(parts, state["parts"], strict=True):
-        part.load_state_dict(values)
-    logger.info("Resuming %s at step %d", out, state["step"])
-    return int(state["step"])
+class EpochDataset(Protocol[ItemT_co]):
+    """A dataset whose items depend on the epoch."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> ItemT_co: ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other frames from now on."""
+
+
+def endless_batches(
+    dataset: EpochDataset[ItemT],
+    batch_size: int,
+    collate: Callable[[list[ItemT]], BatchT],
+    *,
+    seed: int,
+    start: int = 0,
+) -> Iterator[BatchT]:
+    """Batches epoch after epoch, shuffled by (seed, epoch); the same from batch `start` on as in an unbroken run.
+
+    Args:
+        dataset: one item or more.
+        batch_size: items per batch; all, if there are fewer. What is left of an epoch is dropped.
+        collate: list of items → batch.
+        seed: of the order.
+        start: batches done before.
+    """
+    batch_size = min(batch_size, len(dataset))
+    per_epoch = len(dataset) // batch_size
+    first, skipped = divmod(start, per_epoch)
+    for epoch in itertools.count(first):
+        dataset.set_epoch(epoch)
+        order = np.random.default_rng([seed, epoch]).permutation(len(dataset))
+        batches = order[: per_epoch * batch_size].reshape(per_epoch, batch_size).tolist()
+        left: Any = batches[skipped if epoch == first else 0 :]
+        yield from DataLoader(dataset, batch_sampler=left, collate_fn=collate, num_workers=1)  # type: ignore[arg-type]

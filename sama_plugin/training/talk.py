@@ -8,31 +8,29 @@ the price of a clip.
 
 from __future__ import annotations
 
+import functools
 import itertools
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example
 from sama_plugin.data.shapes.world import DIRECTIONS, MOTION_WEIGHTS
-from sama_plugin.grounding.losses import LossWeights
-from sama_plugin.media.masks import decode_mask
+from sama_plugin.data.sources.sama239k import read_json
+from sama_plugin.media.masks import decode_track
 from sama_plugin.schema import Rle
 from sama_plugin.training.patch_names import VOCABULARIES, PatchNamer, object_attributes, patch_labels
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 from sama_plugin.training.seg_alignment import prompt_distance
-from sama_plugin.training.short_loop import cosine_rate, resume, save_state
+from sama_plugin.training.short_loop import ShortLoop, endless_batches
 from sama_plugin.training.train import MixedDataset, make_data_module
 
 logger = logging.getLogger(__name__)
@@ -47,18 +45,29 @@ FIRST_MOVING_FRAME = 2
 
 PATCH_WEIGHT = 0.5
 LOG_STEPS = 20
-FRAME_CACHE_GB = 3.0
+"""Even, so that clips are shown."""
+
+FRAME_CACHE_GB = 1.0
 MATCHING_HEADS = (0, 1)
 MATCHING_GAIN = 4.5
-FRAMES_PER_CLIP_BATCH = 2
+BACKGROUND_ROWS = 2000
+"""About as many frame tokens of a batch without an object are enough to fit the matching heads."""
+FRAMES_PER_CLIP = 2
 """Examples of single frames for each clip of a batch."""
 
 
 class SceneFacts(NamedTuple):
-    """Objects of one video: (K, A) long attributes, and their tracks, one `Rle` or None per frame each."""
+    """Objects of one video.
+
+    Attributes:
+        attributes: (K, A) long, see `object_attributes`.
+        tracks: list of K; one `Rle` or None per frame each.
+        size: (H, W) of the video.
+    """
 
     attributes: Tensor
     tracks: list[list[Rle | None]]
+    size: tuple[int, int]
 
 
 class SeenExample(NamedTuple):
@@ -75,9 +84,9 @@ class SeenExample(NamedTuple):
 
 def read_facts(records: Path, masks: Path) -> dict[str, SceneFacts]:
     """What each video shows, by file name, from the small world's own records."""
-    tracks = json.loads(masks.read_text())
+    tracks = read_json(masks)
     facts: dict[str, SceneFacts] = {}
-    for record in json.loads(records.read_text()):
+    for record in read_json(records):
         name = Path(record["video"]).name
         if name not in facts:
             words = [
@@ -85,7 +94,8 @@ def read_facts(records: Path, masks: Path) -> dict[str, SceneFacts]:
                 for thing in record["objects"]
             ]
             own = [tracks[str(i)] for i in record["anno_map"]]
-            facts[name] = SceneFacts(object_attributes(words, MOVING_VOCABULARIES), own)
+            size = (record["height"], record["width"])
+            facts[name] = SceneFacts(object_attributes(words, MOVING_VOCABULARIES), own, size)
     return facts
 
 
@@ -104,6 +114,10 @@ class SeenDataset(Dataset[SeenExample]):
     def __len__(self) -> int:
         return len(self.examples)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other frames from now on."""
+        self.examples.set_epoch(epoch)
+
     def __getitem__(self, index: int) -> SeenExample:
         example = self.examples[index]
         facts = self.facts[example.video_name]
@@ -111,9 +125,7 @@ class SeenDataset(Dataset[SeenExample]):
         return SeenExample(example, torch.cat(labels))
 
     def _frame(self, facts: SceneFacts, frame: int, position: int) -> Tensor:
-        rles = [track[frame] for track in facts.tracks]
-        size = next(rle["size"] for track in facts.tracks for rle in track if rle is not None)
-        masks = np.stack([np.zeros(size, dtype=bool) if rle is None else decode_mask(rle) for rle in rles])
+        masks = decode_track([track[frame] for track in facts.tracks], facts.size)  # (K, H, W)
         labels = patch_labels(facts.attributes, masks, self.grid)
         if position < FIRST_MOVING_FRAME:
             labels[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
@@ -133,10 +145,9 @@ def seen_dataset(
         facts: from `read_facts`.
         seed: of frame choices.
     """
-    model.loss_weights = LossWeights(0, 0, 0, 0)
     data_args = SimpleNamespace(data_path=data_path, video_folder=data_root, frame_cache_gb=FRAME_CACHE_GB)
     training_args = SimpleNamespace(model_max_length=model.context_length, seed=seed)
-    module = make_data_module(tokenizer, data_args, model, training_args)
+    module = make_data_module(tokenizer, data_args, model, training_args, mask_targets=False)
     side = -(-model.get_vision_tower().num_patches_per_side // model.sama.dense_pool_stride)
     return SeenDataset(module["train_dataset"], facts, side)
 
@@ -199,62 +210,42 @@ def train_talk(
         out: folder of the state while running.
         seed: of the heads and of the order.
         num_steps: optimiser steps.
-        batch_size: clips per step; `FRAMES_PER_CLIP_BATCH` times as many single frames.
+        batch_size: clips per step; `FRAMES_PER_CLIP` times as many single frames.
         learning_rate: peak rate.
         save_every: steps between two states.
     """
-    out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     namer = PatchNamer(model.config.hidden_size, MOVING_VOCABULARIES)
     model.train().requires_grad_(True)
     model.get_vision_tower().requires_grad_(False).eval()
-    trained = [*(p for p in model.parameters() if p.requires_grad), *namer.parameters()]
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_rate(step, num_steps))
-    start = resume(out, model, namer, optimizer, schedule)
-    sizes = (batch_size, batch_size * FRAMES_PER_CLIP_BATCH)
-    collator = SamaCollator(tokenizer.pad_token_id)
-    if start == 0:
-        ease_matching(model, _batches(datasets[0], collator, batch_size, seed))
-    batches = [_batches(d, collator, n, seed + start) for d, n in zip(datasets, sizes, strict=True)]
-    turn = itertools.cycle(batches)
-    bar = tqdm(total=num_steps, initial=start, desc="talk stage", unit="step")
-    for step in range(start, num_steps):
-        losses = talk_losses(model, tokenizer, names, namer, *next(next(turn)))
-        optimizer.zero_grad(set_to_none=True)
-        (losses.lm + losses.prompt + PATCH_WEIGHT * losses.patch).backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        schedule.step()
-        bar.update()
-        if step % LOG_STEPS < len(batches):
-            kind = ("clips", "frames")[(step - start) % len(batches)]
-            means = {name: round(float(value.detach().mean()), 3) for name, value in losses._asdict().items()}
-            logger.info("step %d, %s: %s", step + 1, kind, means)
-        if (step + 1) % save_every == 0:
-            save_state(out, step + 1, model, namer, optimizer, schedule)
-    bar.close()
+    loop = ShortLoop(
+        out,
+        (model, namer),
+        name="talk",
+        num_steps=num_steps,
+        learning_rate=learning_rate,
+        save_every=save_every,
+        betas=(0.9, 0.98),
+    )
+    clips, frames = datasets
+    collate = functools.partial(_collate, SamaCollator(tokenizer.pad_token_id))
+    if loop.start == 0:
+        ease_matching(model, endless_batches(clips, batch_size, collate, seed=seed))
+    sources = (
+        endless_batches(clips, batch_size, collate, seed=seed, start=(loop.start + 1) // 2),
+        endless_batches(frames, batch_size * FRAMES_PER_CLIP, collate, seed=seed, start=loop.start // 2),
+    )
+    for step in loop.steps():
+        batch, labels = next(sources[step % 2])
+        losses = talk_losses(model, tokenizer, names, namer, batch, labels)
+        loop.update(losses.lm + losses.prompt + PATCH_WEIGHT * losses.patch)
+        if step % LOG_STEPS == 0:
+            loop.show(**{name: value.detach().mean() for name, value in losses._asdict().items()})
     model.requires_grad_(True).eval()
 
 
-def _batches(
-    dataset: SeenDataset, collator: SamaCollator, size: int, seed: int
-) -> Iterator[tuple[dict[str, Any], Tensor]]:
-    def collate(items: list[SeenExample]) -> tuple[dict[str, Any], Tensor]:
-        return collator([item.example for item in items]), torch.cat([item.labels for item in items])
-
-    loader = DataLoader(
-        dataset,
-        batch_size=min(size, len(dataset)),
-        shuffle=True,
-        generator=torch.Generator().manual_seed(seed),
-        collate_fn=collate,
-        num_workers=1,
-        drop_last=True,
-    )
-    for epoch in itertools.count(seed):
-        dataset.examples.set_epoch(epoch)
-        yield from loader
+def _collate(collator: SamaCollator, items: list[SeenExample]) -> tuple[dict[str, Any], Tensor]:
+    return collator([item.example for item in items]), torch.cat([item.labels for item in items])
 
 
 @torch.no_grad()
@@ -276,10 +267,10 @@ def ease_matching(model: Any, batches: Iterator[tuple[dict[str, Any], Tensor]], 
         features = model.encode_frames([v.pixel_values for v in batch["videos"]])
         embeds = model.embed_batch(batch["input_ids"], batch["videos"], features, batch["sample_ids"])
         seen = layer.input_layernorm(embeds)[batch["input_ids"] == FRAME_TOKEN_INDEX]
-        on_object = labels[:, 0] > 0
-        rows.append(torch.cat([seen[on_object], seen[~on_object][:: 1 + len(seen) // 2000]]))
-        kept = torch.cat([labels[on_object], labels[~on_object][:: 1 + len(seen) // 2000]])
-        wanted.append(kept[:, :STILL_ATTRIBUTES])
+        keep = labels[:, 0] > 0
+        keep[:: 1 + len(seen) // BACKGROUND_ROWS] = True
+        rows.append(seen[keep])
+        wanted.append(labels[keep, :STILL_ATTRIBUTES])
     inputs, attributes = torch.cat(rows), torch.cat(wanted)
     targets = torch.cat(
         [_contrast(attributes[:, i], len(words)) for i, words in enumerate(VOCABULARIES)], dim=1

@@ -24,7 +24,7 @@ TRAIN_SEED = 1
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 TOWER_STEPS = 3000
-CONTEXT_STEPS = 2400
+CONTEXT_STEPS = 2000
 TALK_STEPS = 4000
 TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
@@ -56,10 +56,8 @@ class Stage:
     masks: tuple[float, float] = (2.0, 0.5)
 
 
-STAGES = (
-    Stage("words", "start", "tiny_frames.yaml", steps=400, batch=24, rate=1e-3, masks=(0.0, 0.0)),
-    Stage("clips", "talk", "tiny_clips.yaml", steps=600, batch=8, rate=5e-4, masks=(5.0, 2.0)),
-)
+WORDS = Stage("words", "start", "tiny_frames.yaml", steps=400, batch=24, rate=1e-3, masks=(0.0, 0.0))
+CLIPS = Stage("clips", "talk", "tiny_clips.yaml", steps=600, batch=8, rate=5e-4, masks=(5.0, 2.0))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -98,15 +96,14 @@ def main(argv: list[str] | None = None) -> None:
         tower_stage(out, options.scale, options.seed)
     if not _is_done(_folder(out, "start")):
         make_start(_folder(out, "start"), seed=options.seed, tower=out / "tower")
-    for stage in STAGES:
-        if stage.start == "talk":
-            if not _is_done(_folder(out, "context")):
-                context_stage(out, options.scale, options.seed)
-            if not _is_done(_folder(out, "joined")):
-                join_sam2(_folder(out, "context"), out / "sam2", _folder(out, "joined"))
-            if not _is_done(_folder(out, "talk")):
-                talk_stage(out, options.scale, options.seed)
-        run_stage(stage, out, options.scale, options.seed, host_flags)
+    run_stage(WORDS, out, options.scale, options.seed, host_flags)
+    if not _is_done(_folder(out, "context")):
+        context_stage(out, options.scale, options.seed)
+    if not _is_done(_folder(out, "joined")):
+        join_sam2(_folder(out, "context"), out / "sam2", _folder(out, "joined"))
+    if not _is_done(_folder(out, "talk")):
+        talk_stage(out, options.scale, options.seed)
+    run_stage(CLIPS, out, options.scale, options.seed, host_flags)
     final = out / FINAL_NAME
     write_final(_folder(out, "clips"), final)
     print_end(final)

@@ -6,25 +6,23 @@ thrown away; what stays are features that name things where they are, with sine 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
-from tqdm import tqdm
 from transformers import CLIPImageProcessor, CLIPVisionModel
 
 from sama_plugin.data.shapes.render import render_frame
 from sama_plugin.data.shapes.world import sample_scene
 from sama_plugin.media.transforms import tower_frames
 from sama_plugin.training.patch_names import PatchNamer, patch_labels, scene_attributes
-from sama_plugin.training.short_loop import cosine_rate, resume, save_state
+from sama_plugin.training.short_loop import ShortLoop
 
-logger = logging.getLogger(__name__)
+LOG_STEPS = 20
 
 
 class PatchBatch(NamedTuple):
@@ -101,33 +99,27 @@ def pretrain_tower(
         learning_rate: peak rate.
         save_every: steps between two states.
     """
-    out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     tower = CLIPVisionModel.from_pretrained(folder).train()
     processor = CLIPImageProcessor.from_pretrained(folder)
     start_positions(tower)
     namer = PatchNamer(tower.config.hidden_size)
-    parameters = [*tower.parameters(), *namer.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_rate(step, num_steps))
-    start = resume(out, tower, namer, optimizer, schedule)
+    loop = ShortLoop(
+        out,
+        (tower, namer),
+        name="tower",
+        num_steps=num_steps,
+        learning_rate=learning_rate,
+        save_every=save_every,
+    )
     grid = tower.config.image_size // tower.config.patch_size
-    stream = FrameStream(seed, batch_size, processor, grid, start)
+    stream = FrameStream(seed, batch_size, processor, grid, loop.start)
     loader = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
-    bar = tqdm(total=num_steps, initial=start, desc="tower stage", unit="step")
-    for step, batch in zip(range(start, num_steps), loader, strict=False):
+    for step, batch in zip(loop.steps(), loader, strict=False):
         hidden = tower(batch.pixel_values, output_hidden_states=True).hidden_states[-1]
         loss, right = namer(hidden[:, 1:], batch.labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        schedule.step()
-        bar.update()
-        if (step + 1) % 20 == 0:
-            bar.set_postfix(loss=round(float(loss.detach()), 3), shapes=round(float(right[-1]), 3))
-        if (step + 1) % save_every == 0:
-            save_state(out, step + 1, tower, namer, optimizer, schedule)
-    bar.close()
+        loop.update(loss)
+        if step % LOG_STEPS == 0:
+            loop.show(loss=loss.detach(), shapes=right[-1])
     tower.eval().save_pretrained(out)
     processor.save_pretrained(out)

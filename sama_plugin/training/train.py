@@ -31,7 +31,9 @@ class MixedDataset(ConcatDataset[Example]):
             dataset.set_epoch(epoch)
 
 
-def make_data_module(tokenizer: Any, data_args: Any, model: Any, training_args: Any) -> dict[str, Any]:
+def make_data_module(
+    tokenizer: Any, data_args: Any, model: Any, training_args: Any, *, mask_targets: bool | None = None
+) -> dict[str, Any]:
     """Datasets and collator of a run, from the YAML in `--data_path`, relative to `--video_folder`.
 
     Args:
@@ -39,7 +41,10 @@ def make_data_module(tokenizer: Any, data_args: Any, model: Any, training_args: 
         data_args: the host's data arguments.
         model: the SAMA model.
         training_args: the host's training arguments.
+        mask_targets: make targets for masks; None where the model has a mask loss.
     """
+    if mask_targets is None:
+        mask_targets = not model.loss_weights.is_off
     sama = model.sama
     tower = model.get_vision_tower()
     builder = InputBuilder(sama, tower.image_processor, tower.num_patches_per_side)
@@ -56,7 +61,7 @@ def make_data_module(tokenizer: Any, data_args: Any, model: Any, training_args: 
             seed=training_args.seed,
             single_frame=source.frames == "single",
             cache_bytes=int(data_args.frame_cache_gb * 1e9 / len(sources)),
-            mask_targets=not model.loss_weights.is_off,
+            mask_targets=mask_targets,
         )
         for source in sources
     ]

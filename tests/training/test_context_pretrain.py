@@ -20,6 +20,7 @@ from sama_plugin.training.context_pretrain import (
     pretrain_context,
 )
 from sama_plugin.training.short_loop import STATE_FILE
+from tests.conftest import load_checkpoint
 from tests.data.made_samples import make_sample, mask_ids
 
 MIXTURE = "datasets: [{json_path: records.json, mask_path: mask_dict.json, video_root: ., merge: 2}]"
@@ -47,7 +48,7 @@ def test_words_and_tracks_are_those_of_the_answer(loaded: Any, shapes_set: Path)
     ]
     dataset = questions_of(loaded, shapes_set, turns)
     item = dataset[0]
-    assert len(item.kinds) == len(item.words) == 3  # `it` cannot be understood without the earlier rounds
+    assert len(item.words) == len(item.tracks) == 3  # `it` cannot be understood without the earlier rounds
     ids = loaded.tokenizer(turns[0].answer, add_special_tokens=False).input_ids
     assert set(item.words[0].nonzero().flatten().tolist()) == set(ids)
     assert item.tracked.any(dim=1).tolist() == [True, True, False]
@@ -78,7 +79,7 @@ def test_losses_and_gradients_reach_only_the_aggregators_side(
     fresh_model.zero_grad()
     word_loss, track_loss, exact = context_losses(fresh_model, heads, [item], [features])
     (word_loss + track_loss).backward()
-    assert exact.shape == (2,)
+    assert 0 <= float(exact) <= 1
     projector = fresh_model.projector
     assert projector.aggregator.temporal.queries.grad.abs().sum() > 0
     assert projector.region_encoder.shape_aggregator[0].weight.grad.abs().sum() > 0
@@ -86,18 +87,23 @@ def test_losses_and_gradients_reach_only_the_aggregators_side(
 
 
 def test_interrupted_run_goes_on_and_leaves_the_llm_alone(
-    fresh_model: Any, loaded: Any, shapes_set: Path, tmp_path: Path
+    tiny_checkpoint: Path, loaded: Any, shapes_set: Path, tmp_path: Path
 ) -> None:
     mixture = tmp_path / "mixture.yaml"
     mixture.write_text(MIXTURE)
-    before = {name: p.detach().clone() for name, p in fresh_model.named_parameters()}
-    settings = {"batch_size": 1, "save_every": 2}
-    run = (fresh_model, loaded.tokenizer, mixture, shapes_set, tmp_path)
-    pretrain_context(*run, num_steps=2, **settings)
-    changed = {name for name, p in fresh_model.named_parameters() if not torch.equal(p, before[name])}
+
+    def run() -> dict[str, torch.Tensor]:
+        model = load_checkpoint(tiny_checkpoint).model
+        settings = {"num_steps": 4, "batch_size": 1, "save_every": 3}
+        pretrain_context(model, loaded.tokenizer, mixture, shapes_set, tmp_path / "run", **settings)
+        assert all(p.requires_grad for p in model.parameters())
+        return model.state_dict()
+
+    whole = run()
+    assert torch.load(tmp_path / "run" / STATE_FILE, weights_only=True)["step"] == 3
+    resumed = run()  # the fourth step again
+    before = loaded.model.state_dict()
+    changed = {name for name, tensor in whole.items() if not torch.equal(tensor, before[name])}
     assert changed
     assert all(".aggregator." in name or "_aggregator." in name for name in changed), changed
-    assert torch.load(tmp_path / STATE_FILE, weights_only=True)["step"] == 2
-    pretrain_context(*run, num_steps=3, **settings)  # one step more, from the state
-    assert torch.load(tmp_path / STATE_FILE, weights_only=True)["step"] == 2
-    assert all(p.requires_grad for p in fresh_model.parameters())
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())

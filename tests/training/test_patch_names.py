@@ -39,6 +39,7 @@ def test_labels_of_a_drawn_frame_lie_on_its_masks() -> None:
     assert share == pytest.approx(float(masks.any(0).mean()), abs=0.05)
 
 
+@torch.no_grad()
 def test_loss_is_least_for_the_right_names() -> None:
     labels = torch.tensor([[[0, 0, 0], [1, 2, 3], [2, 6, 5]]])
     namer = PatchNamer(3)

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from sama_plugin.config import SAM2_PRESETS
-from sama_plugin.data.shapes.world import COLOURS, SHAPES
 from sama_plugin.grounding.sam2_model import ClipPrediction, FrameFeatures, build_sam2, load_sam2
 from sama_plugin.training import sam2_pretrain
+from sama_plugin.training.patch_names import VOCABULARIES
 from sama_plugin.training.sam2_pretrain import (
     KINDS,
-    SIZES,
     AttributeEmbedding,
     ClipStream,
     clip_loss,
@@ -82,9 +81,7 @@ def test_items_are_what_their_prompts_mean(monkeypatch: pytest.MonkeyPatch) -> N
         for item in items:
             assert item.frames.shape[1:] == (3, 64, 64)
             assert item.masks.shape == (len(item.frames), 64, 64)
-            assert all(
-                int(i) < len(n) for i, n in zip(item.attributes, (SIZES, COLOURS, SHAPES), strict=True)
-            )
+            assert all(int(i) < len(n) for i, n in zip(item.attributes, VOCABULARIES, strict=True))
             if kind != "language":
                 assert item.masks[0].any()
             if kind == "point":

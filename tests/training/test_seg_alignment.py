@@ -8,19 +8,18 @@ import torch
 from safetensors.torch import save_file
 
 from sama_plugin.data.collator import SamaCollator
-from sama_plugin.data.shapes.world import COLOURS, SHAPES
 from sama_plugin.errors import DataError
 from sama_plugin.schema import Turn
-from sama_plugin.training.sam2_pretrain import NAMES_FILE, SIZES, AttributeEmbedding
+from sama_plugin.training.patch_names import VOCABULARIES
+from sama_plugin.training.sam2_pretrain import NAMES_FILE, AttributeEmbedding
 from sama_plugin.training.seg_alignment import load_names, phrase_attributes, prompt_distance
 from tests.data.made_samples import make_dataset, make_sample, mask_ids, remark
 
 
 def test_attributes_of_a_full_name() -> None:
-    colours = list(COLOURS)
-    expected = (SIZES.index("small"), colours.index("red"), SHAPES.index("circle"))
-    assert phrase_attributes("The small red circle") == expected
-    assert phrase_attributes("one small red circle at the left") == expected
+    for phrase in ("The small red circle", "one small red circle at the left"):
+        found = [words[i] for words, i in zip(VOCABULARIES, phrase_attributes(phrase).tolist(), strict=True)]
+        assert found == ["small", "red", "circle"]
 
 
 @pytest.mark.parametrize("phrase", ["", "The circle", "red small circle", "The small red"])
@@ -47,7 +46,7 @@ def test_distance_is_zero_where_prompts_are_their_names(
     names = load_names(tmp_path, width)
     assert not any(p.requires_grad for p in names.parameters())
     wanted = [phrase_attributes("small red circle"), phrase_attributes("large blue square")]
-    right = made(torch.tensor(wanted)).detach()
+    right = made(torch.stack(wanted)).detach()
     batch = batch_about(loaded, shapes_set)
     hidden = loaded.model(**{**batch, "grounding": None}).last_hidden_state
     monkeypatch.setattr(type(loaded.model), "seg_prompts", lambda self, states: right)

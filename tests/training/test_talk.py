@@ -20,6 +20,7 @@ from sama_plugin.training.talk import (
     seen_dataset,
     train_talk,
 )
+from tests.conftest import load_checkpoint
 
 MIXTURE = "datasets: [{json_path: records.json, mask_path: mask_dict.json, video_root: ., frames: %s}]"
 
@@ -48,7 +49,7 @@ def test_frame_tokens_are_labelled_with_what_their_records_say(datasets: Any, sh
         seen = {tuple(row[:STILL_ATTRIBUTES]) for row in per_frame[t].tolist() if row[0] > 0}
         there = {
             tuple(row[:STILL_ATTRIBUTES])
-            for row, track in zip(facts.attributes.tolist(), facts.tracks, strict=True)
+            for row, track in zip((1 + facts.attributes).tolist(), facts.tracks, strict=True)
             if track[frame] is not None
         }
         assert seen <= there
@@ -79,18 +80,22 @@ def test_eased_heads_attend_to_the_same_object(fresh_model: Any, loaded: Any, da
 
 
 def test_interrupted_run_goes_on_and_the_tower_rests(
-    fresh_model: Any, loaded: Any, datasets: Any, tmp_path: Path
+    tiny_checkpoint: Path, loaded: Any, datasets: Any, tmp_path: Path
 ) -> None:
-    names = AttributeEmbedding(fresh_model.sama.sam2.hidden_dim)
-    before = {name: p.detach().clone() for name, p in fresh_model.named_parameters()}
-    settings = {"batch_size": 1, "save_every": 2}
-    run = (fresh_model, loaded.tokenizer, names, datasets, tmp_path / "talk")
-    train_talk(*run, num_steps=2, **settings)
-    changed = {
-        name.split(".")[1] for name, p in fresh_model.named_parameters() if not torch.equal(p, before[name])
-    }
+    torch.manual_seed(1)
+    names = AttributeEmbedding(loaded.model.sama.sam2.hidden_dim).requires_grad_(False)
+
+    def run() -> dict[str, torch.Tensor]:
+        model = load_checkpoint(tiny_checkpoint).model
+        settings = {"num_steps": 4, "batch_size": 1, "save_every": 3}
+        train_talk(model, loaded.tokenizer, names, datasets, tmp_path / "talk", **settings)
+        return model.state_dict()
+
+    whole = run()
+    assert torch.load(tmp_path / "talk" / STATE_FILE, weights_only=True)["step"] == 3
+    resumed = run()  # the fourth step again, on single frames
+    before = loaded.model.state_dict()
+    changed = {name.split(".")[1] for name, tensor in whole.items() if not torch.equal(tensor, before[name])}
     assert {"layers", "mm_projector"} <= changed
     assert "vision_tower" not in changed
-    assert torch.load(tmp_path / "talk" / STATE_FILE, weights_only=True)["step"] == 2
-    train_talk(*run, num_steps=4, **settings)
-    assert torch.load(tmp_path / "talk" / STATE_FILE, weights_only=True)["step"] == 4
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())

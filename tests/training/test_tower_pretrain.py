@@ -7,6 +7,7 @@ import torch
 from transformers import CLIPImageProcessor, CLIPVisionModel
 
 from sama_plugin.training.patch_names import VOCABULARIES
+from sama_plugin.training.short_loop import STATE_FILE
 from sama_plugin.training.tower_pretrain import FrameStream, pretrain_tower, start_positions
 
 
@@ -44,11 +45,12 @@ def test_start_positions_tell_all_places_apart(tower_folder: Path):
 
 
 def test_interrupted_run_goes_on(tower_folder: Path, tmp_path: Path):
-    settings = {"num_steps": 4, "batch_size": 2, "save_every": 2}
-    pretrain_tower(tower_folder, tmp_path / "whole", **settings)
-    pretrain_tower(tower_folder, tmp_path / "parts", **settings)
-    (tmp_path / "parts" / "config.json").unlink()  # as if killed after the last state
-    pretrain_tower(tower_folder, tmp_path / "parts", **settings)
-    whole = CLIPVisionModel.from_pretrained(tmp_path / "whole").state_dict()
-    parts = CLIPVisionModel.from_pretrained(tmp_path / "parts").state_dict()
-    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    settings = {"num_steps": 4, "batch_size": 2, "save_every": 3}
+    pretrain_tower(tower_folder, tmp_path, **settings)
+    whole = CLIPVisionModel.from_pretrained(tmp_path).state_dict()
+    assert torch.load(tmp_path / STATE_FILE, weights_only=True)["step"] == 3
+    pretrain_tower(tower_folder, tmp_path, **settings)  # the fourth step again
+    resumed = CLIPVisionModel.from_pretrained(tmp_path).state_dict()
+    start = CLIPVisionModel.from_pretrained(tower_folder).state_dict()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert any(not torch.equal(whole[key], start[key]) for key in whole)
