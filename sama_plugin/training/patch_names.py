@@ -49,7 +49,7 @@ def patch_labels(attributes: Tensor, masks: np.ndarray, grid: int) -> Tensor:
     return (1 + attributes[owner]) * (share >= MIN_COVER)[:, None]
 
 
-class PatchNamer(nn.Module):
+class AttributeNamer(nn.Module):
     """One linear head per attribute; thrown away after its stage.
 
     Args:

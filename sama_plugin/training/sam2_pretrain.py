@@ -27,7 +27,7 @@ from sama_plugin.media.masks import box_of_mask
 from sama_plugin.media.transforms import sam2_frames
 from sama_plugin.training.patch_names import (
     VOCABULARIES,
-    PatchNamer,
+    AttributeNamer,
     object_attributes,
     patch_labels,
     scene_attributes,
@@ -186,10 +186,10 @@ class CellNamer(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.upsample = nn.ConvTranspose2d(dim, dim, 2, stride=2)
-        self.namer = PatchNamer(dim)
+        self.namer = AttributeNamer(dim)
 
     def forward(self, embedding: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, M, h, w) float and (B, 4·h·w, 3) long → loss and shares of object cells named right, see `PatchNamer`."""
+        """(B, M, h, w) float and (B, 4·h·w, 3) long → loss and shares named right, see `AttributeNamer`."""
         cells = F.gelu(self.upsample(embedding)).flatten(2).transpose(1, 2)
         return self.namer(cells, labels)
 

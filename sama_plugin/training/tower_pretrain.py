@@ -19,7 +19,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModel
 from sama_plugin.data.shapes.render import render_frame
 from sama_plugin.data.shapes.world import sample_scene
 from sama_plugin.media.transforms import tower_frames
-from sama_plugin.training.patch_names import PatchNamer, patch_labels, scene_attributes
+from sama_plugin.training.patch_names import AttributeNamer, patch_labels, scene_attributes
 from sama_plugin.training.short_loop import ShortLoop
 
 LOG_STEPS = 20
@@ -103,7 +103,7 @@ def pretrain_tower(
     tower = CLIPVisionModel.from_pretrained(folder).train()
     processor = CLIPImageProcessor.from_pretrained(folder)
     start_positions(tower)
-    namer = PatchNamer(tower.config.hidden_size)
+    namer = AttributeNamer(tower.config.hidden_size)
     loop = ShortLoop(
         out,
         (tower, namer),

@@ -9,7 +9,7 @@ from sama_plugin.data.shapes.render import render_frame
 from sama_plugin.data.shapes.world import sample_scene
 from sama_plugin.training.patch_names import (
     VOCABULARIES,
-    PatchNamer,
+    AttributeNamer,
     object_attributes,
     patch_labels,
     scene_attributes,
@@ -42,7 +42,7 @@ def test_labels_of_a_drawn_frame_lie_on_its_masks() -> None:
 @torch.no_grad()
 def test_loss_is_least_for_the_right_names() -> None:
     labels = torch.tensor([[[0, 0, 0], [1, 2, 3], [2, 6, 5]]])
-    namer = PatchNamer(3)
+    namer = AttributeNamer(3)
     with torch.no_grad():
         for i, head in enumerate(namer.heads):
             head.weight.zero_()
