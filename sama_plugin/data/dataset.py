@@ -43,6 +43,7 @@ class Example:
         task: of its first turn, for balancing and logs.
         dense_frames: frame indices in the video of the D dense frames.
         video_name: file name of the video.
+        mentioned: mask ids behind each region and each `[SEG]`, in the order of the text.
     """
 
     input_ids: Tensor
@@ -53,6 +54,7 @@ class Example:
     task: str
     dense_frames: tuple[int, ...]
     video_name: str
+    mentioned: tuple[tuple[str, ...], ...]
 
 
 class FrameCache:
@@ -165,6 +167,11 @@ class SamaDataset(Dataset[Example]):
             task=sample.turns[0].task,
             dense_frames=tuple(sparse[d] for d in dense),
             video_name=Path(sample.video_path).name,
+            mentioned=tuple(
+                ids
+                for turn in sample.turns
+                for ids in (*((region_id,) for region_id in turn.region_ids), *turn.target_ids)
+            ),
         )
 
     def _clip(self, path: str) -> VideoClip:

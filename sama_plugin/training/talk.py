@@ -1,13 +1,15 @@
 """Stage `talk` of the tiny preset: dialogues about clips, and single frames between them, without masks.
 
-Two helps make it short. Halfway up the LLM, every frame token has to tell what lies on its patch and how that moves;
-what has to be found over several frames before a question comes is learned from some hundred tokens a clip, not from
-the few words of an answer. And every other batch asks single frames what is there and what is not, at a third of
-the price of a clip.
+Three helps make it short. The LLM gets two more layers in its middle. Before them, every frame token has to tell what
+lies on its patch and how that moves; what has to be found over several frames before a question comes is learned from
+some hundred tokens a clip, not from the few words of an answer. After them, every token that ends the mention of an
+object (`</vp>`, `[SEG]`) has to tell the same of its object. And every other batch asks single frames what is there
+and what is not, at a third of the price of a clip.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import logging
@@ -20,14 +22,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX
+from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, REGION_END
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example
 from sama_plugin.data.shapes.world import DIRECTIONS, MOTION_WEIGHTS
 from sama_plugin.data.sources.sama239k import read_json
 from sama_plugin.media.masks import decode_track
 from sama_plugin.schema import Rle
-from sama_plugin.training.patch_names import VOCABULARIES, PatchNamer, object_attributes, patch_labels
+from sama_plugin.training.patch_names import VOCABULARIES, AttributeNamer, object_attributes, patch_labels
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 from sama_plugin.training.seg_alignment import prompt_distance
 from sama_plugin.training.short_loop import ShortLoop, endless_batches
@@ -44,10 +46,12 @@ FIRST_MOVING_FRAME = 2
 """Dense frames before it have seen too little of the clip to tell a motion."""
 
 PATCH_WEIGHT = 0.5
+MENTION_WEIGHT = 0.5
 LOG_STEPS = 20
 """Even, so that clips are shown."""
 
 FRAME_CACHE_GB = 1.0
+MORE_LAYERS = 2
 MATCHING_HEADS = (0, 1)
 MATCHING_GAIN = 4.5
 BACKGROUND_ROWS = 2000
@@ -60,26 +64,30 @@ class SceneFacts(NamedTuple):
     """Objects of one video.
 
     Attributes:
+        ids: K mask ids.
         attributes: (K, A) long, see `object_attributes`.
         tracks: list of K; one `Rle` or None per frame each.
         size: (H, W) of the video.
     """
 
+    ids: tuple[str, ...]
     attributes: Tensor
     tracks: list[list[Rle | None]]
     size: tuple[int, int]
 
 
 class SeenExample(NamedTuple):
-    """An example and what lies on its frame tokens.
+    """An example and what its tokens show.
 
     Attributes:
         example: of text and frames.
-        labels: (D · patches, A) long, in the order of the frame slots.
+        patches: (D · patches, A) long; 1 + attributes of what lies there, in the order of the frame slots.
+        mentions: (V, A) long; 1 + attributes of the object, in the order of `Example.mentioned`.
     """
 
     example: Example
-    labels: Tensor
+    patches: Tensor
+    mentions: Tensor
 
 
 def read_facts(records: Path, masks: Path) -> dict[str, SceneFacts]:
@@ -93,14 +101,15 @@ def read_facts(records: Path, masks: Path) -> dict[str, SceneFacts]:
                 (*thing["name"].split(), thing["motion"], thing["direction"] or NO_DIRECTION)
                 for thing in record["objects"]
             ]
-            own = [tracks[str(i)] for i in record["anno_map"]]
+            ids = tuple(str(i) for i in record["anno_map"])
+            own = [tracks[i] for i in ids]
             size = (record["height"], record["width"])
-            facts[name] = SceneFacts(object_attributes(words, MOVING_VOCABULARIES), own, size)
+            facts[name] = SceneFacts(ids, object_attributes(words, MOVING_VOCABULARIES), own, size)
     return facts
 
 
 class SeenDataset(Dataset[SeenExample]):
-    """A mixture of examples with labels for their frame tokens.
+    """A mixture of examples with labels for frame tokens and mentions.
 
     Args:
         examples: of the small world.
@@ -121,13 +130,22 @@ class SeenDataset(Dataset[SeenExample]):
     def __getitem__(self, index: int) -> SeenExample:
         example = self.examples[index]
         facts = self.facts[example.video_name]
-        labels = [self._frame(facts, frame, k) for k, frame in enumerate(example.dense_frames)]
-        return SeenExample(example, torch.cat(labels))
+        patches = [self._frame(facts, frame, k) for k, frame in enumerate(example.dense_frames)]
+        return SeenExample(example, torch.cat(patches), self._mentions(facts, example))
 
     def _frame(self, facts: SceneFacts, frame: int, position: int) -> Tensor:
         masks = decode_track([track[frame] for track in facts.tracks], facts.size)  # (K, H, W)
         labels = patch_labels(facts.attributes, masks, self.grid)
         if position < FIRST_MOVING_FRAME:
+            labels[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
+        return labels
+
+    def _mentions(self, facts: SceneFacts, example: Example) -> Tensor:
+        labels = torch.full((len(example.mentioned), facts.attributes.shape[1]), IGNORE_INDEX)
+        for row, ids in zip(labels, example.mentioned, strict=True):
+            if len(ids) == 1:
+                row[:] = 1 + facts.attributes[facts.ids.index(ids[0])]
+        if len(example.dense_frames) <= FIRST_MOVING_FRAME:
             labels[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
         return labels
 
@@ -152,38 +170,49 @@ def seen_dataset(
     return SeenDataset(module["train_dataset"], facts, side)
 
 
+class SeenBatch(NamedTuple):
+    """Like `SeenExample`, of several: inputs from `SamaCollator`, labels one after another."""
+
+    inputs: dict[str, Any]
+    patches: Tensor
+    mentions: Tensor
+
+
 class TalkLosses(NamedTuple):
-    """Scalars, and (A,) shares of patches with each attribute named right."""
+    """Scalars, and (A,) shares of patches and mentions with each attribute named right."""
 
     lm: Tensor
     prompt: Tensor
     patch: Tensor
-    shares: Tensor
+    patch_shares: Tensor
+    mention: Tensor
+    mention_shares: Tensor
 
 
 def talk_losses(
     model: Any,
     tokenizer: Any,
     names: AttributeEmbedding,
-    namer: PatchNamer,
-    batch: dict[str, Any],
-    labels: Tensor,
+    namers: tuple[AttributeNamer, AttributeNamer],
+    batch: SeenBatch,
 ) -> TalkLosses:
-    """Language loss, distance of `[SEG]` from its name's prompt, and patch loss of a batch.
+    """Language loss, distance of `[SEG]` from its name's prompt, and losses of patches and mentions of a batch.
 
     Args:
         model: a SAMA model.
         tokenizer: its tokenizer.
         names: prompts of SAM2 for names.
-        namer: heads on the hidden states after half of the LLM's layers.
-        batch: from `SamaCollator`.
-        labels: (frame slots of the batch, A) long.
+        namers: heads for patches on the hidden states after half of the LLM's layers, and for mentions one later.
+        batch: what the tokens show.
     """
-    outputs = model(**{**batch, "grounding": None}, output_hidden_states=True)
-    halfway = outputs.hidden_states[model.config.num_hidden_layers // 2]
-    prompt = prompt_distance(model, tokenizer, names, batch, outputs.last_hidden_state)
+    inputs = batch.inputs
+    outputs = model(**{**inputs, "grounding": None}, output_hidden_states=True)
+    prompt = prompt_distance(model, tokenizer, names, inputs, outputs.last_hidden_state)
+    half = model.config.num_hidden_layers // 2
+    patches = outputs.hidden_states[half][inputs["input_ids"] == FRAME_TOKEN_INDEX]
+    mentions = outputs.hidden_states[half + 1][_mention_ends(tokenizer, model, inputs)]
     return TalkLosses(
-        outputs.losses["lm"], prompt, *namer(halfway[batch["input_ids"] == FRAME_TOKEN_INDEX], labels)
+        outputs.losses["lm"], prompt, *namers[0](patches, batch.patches), *namers[1](mentions, batch.mentions)
     )
 
 
@@ -215,12 +244,14 @@ def train_talk(
         save_every: steps between two states.
     """
     torch.manual_seed(seed)
-    namer = PatchNamer(model.config.hidden_size, MOVING_VOCABULARIES)
+    grow_llm(model, MORE_LAYERS)
+    width = model.config.hidden_size
+    namers = (AttributeNamer(width, MOVING_VOCABULARIES), AttributeNamer(width, MOVING_VOCABULARIES))
     model.train().requires_grad_(True)
     model.get_vision_tower().requires_grad_(False).eval()
     loop = ShortLoop(
         out,
-        (model, namer),
+        (model, *namers),
         name="talk",
         num_steps=num_steps,
         learning_rate=learning_rate,
@@ -230,66 +261,110 @@ def train_talk(
     clips, frames = datasets
     collate = functools.partial(_collate, SamaCollator(tokenizer.pad_token_id))
     if loop.start == 0:
-        ease_matching(model, endless_batches(clips, batch_size, collate, seed=seed))
+        for of_mentions in (False, True):
+            batches = endless_batches(clips, batch_size, collate, seed=seed)
+            ease_matching(model, tokenizer, batches, of_mentions=of_mentions)
     sources = (
         endless_batches(clips, batch_size, collate, seed=seed, start=(loop.start + 1) // 2),
         endless_batches(frames, batch_size * FRAMES_PER_CLIP, collate, seed=seed, start=loop.start // 2),
     )
     for step in loop.steps():
-        batch, labels = next(sources[step % 2])
-        losses = talk_losses(model, tokenizer, names, namer, batch, labels)
-        loop.update(losses.lm + losses.prompt + PATCH_WEIGHT * losses.patch)
+        losses = talk_losses(model, tokenizer, names, namers, next(sources[step % 2]))
+        loop.update(losses.lm + losses.prompt + PATCH_WEIGHT * losses.patch + MENTION_WEIGHT * losses.mention)
         if step % LOG_STEPS == 0:
             loop.show(**{name: value.detach().mean() for name, value in losses._asdict().items()})
     model.requires_grad_(True).eval()
 
 
-def _collate(collator: SamaCollator, items: list[SeenExample]) -> tuple[dict[str, Any], Tensor]:
-    return collator([item.example for item in items]), torch.cat([item.labels for item in items])
+def grow_llm(model: Any, more: int) -> None:
+    """Put layers into the middle of the LLM that say nothing until they learn: copies with silent outputs.
+
+    Args:
+        model: a SAMA model; changed in place, its answers are not.
+        more: layers.
+    """
+    layers, config = model.get_model().layers, model.config
+    half = len(layers) // 2
+    for _ in range(more):
+        layer = copy.deepcopy(layers[half - 1])
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+        layers.insert(half, layer)
+    for index, layer in enumerate(layers):
+        layer.self_attn.layer_idx = index
+    config.num_hidden_layers = len(layers)
+    config.layer_types = ["full_attention"] * len(layers)
+
+
+def _mention_ends(tokenizer: Any, model: Any, inputs: dict[str, Any]) -> Tensor:
+    """(B, L) bool; where the mention of an object ends, in the order of `Example.mentioned`."""
+    ends = [tokenizer.convert_tokens_to_ids(REGION_END), model.config.seg_token_id]
+    return torch.isin(inputs["input_ids"], torch.tensor(ends))
+
+
+def _collate(collator: SamaCollator, items: list[SeenExample]) -> SeenBatch:
+    return SeenBatch(
+        collator([item.example for item in items]),
+        torch.cat([item.patches for item in items]),
+        torch.cat([item.mentions for item in items]),
+    )
 
 
 @torch.no_grad()
-def ease_matching(model: Any, batches: Iterator[tuple[dict[str, Any], Tensor]], num_batches: int = 8) -> None:
-    """Let two heads of the LLM's first layer start where they have to end: at frame tokens that show the same object.
+def ease_matching(
+    model: Any, tokenizer: Any, batches: Iterator[SeenBatch], *, of_mentions: bool, num_batches: int = 8
+) -> None:
+    """Let two heads of a layer start where they have to end: at frame tokens that show the same object.
 
     What moves, stays or comes late is told by finding an object again on other frames. From random weights no head
     looks there, and thousands of steps pass before one does. Here the queries and keys of two heads become a linear
-    reading of size, colour and shape from the frame tokens, by least squares, on the slow rotary dimensions.
+    reading of size, colour and shape, by least squares, on the slow rotary dimensions.
 
     Args:
         model: a SAMA model whose frame tokens tell what they show; changed in place.
-        batches: of (batch, labels), as in training.
+        tokenizer: its tokenizer.
+        batches: as in training.
+        of_mentions: let mentions look for their object from the layer after the middle on, instead of frame tokens
+            for theirs from the first.
         num_batches: read for the fit.
     """
-    layer = model.get_model().layers[0]
-    rows, wanted = [], []
-    for batch, labels in itertools.islice(batches, num_batches):
-        features = model.encode_frames([v.pixel_values for v in batch["videos"]])
-        embeds = model.embed_batch(batch["input_ids"], batch["videos"], features, batch["sample_ids"])
-        seen = layer.input_layernorm(embeds)[batch["input_ids"] == FRAME_TOKEN_INDEX]
-        keep = labels[:, 0] > 0
-        keep[:: 1 + len(seen) // BACKGROUND_ROWS] = True
-        rows.append(seen[keep])
-        wanted.append(labels[keep, :STILL_ATTRIBUTES])
-    inputs, attributes = torch.cat(rows), torch.cat(wanted)
-    targets = torch.cat(
-        [_contrast(attributes[:, i], len(words)) for i, words in enumerate(VOCABULARIES)], dim=1
-    )
-    ridge = inputs.T @ inputs + len(inputs) * 1e-3 * torch.eye(inputs.shape[1])
-    reading = torch.linalg.solve(ridge, inputs.T @ targets).T  # (readings, N)
-    error = (inputs @ reading.T - targets).square().mean() / targets.var()
-    logger.info("matching heads read attributes with an error of %.2f of the variance", float(error))
+    index = model.config.num_hidden_layers // 2 if of_mentions else 0
+    layer = model.get_model().layers[index]
+    keys, queries = [], []
+    for batch in itertools.islice(batches, num_batches):
+        outputs = model(**{**batch.inputs, "grounding": None}, output_hidden_states=True)
+        hidden = layer.input_layernorm(outputs.hidden_states[index])
+        keep = batch.patches[:, 0] > 0
+        keep[:: 1 + len(keep) // BACKGROUND_ROWS] = True
+        seen = hidden[batch.inputs["input_ids"] == FRAME_TOKEN_INDEX]
+        keys.append((seen[keep], batch.patches[keep]))
+        named = batch.mentions[:, 0] != IGNORE_INDEX
+        ends = hidden[_mention_ends(tokenizer, model, batch.inputs)]
+        queries.append((ends[named], batch.mentions[named]) if of_mentions else keys[-1])
     attention = layer.self_attn
     width = attention.head_dim
-    pairs = width // 2
-    slow = range(pairs - -(-len(reading) // 2), pairs)
-    slots = torch.tensor([d for pair in slow for d in (pair, pair + pairs)][: len(reading)])
-    for head in MATCHING_HEADS:
-        for projection in (attention.q_proj, attention.k_proj):
+    for projection, rows in ((attention.q_proj, queries), (attention.k_proj, keys)):
+        reading = _read_attributes(torch.cat([r for r, _ in rows]), torch.cat([a for _, a in rows]))
+        pairs = width // 2
+        slow = range(pairs - -(-len(reading) // 2), pairs)
+        slots = torch.tensor([d for pair in slow for d in (pair, pair + pairs)][: len(reading)])
+        for head in MATCHING_HEADS:
             own = slice(head * width, (head + 1) * width)
             projection.weight[own] = 0
             projection.bias[own] = 0
             projection.weight[slots + head * width] = MATCHING_GAIN * reading
+
+
+def _read_attributes(rows: Tensor, attributes: Tensor) -> Tensor:
+    """(readings, N) float; the linear map that tells size, colour and shape from hidden states best."""
+    targets = torch.cat(
+        [_contrast(attributes[:, i], len(words)) for i, words in enumerate(VOCABULARIES)], dim=1
+    )
+    ridge = rows.T @ rows + len(rows) * 1e-3 * torch.eye(rows.shape[1])
+    reading = torch.linalg.solve(ridge, rows.T @ targets).T
+    error = (rows @ reading.T - targets).square().mean() / targets.var()
+    logger.info("matching heads read attributes with an error of %.2f of the variance", float(error))
+    return reading
 
 
 def _contrast(values: Tensor, count: int) -> Tensor:

@@ -8,14 +8,19 @@ import torch
 
 from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX
 from sama_plugin.data.collator import SamaCollator
+from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
+from sama_plugin.training.seg_alignment import phrase_attributes
 from sama_plugin.training.short_loop import STATE_FILE
 from sama_plugin.training.talk import (
     FIRST_MOVING_FRAME,
+    MORE_LAYERS,
     MOVING_VOCABULARIES,
     STILL_ATTRIBUTES,
+    SeenBatch,
     SeenDataset,
     ease_matching,
+    grow_llm,
     read_facts,
     seen_dataset,
     train_talk,
@@ -42,7 +47,7 @@ def test_frame_tokens_are_labelled_with_what_their_records_say(datasets: Any, sh
     clips, frames = datasets
     item = clips[0]
     assert item.example.grounding is None  # no mask loss reads it
-    per_frame = item.labels.unflatten(0, (5, 64))
+    per_frame = item.patches.unflatten(0, (5, 64))
     assert (per_frame[:FIRST_MOVING_FRAME, :, STILL_ATTRIBUTES:] == IGNORE_INDEX).all()
     facts = clips.facts[item.example.video_name]
     for t, frame in enumerate(item.example.dense_frames):
@@ -54,29 +59,88 @@ def test_frame_tokens_are_labelled_with_what_their_records_say(datasets: Any, sh
         }
         assert seen <= there
     assert int(per_frame[FIRST_MOVING_FRAME:].max()) <= max(len(words) for words in MOVING_VOCABULARIES)
-    assert frames[0].labels.shape == (64, len(MOVING_VOCABULARIES))
+    assert frames[0].patches.shape == (64, len(MOVING_VOCABULARIES))
+
+
+def test_mentions_are_labelled_with_the_object_they_mean(datasets: Any, loaded: Any) -> None:
+    clips, frames = datasets
+    seg, region = (loaded.tokenizer.convert_tokens_to_ids(token) for token in ("[SEG]", "</vp>"))
+    checked = 0
+    for item in (clips[i] for i in range(len(clips))):
+        example = item.example
+        ends = [t for t in example.input_ids.tolist() if t in (seg, region)]
+        assert len(ends) == len(item.mentions) == len(example.mentioned)
+        answers = loaded.tokenizer.decode(example.labels[example.labels != IGNORE_INDEX])
+        named = item.mentions[torch.tensor(ends) == seg, :STILL_ATTRIBUTES]
+        for row, phrase in zip(named, parse_answer(answers).phrases, strict=True):
+            assert torch.equal(row, 1 + phrase_attributes(phrase))
+            checked += 1
+        assert (item.mentions > 0).all()
+    assert checked
+    assert (frames[0].mentions[:, STILL_ATTRIBUTES:] == IGNORE_INDEX).all()  # one frame shows no motion
+
+
+def one_batch(item: Any) -> SeenBatch:
+    return SeenBatch(SamaCollator(0)([item.example]), item.patches, item.mentions)
+
+
+def test_new_layers_change_no_answer_until_they_learn(fresh_model: Any, datasets: Any) -> None:
+    inputs = one_batch(datasets[0][0]).inputs
+    before = fresh_model(**inputs).logits
+    layers = len(fresh_model.get_model().layers)
+    grow_llm(fresh_model, MORE_LAYERS)
+    assert len(fresh_model.get_model().layers) == fresh_model.config.num_hidden_layers == layers + MORE_LAYERS
+    assert [layer.self_attn.layer_idx for layer in fresh_model.get_model().layers] == list(range(layers + 2))
+    torch.testing.assert_close(fresh_model(**inputs).logits, before)
 
 
 def test_eased_heads_attend_to_the_same_object(fresh_model: Any, loaded: Any, datasets: Any) -> None:
     item = datasets[0][0]
-    batch = SamaCollator(0)([item.example])
+    batch = one_batch(item)
+    inputs = batch.inputs
     layer = fresh_model.get_model().layers[0]
     before = layer.self_attn.q_proj.weight.detach().clone()
-    ease_matching(fresh_model, iter([(batch, item.labels)]))
+    ease_matching(fresh_model, loaded.tokenizer, iter([batch]), of_mentions=False)
     after = layer.self_attn.q_proj.weight.detach()
     width = layer.self_attn.head_dim
     assert torch.equal(before[2 * width :], after[2 * width :])  # the other heads stay
     assert torch.equal(after[:width], layer.self_attn.k_proj.weight[:width])
     reading = after[:width]
-    features = fresh_model.encode_frames([batch["videos"][0].pixel_values])
-    embeds = fresh_model.embed_batch(batch["input_ids"], batch["videos"], features, batch["sample_ids"])
-    tokens = layer.input_layernorm(embeds[0][batch["input_ids"][0] == FRAME_TOKEN_INDEX])
+    features = fresh_model.encode_frames([inputs["videos"][0].pixel_values])
+    embeds = fresh_model.embed_batch(inputs["input_ids"], inputs["videos"], features, inputs["sample_ids"])
+    tokens = layer.input_layernorm(embeds[0][inputs["input_ids"][0] == FRAME_TOKEN_INDEX])
     seen = tokens @ reading.T
-    labels = item.labels[:, :STILL_ATTRIBUTES]
+    labels = item.patches[:, :STILL_ATTRIBUTES]
     on_object = labels[:, 0] > 0
     scores = seen[on_object] @ seen[on_object].T
     same = (labels[on_object][:, None] == labels[on_object][None]).all(-1)
-    assert float(scores[same].mean()) > float(scores[~same].mean()) + 1
+    assert scores[same].mean().item() > scores[~same].mean().item() + 1
+
+
+def test_eased_mentions_look_at_frame_tokens_of_their_object(
+    fresh_model: Any, loaded: Any, datasets: Any
+) -> None:
+    item = next(item for item in (datasets[0][i] for i in range(99)) if len(set(item.example.mentioned)) > 1)
+    batch = one_batch(item)
+    index = fresh_model.config.num_hidden_layers // 2
+    ease_matching(fresh_model, loaded.tokenizer, iter([batch]), of_mentions=True)
+    layer = fresh_model.get_model().layers[index]
+    hidden = fresh_model(**batch.inputs, output_hidden_states=True).hidden_states[index]
+    ids, ends = batch.inputs["input_ids"], ["</vp>", "[SEG]"]
+    is_end = torch.isin(ids, torch.tensor(loaded.tokenizer.convert_tokens_to_ids(ends)))
+    width = layer.self_attn.head_dim
+    queries, keys = (
+        (layer.input_layernorm(hidden[where]) @ projection.weight[:width].T)
+        for where, projection in (
+            (is_end, layer.self_attn.q_proj),
+            (ids == FRAME_TOKEN_INDEX, layer.self_attn.k_proj),
+        )
+    )
+    wanted, there = item.mentions[:, :STILL_ATTRIBUTES], item.patches[:, :STILL_ATTRIBUTES]
+    same = (wanted[:, None] == there[None]).all(-1)
+    other = ~same & (there[None, :, 0] > 0)
+    scores = queries @ keys.T
+    assert scores[same].mean().item() > scores[other].mean().item() + 1
 
 
 def test_interrupted_run_goes_on_and_the_tower_rests(
@@ -95,7 +159,11 @@ def test_interrupted_run_goes_on_and_the_tower_rests(
     assert torch.load(tmp_path / "talk" / STATE_FILE, weights_only=True)["step"] == 3
     resumed = run()  # the fourth step again, on single frames
     before = loaded.model.state_dict()
-    changed = {name.split(".")[1] for name, tensor in whole.items() if not torch.equal(tensor, before[name])}
+    changed = {
+        name.split(".")[1]
+        for name, tensor in whole.items()
+        if name in before and not torch.equal(tensor, before[name])
+    }
     assert {"layers", "mm_projector"} <= changed
     assert "vision_tower" not in changed
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
