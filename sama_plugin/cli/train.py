@@ -1,4 +1,4 @@
-"""`sama train tiny [flags]` makes the shipped checkpoint; `sama train -- <host flags>` trains any."""
+"""`sama train tiny [flags]` makes the shipped checkpoint; `sama train -- <host flags>` trains any; `--plan` counts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 VERB = "train"
+FULL_SIZE = ("0.5b", "7b")
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -16,8 +17,9 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         VERB,
         parents=[common],
         help="train: `sama train tiny [flags]`, or `sama train -- <the host's training flags>`",
-        usage="sama train [-h] [-v] (tiny [FLAG ...] | -- HOST_FLAG ...)",
-        description="tiny: the shipped checkpoint, from nothing, on CPU (`sama train tiny -h`). Otherwise "
+        usage="sama train [-h] [-v] (tiny [FLAG ...] | {0.5b,7b} --plan [FLAG ...] | -- HOST_FLAG ...)",
+        description="tiny: the shipped checkpoint, from nothing, on CPU (`sama train tiny -h`). 0.5b, 7b with --plan: "
+        "parameters, tokens, FLOPs and memory of a step, without training (`sama train 7b -h`). Otherwise "
         "the host's own training flags, as `bash scripts/finetune_sama.sh` gives them.",
     )
     parser.set_defaults(run=run)
@@ -51,6 +53,10 @@ def run(args: argparse.Namespace) -> int:
         from sama_plugin.training import tiny
 
         tiny.main(flags[1:])
+    elif flags[:1] and flags[0] in FULL_SIZE:
+        from sama_plugin.training import plan
+
+        plan.main(flags)
     else:
         from sama_plugin.training import train
 
