@@ -26,6 +26,8 @@ from sama_plugin.data.sources.sama239k import read_records
 from sama_plugin.errors import DataError
 from sama_plugin.schema import Sample
 
+SHOWN_MISSING = 3
+
 
 @dataclass(frozen=True)
 class SourceConfig:
@@ -96,6 +98,46 @@ def read_source(source: SourceConfig, root: Path) -> list[Sample]:
             f"{root / source.json_path} has no dialogue of kinds {', '.join(source.kinds) or 'any'}."
         )
     return [_merged(group) for group in _groups(samples, source.merge)] * source.repeat
+
+
+def read_sources(path: Path, root: Path) -> list[tuple[SourceConfig, list[Sample]]]:
+    """Every source of a mixture file with its samples, all faults found before any work is done.
+
+    Args:
+        path: a file of `data_configs/`.
+        root: folder its paths are relative to.
+
+    Raises:
+        DataError: all missing or malformed files and missing videos at once, each with its line in the file.
+    """
+    sources = read_mixture(path)
+    found, faults = [], []
+    for source, line in zip(sources, _entry_lines(path), strict=True):
+        files = [root / name for name in (source.json_path, source.mask_path)]
+        if absent := [str(file) for file in files if not file.is_file()]:
+            faults.append(f"line {line}: no file {' and no file '.join(absent)}")
+            continue
+        try:
+            samples = read_source(source, root)
+        except DataError as error:
+            faults.append(f"line {line}: {str(error).rstrip('.')}")
+            continue
+        videos = {sample.video_path for sample in samples}
+        missing = sorted(video for video in videos if not Path(video).exists())
+        if missing:
+            shown = ", ".join(missing[:SHOWN_MISSING])
+            faults.append(f"line {line}: {len(missing)} of {len(videos)} videos are missing, such as {shown}")
+        found.append((source, samples))
+    if faults:
+        raise DataError(f"{path}: {'; '.join(faults)}. Mend these entries or their files, then start again.")
+    return found
+
+
+def _entry_lines(path: Path) -> list[int]:
+    """Line of each entry of a well-formed mixture file, 1-based."""
+    document: Any = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+    datasets = next(value for key, value in document.value if key.value == "datasets")
+    return [entry.start_mark.line + 1 for entry in datasets.value]
 
 
 def _groups(samples: list[Sample], size: int) -> Iterator[list[Sample]]:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from sama_plugin.data.dataset import region_use
-from sama_plugin.data.mixture import read_mixture, read_source
+from sama_plugin.data.mixture import read_sources
 from sama_plugin.data.model_inputs import InputBuilder
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import sparse_indices
@@ -209,7 +209,7 @@ def pretrain_context(
     torch.manual_seed(seed)
     sama, tower = model.sama, model.get_vision_tower()
     builder = InputBuilder(sama, tower.image_processor, tower.num_patches_per_side)
-    samples = [s for source in read_mixture(data_path) for s in read_source(source, data_root)]
+    samples = [sample for _, own in read_sources(data_path, data_root) for sample in own]
     layout = DialogueTokenizer(tokenizer, template_by_name(sama.template))
     vocab_size = model.get_model().embed_tokens.num_embeddings
     dataset = QuestionDataset(samples, layout, builder, vocab_size, seed)

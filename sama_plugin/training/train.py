@@ -12,7 +12,7 @@ from torch.utils.data import ConcatDataset
 
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example, SamaDataset
-from sama_plugin.data.mixture import read_mixture, read_source
+from sama_plugin.data.mixture import read_sources
 from sama_plugin.data.model_inputs import InputBuilder
 from sama_plugin.errors import HostError, SamaError
 from sama_plugin.prompting.conversation import template_by_name
@@ -50,10 +50,10 @@ def make_data_module(
     builder = InputBuilder(sama, tower.image_processor, tower.num_patches_per_side)
     dialogue_tokenizer = DialogueTokenizer(tokenizer, template_by_name(sama.template))
     root = Path(data_args.video_folder or ".")
-    sources = read_mixture(Path(data_args.data_path))
+    sources = read_sources(Path(data_args.data_path), root)
     datasets = [
         SamaDataset(
-            read_source(source, root),
+            samples,
             dialogue_tokenizer,
             builder,
             tokens_per_frame=model.slot_layout(1, 1).tokens_per_frame,
@@ -63,9 +63,9 @@ def make_data_module(
             cache_bytes=int(data_args.frame_cache_gb * 1e9 / len(sources)),
             mask_targets=mask_targets,
         )
-        for source in sources
+        for source, samples in sources
     ]
-    for source, dataset in zip(sources, datasets, strict=True):
+    for (source, _), dataset in zip(sources, datasets, strict=True):
         logger.info("%s: %d dialogues, %s frames", source.json_path, len(dataset), source.frames)
     return {
         "train_dataset": MixedDataset(datasets),

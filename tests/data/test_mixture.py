@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sama_plugin.data.mixture import SourceConfig, read_mixture, read_source
+from sama_plugin.data.mixture import SourceConfig, read_mixture, read_source, read_sources
 from sama_plugin.errors import DataError
 
 ENTRY = "{json_path: r.json, mask_path: m.json, video_root: v"
@@ -92,3 +92,31 @@ def test_merge_joins_dialogues_about_one_video(shapes_set: Path) -> None:
 def test_kinds_that_nobody_asks_are_refused(shapes_set: Path) -> None:
     with pytest.raises(DataError, match=r"records\.json has no dialogue of kinds smell"):
         read_source(SourceConfig(**SHAPES, kinds=("smell",)), shapes_set)
+
+
+def test_all_faults_of_a_mixture_are_listed_with_their_lines(shapes_set: Path, tmp_path: Path) -> None:
+    (tmp_path / "records.json").write_bytes((shapes_set / "records.json").read_bytes())
+    (tmp_path / "mask_dict.json").write_bytes((shapes_set / "mask_dict.json").read_bytes())
+    path = write(
+        tmp_path,
+        "# a comment\ndatasets:\n"
+        f"  - {ENTRY}}}\n"
+        "  - json_path: records.json\n    mask_path: mask_dict.json\n    video_root: .\n"
+        "  - {json_path: records.json, mask_path: other.json, video_root: .}\n",
+    )
+    with pytest.raises(DataError) as error:
+        read_sources(path, tmp_path)
+    message = str(error.value)
+    assert message.startswith(
+        f"{path}: line 3: no file {tmp_path / 'r.json'} and no file {tmp_path / 'm.json'}; "
+    )
+    assert "line 4: " in message
+    assert "videos are missing, such as " in message
+    assert f"line 7: no file {tmp_path / 'other.json'}. Mend" in message
+
+
+def test_sources_come_with_their_samples(shapes_set: Path, tmp_path: Path) -> None:
+    path = write(tmp_path, "datasets: [{json_path: records.json, mask_path: mask_dict.json, video_root: .}]")
+    [(source, samples)] = read_sources(path, shapes_set)
+    assert source == SourceConfig(**SHAPES)
+    assert samples == read_source(source, shapes_set)
