@@ -1,13 +1,15 @@
-"""`data_configs/*.yaml` → samples: the host's list of datasets, extended by masks, frames and kinds.
+"""`data_configs/*.yaml` → samples: the host's list of datasets, extended by masks, frames, kinds, tasks and weights.
 
 datasets:
-- json_path: shapes/train/records.json     # relative to --video_folder
-mask_path: shapes/train/mask_dict.json
-video_root: shapes/train
-frames: clip                             # or `single`: one frame per example
-kinds: [name, attribute]                 # only these kinds of question; default all
-merge: 1                                 # neighbouring dialogues about one video in one example
-repeat: 1
+  - json_path: shapes/train/records.json   # relative to --video_folder
+    mask_path: shapes/train/mask_dict.json
+    video_root: shapes/train
+    frames: clip                           # or `single`: one frame per example
+    kinds: [name, attribute]               # only these kinds of question; default all
+    merge: 1                               # neighbouring dialogues about one video in one example
+    repeat: 1
+    task: general                          # default: the task of a dialogue's first turn
+weights: {grounding: 2}                    # share of a task in an epoch relative to the others; default 1
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class SourceConfig:
         kinds: kinds of question kept, each alone as its own dialogue rounds; empty keeps dialogues whole.
         merge: so many neighbouring dialogues about one video become one example, which encodes the video once.
         repeat: how often the source is listed in an epoch.
+        task: counts for balancing in place of the dialogues' own tasks, e.g. `general`; empty keeps those.
     """
 
     json_path: str
@@ -48,6 +51,7 @@ class SourceConfig:
     kinds: tuple[str, ...] = ()
     merge: int = 1
     repeat: int = 1
+    task: str = ""
 
     def __post_init__(self) -> None:
         if self.frames not in ("clip", "single"):
@@ -79,10 +83,28 @@ def read_mixture(path: Path) -> list[SourceConfig]:
         or not content["datasets"]
     ):
         raise DataError(f"{path} has no 'datasets' list; see data_configs/ for examples.")
+    if unknown := set(content) - {"datasets", "weights"}:
+        raise DataError(
+            f"{path} has {', '.join(map(repr, sorted(unknown)))}, expected 'datasets' and 'weights'."
+        )
     return [
         config_from_dict(SourceConfig, entry, f"{path}: datasets[{i}]")
         for i, entry in enumerate(content["datasets"])
     ]
+
+
+def read_task_weights(path: Path) -> dict[str, float]:
+    """`weights` of a well-formed mixture file: task → share of an epoch relative to the others; 1 where not given.
+
+    Raises:
+        DataError: no mapping of names to numbers.
+    """
+    weights = yaml.safe_load(path.read_text()).get("weights") or {}
+    if not isinstance(weights, dict) or not all(isinstance(value, int | float) for value in weights.values()):
+        raise DataError(
+            f"{path}: weights is {weights!r}, expected numbers by task, such as {{grounding: 2}}."
+        )
+    return {str(task): float(value) for task, value in weights.items()}
 
 
 def read_source(source: SourceConfig, root: Path) -> list[Sample]:

@@ -75,6 +75,9 @@ class SamaTrainingArguments(host_train.TrainingArguments):
     )
     mask_dice_weight: float = field(default=0.5, metadata={"help": "Weight of the point-sampled Dice."})
     mask_iou_weight: float = field(default=0.5, metadata={"help": "Weight of the predicted-IoU error."})
+    balance_tasks: bool = field(
+        default=True, metadata={"help": "Give every task its share of an epoch; else every example one turn."}
+    )
     presence_weight: float = field(default=0.5, metadata={"help": "Weight of the object-presence BCE."})
 
 

@@ -36,7 +36,6 @@ class SamaTrainer(LLaVATrainer):
     create_accelerator_and_postprocess = Trainer.create_accelerator_and_postprocess
     _save_checkpoint = Trainer._save_checkpoint
     get_train_dataloader = Trainer.get_train_dataloader
-    _get_train_sampler = Trainer._get_train_sampler
     evaluate = Trainer.evaluate
     optimizer: torch.optim.Optimizer | None
 
@@ -48,6 +47,15 @@ class SamaTrainer(LLaVATrainer):
             self.model.sam2_head.to(self.args.device)
         self._loss_sums: dict[str, float] = defaultdict(float)
         self._loss_counts: dict[str, int] = defaultdict(int)
+
+    def _get_train_sampler(self, *args: Any) -> Any:
+        """Balanced over tasks where asked for and the dataset knows them; else `Trainer`'s own."""
+        dataset: Any = args[0] if args and args[0] is not None else self.train_dataset
+        if not getattr(self.args, "balance_tasks", False) or not hasattr(dataset, "balanced_sampler"):
+            return Trainer._get_train_sampler(self, *args)
+        return dataset.balanced_sampler(
+            self.args.seed if self.args.data_seed is None else self.args.data_seed
+        )
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """Train; `True` goes on from the last whole checkpoint, or from the start where there is none."""

@@ -233,6 +233,7 @@ def run_stage(stage: Stage, out: Path, scale: float, seed: int, host_flags: list
         "model_max_length": 2048,
         "mm_tunable_parts": TUNABLE_PARTS,
         "gradient_checkpointing": False,
+        "balance_tasks": False,  # merged dialogues are of several tasks
         "logging_steps": 20,
         "save_steps": 250,
         "save_total_limit": 1,

@@ -10,9 +10,10 @@ from typing import Any
 
 from torch.utils.data import ConcatDataset
 
+from sama_plugin.data.balance import BalancedSampler
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example, SamaDataset
-from sama_plugin.data.mixture import read_sources
+from sama_plugin.data.mixture import read_sources, read_task_weights
 from sama_plugin.data.model_inputs import InputBuilder
 from sama_plugin.errors import HostError, SamaError
 from sama_plugin.prompting.conversation import template_by_name
@@ -22,7 +23,23 @@ logger = logging.getLogger(__name__)
 
 
 class MixedDataset(ConcatDataset[Example]):
-    """The sources of a mixture as one dataset, which the trainer tells the epoch."""
+    """The sources of a mixture as one dataset, which the trainer tells the epoch.
+
+    Args:
+        datasets: of the sources.
+        tasks: of every example, for balancing.
+        task_weights: see `data.balance`.
+    """
+
+    def __init__(
+        self, datasets: list[SamaDataset], tasks: list[str], task_weights: dict[str, float] | None = None
+    ) -> None:
+        super().__init__(datasets)
+        self.tasks, self.task_weights = tasks, task_weights or {}
+
+    def balanced_sampler(self, seed: int) -> BalancedSampler:
+        """Order in which every task gets its share; see `data.balance`."""
+        return BalancedSampler(self.tasks, seed, self.task_weights)
 
     def set_epoch(self, epoch: int) -> None:
         """Pass the epoch on, so that every source draws other frames."""
@@ -50,7 +67,8 @@ def make_data_module(
     builder = InputBuilder(sama, tower.image_processor, tower.num_patches_per_side)
     dialogue_tokenizer = DialogueTokenizer(tokenizer, template_by_name(sama.template))
     root = Path(data_args.video_folder or ".")
-    sources = read_sources(Path(data_args.data_path), root)
+    path = Path(data_args.data_path)
+    sources = read_sources(path, root)
     datasets = [
         SamaDataset(
             samples,
@@ -67,8 +85,9 @@ def make_data_module(
     ]
     for (source, _), dataset in zip(sources, datasets, strict=True):
         logger.info("%s: %d dialogues, %s frames", source.json_path, len(dataset), source.frames)
+    tasks = [source.task or sample.turns[0].task for source, samples in sources for sample in samples]
     return {
-        "train_dataset": MixedDataset(datasets),
+        "train_dataset": MixedDataset(datasets, tasks, read_task_weights(path)),
         "eval_dataset": None,
         "data_collator": SamaCollator(tokenizer.pad_token_id),
     }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sama_plugin.data.mixture import SourceConfig, read_mixture, read_source, read_sources
+from sama_plugin.data.mixture import SourceConfig, read_mixture, read_source, read_sources, read_task_weights
 from sama_plugin.errors import DataError
 
 ENTRY = "{json_path: r.json, mask_path: m.json, video_root: v"
@@ -41,6 +41,7 @@ def test_mixtures_of_the_repository_can_be_read() -> None:
         ("datasets: []", "has no 'datasets' list"),
         ("datasets: {a: 1}", "has no 'datasets' list"),
         ("[1, 2]", "has no 'datasets' list"),
+        (f"{{datasets: [{ENTRY}}}], weight: 1}}", "has 'weight', expected 'datasets' and 'weights'"),
         ("datasets: [shapes]", r"datasets\[0\] is 'shapes', expected the fields of SourceConfig"),
         ("datasets: [null]", r"datasets\[0\] is None, expected the fields of SourceConfig"),
         (
@@ -120,3 +121,11 @@ def test_sources_come_with_their_samples(shapes_set: Path, tmp_path: Path) -> No
     [(source, samples)] = read_sources(path, shapes_set)
     assert source == SourceConfig(**SHAPES)
     assert samples == read_source(source, shapes_set)
+
+
+def test_weights_of_tasks_are_read(tmp_path: Path) -> None:
+    entry = f"datasets: [{ENTRY}}}]\n"
+    assert read_task_weights(write(tmp_path, entry)) == {}
+    assert read_task_weights(write(tmp_path, entry + "weights: {grounding: 2}")) == {"grounding": 2.0}
+    with pytest.raises(DataError, match="weights is 'even', expected numbers by task"):
+        read_task_weights(write(tmp_path, entry + "weights: even"))

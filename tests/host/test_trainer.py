@@ -220,3 +220,24 @@ def test_cut_off_pictures_stay_errors_beside_the_hosts_script(train_seam: Module
     from PIL import ImageFile
 
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.parametrize(("balance", "order"), [(True, [1, 0]), (False, None)])
+def test_order_is_the_datasets_own_where_balance_is_asked_for(
+    fresh_model: Any, train_seam: ModuleType, tmp_path: Path, balance: bool, order: list[int] | None
+) -> None:
+    class Tasked(torch.utils.data.Dataset[int]):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> int:
+            return index
+
+        def balanced_sampler(self, seed: int) -> list[int]:
+            assert seed == 7
+            return [1, 0]
+
+    args = make_arguments(train_seam, tmp_path, seed=7, balance_tasks=balance)
+    trainer = train_seam.SamaTrainer(model=fresh_model, args=args, train_dataset=Tasked())
+    sampler = trainer._get_train_sampler()
+    assert (sampler == order) if balance else isinstance(sampler, torch.utils.data.RandomSampler)

@@ -81,7 +81,7 @@ def start(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def test_every_source_of_a_mixture_hears_of_the_epoch(loaded: LoadedCheckpoint, shapes_set: Path) -> None:
     sources = [make_dataset(loaded, [search(shapes_set)]) for _ in range(2)]
-    MixedDataset(sources).set_epoch(3)
+    MixedDataset(sources, ["grounding", "grounding"]).set_epoch(3)
     assert [source.epoch for source in sources] == [3, 3]
 
 
