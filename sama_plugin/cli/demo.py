@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sama_plugin.demo.story import Story
     from sama_plugin.inference.session import VideoSession
 
-DEFAULT_SCENE = 11
+DEFAULT_SCENE = 18
 VIDEO_FILE = "video.mp4"
 VIDEO_CRF = 16
 

@@ -25,7 +25,7 @@ DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 TOWER_STEPS = 3000
 CONTEXT_STEPS = 2000
-TALK_STEPS = 4000
+TALK_STEPS = 8000
 TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
 
@@ -57,7 +57,7 @@ class Stage:
 
 
 WORDS = Stage("words", "start", "tiny_frames.yaml", steps=400, batch=24, rate=1e-3, masks=(0.0, 0.0))
-CLIPS = Stage("clips", "talk", "tiny_clips.yaml", steps=600, batch=8, rate=5e-4, masks=(5.0, 2.0))
+CLIPS = Stage("clips", "talk", "tiny_clips.yaml", steps=900, batch=8, rate=5e-4, masks=(5.0, 2.0))
 
 
 def main(argv: list[str] | None = None) -> None:
