@@ -220,7 +220,7 @@ def _lora_parameters(model: Any, rank: int) -> int:
 
 
 def _count_flops(
-    settings: PlanSettings, model: Any, sam2: Any, tower: nn.Module, tokens: int, host_tokens: int
+    settings: PlanSettings, model: Any, sam2: Any, tower: Any, tokens: int, host_tokens: int
 ) -> tuple[dict[str, float], float]:
     """Per sample: forward times how often the backward pass repeats it. Ours by part, and the host's in all."""
     sama, config = model.sama, model.config
@@ -277,12 +277,12 @@ def _pooled_patches(model: Any) -> int:
 def _run_aggregator(model: Any, frames: int, patches: int, question_tokens: int) -> Any:
     """One question about one clip."""
     width = model.config.hidden_size
-    half = {"dtype": torch.bfloat16}
+    half = torch.bfloat16
     return model.projector.aggregator(
-        [torch.empty(frames, patches, width, **half)],
-        [[torch.empty(question_tokens, width, **half)]],
+        [torch.empty(frames, patches, width, dtype=half)],
+        [[torch.empty(question_tokens, width, dtype=half)]],
         [[torch.zeros(question_tokens, dtype=torch.bool)]],
-        [[torch.empty(0, model.sama.aggregator.qformer_width, **half)]],
+        [[torch.empty(0, model.sama.aggregator.qformer_width, dtype=half)]],
     )
 
 
