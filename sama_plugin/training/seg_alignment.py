@@ -49,7 +49,7 @@ def load_names(sam2_folder: Path, width: int) -> AttributeEmbedding:
 
 
 def prompt_distance(
-    model: Any, tokenizer: Any, names: AttributeEmbedding, batch: dict[str, Any], hidden: Tensor
+    model: Any, tokenizer: Any, names: AttributeEmbedding, batch: dict[str, Any], hidden: Tensor, keep: Tensor
 ) -> Tensor:
     """Distance of the `[SEG]` prompts from the embeddings of the phrases before them, as a share of their variance.
 
@@ -59,9 +59,10 @@ def prompt_distance(
         names: from `load_names`.
         batch: from `SamaCollator`; answers name every object in full.
         hidden: (B, L, N) float; last hidden states.
+        keep: (S,) bool; the `[SEG]` that count.
 
     Returns:
-        () float; 0 where no answer has a `[SEG]`.
+        () float; 0 where no `[SEG]` counts.
 
     Raises:
         DataError: a phrase that is not a full name.
@@ -70,8 +71,8 @@ def prompt_distance(
     for labels in batch["labels"]:
         answers = tokenizer.decode(labels[labels != IGNORE_INDEX])
         attributes += [phrase_attributes(phrase) for phrase in parse_answer(answers).phrases]
-    seg_hidden = hidden[batch["input_ids"] == model.config.seg_token_id]
-    if not attributes:
+    seg_hidden = hidden[batch["input_ids"] == model.config.seg_token_id][keep]
+    if not len(seg_hidden):
         return seg_hidden.sum() * 0
-    targets = names(torch.stack(attributes))
+    targets = names(torch.stack(attributes)[keep])
     return F.mse_loss(model.seg_prompts(seg_hidden), targets) / targets.var()

@@ -4,12 +4,14 @@ Three helps make it short. The LLM gets two more layers in its middle. Before th
 lies on its patch and how that moves; what has to be found over several frames before a question comes is learned from
 some hundred tokens a clip, not from the few words of an answer. After them, every token that ends the mention of an
 object (`</vp>`, `[SEG]`) has to tell the same of its object. And every other batch asks single frames what is there
-and what is not, at a third of the price of a clip.
+and what is not, at a third of the price of a clip; there some attribute words of the answers are swapped for others as
+they go in, so that the next word is learned from what is seen, not from pairs of words that go together in training.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import itertools
 import logging
@@ -18,15 +20,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, REGION_END
+from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, REGION_END, SEG_TOKEN
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example
 from sama_plugin.data.shapes.world import DIRECTIONS, MOTION_WEIGHTS
 from sama_plugin.data.sources.sama239k import read_json
+from sama_plugin.errors import DataError
 from sama_plugin.media.masks import decode_track
 from sama_plugin.schema import Rle
 from sama_plugin.training.patch_names import VOCABULARIES, AttributeNamer, object_attributes, patch_labels
@@ -56,6 +60,9 @@ MATCHING_HEADS = (0, 1)
 MATCHING_GAIN = 4.5
 BACKGROUND_ROWS = 2000
 """About as many frame tokens of a batch without an object are enough to fit the matching heads."""
+WORD_NOISE = 0.2
+"""Share of attribute words in answers about single frames that go in as another word."""
+
 FRAMES_PER_CLIP = 2
 """Examples of single frames for each clip of a batch."""
 
@@ -115,23 +122,41 @@ class SeenDataset(Dataset[SeenExample]):
         examples: of the small world.
         facts: from `read_facts`.
         grid: frame tokens per side.
+        ends: from `mention_ends`.
+        words: token ids of the words of each attribute, some of which are swapped in answers; none leaves them all.
+        seed: of the swaps.
     """
 
-    def __init__(self, examples: MixedDataset, facts: dict[str, SceneFacts], grid: int) -> None:
+    def __init__(
+        self,
+        examples: MixedDataset,
+        facts: dict[str, SceneFacts],
+        grid: int,
+        *,
+        ends: Tensor,
+        words: tuple[Tensor, ...] = (),
+        seed: int = 0,
+    ) -> None:
         self.examples, self.facts, self.grid = examples, facts, grid
+        self.ends, self.words, self.seed, self.epoch = ends, words, seed, 0
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other frames from now on."""
+        """Draw other frames and words from now on."""
+        self.epoch = epoch
         self.examples.set_epoch(epoch)
 
     def __getitem__(self, index: int) -> SeenExample:
         example = self.examples[index]
         facts = self.facts[example.video_name]
         patches = [self._frame(facts, frame, k) for k, frame in enumerate(example.dense_frames)]
-        return SeenExample(example, torch.cat(patches), self._mentions(facts, example))
+        mentions = self._mentions(facts, example)
+        if self.words:
+            rng = np.random.default_rng([self.seed, self.epoch, index])
+            example, mentions = self._swap_words(example, mentions, rng)
+        return SeenExample(example, torch.cat(patches), mentions)
 
     def _frame(self, facts: SceneFacts, frame: int, position: int) -> Tensor:
         masks = decode_track([track[frame] for track in facts.tracks], facts.size)  # (K, H, W)
@@ -149,9 +174,32 @@ class SeenDataset(Dataset[SeenExample]):
             labels[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
         return labels
 
+    def _swap_words(
+        self, example: Example, mentions: Tensor, rng: np.random.Generator
+    ) -> tuple[Example, Tensor]:
+        """Answers with other words going in, the same coming out; what ends a swapped phrase is asked nothing."""
+        ids, is_answer = example.input_ids.clone(), example.labels != IGNORE_INDEX
+        for words in self.words:
+            places = torch.nonzero(torch.isin(ids, words) & is_answer)[:, 0]
+            swapped = places[torch.from_numpy(rng.random(len(places)) < WORD_NOISE)]
+            ids[swapped] = words[torch.from_numpy(rng.integers(len(words), size=len(swapped)))]
+        is_end = torch.isin(ids, self.ends)
+        # A phrase reaches from the end before it to its own.
+        changed = (ids != example.input_ids).long().cumsum(0)[is_end]
+        mentions = mentions.clone()
+        mentions[torch.diff(changed, prepend=changed.new_zeros(1)) > 0] = IGNORE_INDEX
+        return dataclasses.replace(example, input_ids=ids), mentions
+
 
 def seen_dataset(
-    model: Any, tokenizer: Any, data_path: Path, data_root: Path, facts: dict[str, SceneFacts], *, seed: int
+    model: Any,
+    tokenizer: Any,
+    data_path: Path,
+    data_root: Path,
+    facts: dict[str, SceneFacts],
+    *,
+    seed: int,
+    swap_words: bool = False,
 ) -> SeenDataset:
     """The mixture of a file, without targets for masks.
 
@@ -161,13 +209,42 @@ def seen_dataset(
         data_path: a file of `data_configs/`.
         data_root: folder its paths are relative to.
         facts: from `read_facts`.
-        seed: of frame choices.
+        seed: of frame choices and swaps.
+        swap_words: swap some attribute words of answers, see `SeenDataset`.
+
+    Raises:
+        DataError: an attribute word is no single token.
     """
     data_args = SimpleNamespace(data_path=data_path, video_folder=data_root, frame_cache_gb=FRAME_CACHE_GB)
     training_args = SimpleNamespace(model_max_length=model.context_length, seed=seed)
     module = make_data_module(tokenizer, data_args, model, training_args, mask_targets=False)
     side = -(-model.get_vision_tower().num_patches_per_side // model.sama.dense_pool_stride)
-    return SeenDataset(module["train_dataset"], facts, side)
+    words = attribute_tokens(tokenizer) if swap_words else ()
+    ends = mention_ends(tokenizer)
+    return SeenDataset(module["train_dataset"], facts, side, ends=ends, words=words, seed=seed)
+
+
+def attribute_tokens(tokenizer: Any) -> tuple[Tensor, ...]:
+    """Token ids of the words for size, colour and shape, (words,) long each.
+
+    Raises:
+        DataError: a word is no single token.
+    """
+    groups = []
+    for words in VOCABULARIES:
+        ids = [tokenizer(f" {word}", add_special_tokens=False).input_ids for word in words]
+        for word, own in zip(words, ids, strict=True):
+            if len(own) != 1:
+                raise DataError(
+                    f"Word '{word}' is {len(own)} tokens; train the tokenizer on the small world."
+                )
+        groups.append(torch.tensor([own[0] for own in ids]))
+    return tuple(groups)
+
+
+def mention_ends(tokenizer: Any) -> Tensor:
+    """(2,) long; tokens that end the mention of an object."""
+    return torch.tensor(tokenizer.convert_tokens_to_ids([REGION_END, SEG_TOKEN]))
 
 
 class SeenBatch(NamedTuple):
@@ -207,10 +284,13 @@ def talk_losses(
     """
     inputs = batch.inputs
     outputs = model(**{**inputs, "grounding": None}, output_hidden_states=True)
-    prompt = prompt_distance(model, tokenizer, names, inputs, outputs.last_hidden_state)
+    is_end = torch.isin(inputs["input_ids"], mention_ends(tokenizer))
+    is_seg = inputs["input_ids"][is_end] == model.config.seg_token_id
+    named = batch.mentions[is_seg][:, 0] != IGNORE_INDEX
+    prompt = prompt_distance(model, tokenizer, names, inputs, outputs.last_hidden_state, named)
     half = model.config.num_hidden_layers // 2
     patches = outputs.hidden_states[half][inputs["input_ids"] == FRAME_TOKEN_INDEX]
-    mentions = outputs.hidden_states[half + 1][_mention_ends(tokenizer, model, inputs)]
+    mentions = outputs.hidden_states[half + 1][is_end]
     return TalkLosses(
         outputs.losses["lm"], prompt, *namers[0](patches, batch.patches), *namers[1](mentions, batch.mentions)
     )
@@ -296,12 +376,6 @@ def grow_llm(model: Any, more: int) -> None:
     config.layer_types = ["full_attention"] * len(layers)
 
 
-def _mention_ends(tokenizer: Any, model: Any, inputs: dict[str, Any]) -> Tensor:
-    """(B, L) bool; where the mention of an object ends, in the order of `Example.mentioned`."""
-    ends = [tokenizer.convert_tokens_to_ids(REGION_END), model.config.seg_token_id]
-    return torch.isin(inputs["input_ids"], torch.tensor(ends))
-
-
 def _collate(collator: SamaCollator, items: list[SeenExample]) -> SeenBatch:
     return SeenBatch(
         collator([item.example for item in items]),
@@ -339,7 +413,7 @@ def ease_matching(
         seen = hidden[batch.inputs["input_ids"] == FRAME_TOKEN_INDEX]
         keys.append((seen[keep], batch.patches[keep]))
         named = batch.mentions[:, 0] != IGNORE_INDEX
-        ends = hidden[_mention_ends(tokenizer, model, batch.inputs)]
+        ends = hidden[torch.isin(batch.inputs["input_ids"], mention_ends(tokenizer))]
         queries.append((ends[named], batch.mentions[named]) if of_mentions else keys[-1])
     attention = layer.self_attn
     width = attention.head_dim

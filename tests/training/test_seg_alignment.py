@@ -50,9 +50,14 @@ def test_distance_is_zero_where_prompts_are_their_names(
     batch = batch_about(loaded, shapes_set)
     hidden = loaded.model(**{**batch, "grounding": None}).last_hidden_state
     monkeypatch.setattr(type(loaded.model), "seg_prompts", lambda self, states: right)
-    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden).item() == 0
+    keep = torch.tensor([True, True])
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, keep).item() == 0
     monkeypatch.setattr(type(loaded.model), "seg_prompts", lambda self, states: right.flip(0))
-    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden).item() > 0.1
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, keep).item() > 0.1
+    monkeypatch.setattr(type(loaded.model), "seg_prompts", lambda self, states: right[: len(states)])
+    first = torch.tensor([True, False])
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, first).item() == 0
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, ~keep).item() == 0
 
 
 def test_distance_without_masks_in_the_answers_is_zero(loaded: Any, shapes_set: Path) -> None:
@@ -60,4 +65,5 @@ def test_distance_without_masks_in_the_answers_is_zero(loaded: Any, shapes_set: 
     dataset = make_dataset(loaded, [remark(shapes_set)])
     batch = SamaCollator(0)([dataset[0]])
     hidden = loaded.model(**{**batch, "grounding": None}).last_hidden_state
-    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden).item() == 0
+    keep = torch.zeros(0, dtype=torch.bool)
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, keep).item() == 0

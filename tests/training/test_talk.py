@@ -19,8 +19,10 @@ from sama_plugin.training.talk import (
     STILL_ATTRIBUTES,
     SeenBatch,
     SeenDataset,
+    attribute_tokens,
     ease_matching,
     grow_llm,
+    mention_ends,
     read_facts,
     seen_dataset,
     train_talk,
@@ -36,10 +38,11 @@ def datasets(
 ) -> tuple[SeenDataset, SeenDataset]:
     facts = read_facts(shapes_set / "records.json", shapes_set / "mask_dict.json")
     made = []
-    for frames in ("clip", "single"):
+    for frames, swap in (("clip", False), ("single", True)):
         path = tmp_path / f"{frames}.yaml"
         path.write_text(MIXTURE % frames)
-        made.append(seen_dataset(fresh_model, loaded.tokenizer, path, shapes_set, facts, seed=0))
+        settings = {"seed": 0, "swap_words": swap}
+        made.append(seen_dataset(fresh_model, loaded.tokenizer, path, shapes_set, facts, **settings))
     return made[0], made[1]
 
 
@@ -78,6 +81,32 @@ def test_mentions_are_labelled_with_the_object_they_mean(datasets: Any, loaded: 
         assert (item.mentions > 0).all()
     assert checked
     assert (frames[0].mentions[:, STILL_ATTRIBUTES:] == IGNORE_INDEX).all()  # one frame shows no motion
+
+
+def test_swapped_words_go_in_but_do_not_come_out(datasets: Any, loaded: Any) -> None:
+    frames = datasets[1]
+    groups = [set(words.tolist()) for words in attribute_tokens(loaded.tokenizer)]
+    ends = set(mention_ends(loaded.tokenizer).tolist())
+    swapped = kept = 0
+    for index in range(len(frames)):
+        for epoch in range(4):
+            frames.set_epoch(epoch)
+            item, plain = frames[index], frames.examples[index]
+            ids, before = item.example.input_ids.tolist(), plain.input_ids.tolist()
+            assert torch.equal(item.example.labels, plain.labels)
+            rows, is_changed = iter(item.mentions[:, 0].tolist()), False
+            for new, old, label in zip(ids, before, plain.labels.tolist(), strict=True):
+                if new != old:
+                    assert label == old  # in an answer
+                    assert any({new, old} <= group for group in groups)
+                    is_changed = True
+                if new in ends:
+                    assert (next(rows) == IGNORE_INDEX) == is_changed
+                    swapped, kept, is_changed = swapped + is_changed, kept + (not is_changed), False
+    assert swapped
+    assert kept
+    clip = datasets[0][0]
+    assert torch.equal(clip.example.input_ids, datasets[0].examples[0].input_ids)
 
 
 def one_batch(item: Any) -> SeenBatch:
