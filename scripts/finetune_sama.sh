@@ -5,7 +5,7 @@
 # tiny   the checkpoint that ships, from nothing, on CPU in one process: renders 3,000 videos of the small world, then
 #        SAM2, tower, words, context, talk, clips (see sama_plugin/training/tiny.py). 2 cores, no GPU; every stage is
 #        skipped when it is done and goes on where it was when it is not. The whole recipe has not been timed in one
-#        run. Smallest run, 77 s, worthless but whole: --videos 12 --scale 0.003
+#        run. Smallest run, 100 s, worthless but whole: --videos 12 --scale 0.003
 #
 # 0.5b, 7b   with --plan: parameters, tokens, FLOPs and memory per GPU of a step, counted on the meta device in a few
 #        seconds on any machine (see sama_plugin/training/plan.py).

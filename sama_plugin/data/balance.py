@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -10,23 +10,24 @@ from torch.utils.data import Sampler
 from sama_plugin.errors import DataError
 
 
-def task_quotas(counts: Mapping[str, int], total: int, weights: Mapping[str, float]) -> dict[str, int]:
+def task_quotas(tasks: Iterable[str], total: int, weights: Mapping[str, float]) -> dict[str, int]:
     """How many of `total` examples each task gets: in proportion to its weight, the rest by largest remainder.
 
     Args:
-        counts: examples of each task; only their keys matter.
+        tasks: their names, each once or more.
         total: to share out.
         weights: of tasks; 1 where none is given.
 
     Raises:
         DataError: a weight for a task that is not there, a negative one, or none above 0.
     """
+    known = sorted(set(tasks))
     for task, weight in weights.items():
-        if task not in counts:
-            raise DataError(f"Weight for task '{task}', but the mixture has {', '.join(sorted(counts))}.")
+        if task not in known:
+            raise DataError(f"Weight for task '{task}', but the mixture has {', '.join(known)}.")
         if weight < 0:
             raise DataError(f"Weight of task '{task}' is {weight}, expected 0 or more.")
-    shares = {task: float(weights.get(task, 1.0)) for task in sorted(counts)}
+    shares = {task: float(weights.get(task, 1.0)) for task in known}
     whole = sum(shares.values())
     if whole <= 0:
         raise DataError(f"All tasks ({', '.join(shares)}) have weight 0; leave one above 0.")
@@ -58,7 +59,7 @@ def balanced_order(
     members: dict[str, list[int]] = {}
     for index, task in enumerate(tasks):
         members.setdefault(task, []).append(index)
-    quotas = task_quotas({task: len(own) for task, own in members.items()}, len(tasks), weights or {})
+    quotas = task_quotas(members, len(tasks), weights or {})
     drawn, places = [], []
     for number, (task, quota) in enumerate(quotas.items()):
         own = np.asarray(members[task])
@@ -91,7 +92,7 @@ class BalancedSampler(Sampler[int]):
     def __init__(self, tasks: Sequence[str], seed: int, weights: Mapping[str, float] | None = None) -> None:
         self.tasks, self.seed, self.weights = tasks, seed, dict(weights or {})
         self.epoch = 0
-        task_quotas(dict.fromkeys(tasks, 1), len(tasks), self.weights)
+        task_quotas(tasks, len(tasks), self.weights)  # a wrong weight is told now
 
     def __len__(self) -> int:
         return len(self.tasks)

@@ -383,7 +383,7 @@ def main(argv: Sequence[str]) -> None:
         argv: the preset, then flags.
     """
     parser = argparse.ArgumentParser(prog="sama train", description=__doc__)
-    parser.add_argument("preset", choices=["0.5b", "7b"])
+    parser.add_argument("preset")
     parser.add_argument("--plan", action="store_true", required=True)
     add_arguments(parser)
     options = parser.parse_args(argv)

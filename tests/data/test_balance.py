@@ -53,8 +53,8 @@ def test_impossible_weights_are_refused(weights: dict[str, float], message: str)
 
 
 def test_quotas_use_up_the_total() -> None:
-    assert task_quotas({"a": 1, "b": 1, "c": 1}, 100, {}) == {"a": 34, "b": 33, "c": 33}
-    assert task_quotas({"a": 1, "b": 1, "c": 1}, 2, {"c": 5}) == {"a": 0, "b": 0, "c": 2}
+    assert task_quotas(["a", "b", "c"], 100, {}) == {"a": 34, "b": 33, "c": 33}
+    assert task_quotas(["a", "b", "c"], 2, {"c": 5}) == {"a": 0, "b": 0, "c": 2}
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:
