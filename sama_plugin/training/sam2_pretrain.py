@@ -28,6 +28,7 @@ from sama_plugin.media.transforms import sam2_frames
 from sama_plugin.training.patch_names import (
     VOCABULARIES,
     AttributeNamer,
+    attributes_to_name,
     object_attributes,
     patch_labels,
     scene_attributes,
@@ -108,12 +109,15 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
     def _item(self, rng: np.random.Generator, kind: str, num_frames: int, has_negative: bool) -> ClipItem:
         while True:
             scene = sample_scene(rng, "train")
+            shown, to_name = scene, scene_attributes(scene)
+            if kind != "language":
+                shown, to_name = attributes_to_name(scene, rng)
             stride = int(rng.integers(1, MAX_STRIDE + 1))
             first = int(rng.integers(0, scene.num_frames - (num_frames - 1) * stride))
-            drawn = [render_frame(scene, first + i * stride) for i in range(num_frames)]
+            drawn = [render_frame(shown, first + i * stride) for i in range(num_frames)]
             chosen = int(rng.integers(len(scene.objects)))
             masks = np.stack([masks[chosen] for _, masks in drawn])  # (T, H, W)
-            names = patch_labels(scene_attributes(scene), drawn[0][1], self.image_size // CELL)
+            names = patch_labels(to_name, drawn[0][1], self.image_size // CELL)
             thing = scene.objects[chosen]
             wanted = (thing.size, thing.colour, thing.shape)
             if kind == "language" and rng.random() < ABSENT_SHARE:

@@ -8,8 +8,10 @@ from sama_plugin.constants import IGNORE_INDEX
 from sama_plugin.data.shapes.render import render_frame
 from sama_plugin.data.shapes.world import sample_scene
 from sama_plugin.training.patch_names import (
+    COLOUR,
     VOCABULARIES,
     AttributeNamer,
+    attributes_to_name,
     object_attributes,
     patch_labels,
     scene_attributes,
@@ -37,6 +39,22 @@ def test_labels_of_a_drawn_frame_lie_on_its_masks() -> None:
     labels = patch_labels(scene_attributes(scene), masks, grid=16)
     share = float((labels[:, 0] > 0).float().mean())
     assert share == pytest.approx(float(masks.any(0).mean()), abs=0.05)
+
+
+def test_colours_without_a_name_have_no_label_and_shapes_keep_theirs() -> None:
+    scene = sample_scene(np.random.default_rng(2), "train")
+    plain = scene_attributes(scene)
+    shown, attributes = attributes_to_name(scene, np.random.default_rng(1))
+    unnamed = torch.tensor([a.rgb != b.rgb for a, b in zip(scene.objects, shown.objects, strict=True)])
+    assert 0 < int(unnamed.sum()) < len(unnamed)
+    assert torch.equal(attributes[:, [0, 2]], plain[:, [0, 2]])
+    assert torch.equal(attributes[~unnamed], plain[~unnamed])
+    masks = np.eye(len(unnamed), dtype=bool)[:, :, None]  # one object on each row of patches
+    labels = patch_labels(attributes, masks, grid=len(unnamed)).unflatten(0, (len(unnamed), -1))
+    colours = labels[:, 0, COLOUR]
+    assert ((colours == IGNORE_INDEX) == unnamed).all()
+    assert torch.equal(colours[~unnamed], 1 + plain[~unnamed, COLOUR])
+    assert (labels[:, 0, [0, 2]] > 0).all()
 
 
 @torch.no_grad()

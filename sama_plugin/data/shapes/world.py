@@ -7,7 +7,7 @@ each frame, what it does, and which pairs act on each other. Nothing is drawn he
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -24,6 +24,11 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "purple": (164, 66, 204),
     "white": (242, 242, 242),
 }
+UNNAMED_DISTANCE = 70.0
+"""Least RGB distance of a colour without a name from every named one."""
+
+BACKGROUND_DISTANCE = 90.0
+MIDDLE_BACKGROUND = (70, 70, 70)
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 FIXED_SIZES = ("small", "large")
 GROWING = "growing"
@@ -222,6 +227,38 @@ def sample_scene(rng: np.random.Generator, split: str) -> Scene:
         if _place_all(rng, drafts, drift, script):
             return _assemble(rng, drafts, drift, script)
     raise AssertionError("two objects always find room")
+
+
+def unname_colours(scene: Scene, rng: np.random.Generator, share: float) -> tuple[Scene, np.ndarray]:
+    """A scene with some objects in colours that have no name.
+
+    Where every red thing is anything but a star, what sees shapes learns that red speaks against a star. Colours
+    without a name show every shape and break that, and still no held-out pair is shown.
+
+    Args:
+        scene: stays as it is.
+        rng: chooses objects and colours.
+        share: of the objects.
+
+    Returns:
+        The scene, and (K,) bool: whose colour has no name.
+    """
+    chosen = rng.random(len(scene.objects)) < share
+    objects = tuple(
+        replace(thing, rgb=_unnamed_colour(rng)) if changed else thing
+        for thing, changed in zip(scene.objects, chosen, strict=True)
+    )
+    return replace(scene, objects=objects), chosen
+
+
+def _unnamed_colour(rng: np.random.Generator) -> tuple[int, int, int]:
+    named = np.array(list(COLOURS.values()))
+    while True:
+        rgb = rng.integers(256, size=3)
+        from_named = np.linalg.norm(named - rgb, axis=1).min()
+        from_background = np.linalg.norm(np.array(MIDDLE_BACKGROUND) - rgb)
+        if from_named >= UNNAMED_DISTANCE and from_background >= BACKGROUND_DISTANCE:
+            return int(rgb[0]), int(rgb[1]), int(rgb[2])
 
 
 def _sample_drift(rng: np.random.Generator, num_frames: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,3 +82,20 @@ def test_unscripted_objects_keep_apart():
                 if frozenset((i, j)) not in scripted:
                     gap = np.linalg.norm(one.centres_xy - other.centres_xy, axis=1) - one.radii - other.radii
                     assert gap.min() > 3
+
+
+def test_colours_without_a_name_are_far_from_all_that_have_one():
+    named = np.array(list(world.COLOURS.values()))
+    changed_objects = 0
+    for k, scene in enumerate(scenes("train", 60)):
+        other, changed = world.unname_colours(scene, np.random.default_rng(k), 0.5)
+        again, same = world.unname_colours(scene, np.random.default_rng(k), 0.5)
+        assert [o.rgb for o in other.objects] == [o.rgb for o in again.objects]
+        assert (changed == same).all()
+        for before, after, is_changed in zip(scene.objects, other.objects, changed, strict=True):
+            assert (before.rgb != after.rgb) == is_changed
+            assert replace(after, rgb=before.rgb).centres_xy is before.centres_xy
+            if is_changed:
+                assert np.linalg.norm(named - after.rgb, axis=1).min() >= world.UNNAMED_DISTANCE
+        changed_objects += changed.sum()
+    assert 0.35 < changed_objects / sum(len(scene.objects) for scene in scenes("train", 60)) < 0.65
