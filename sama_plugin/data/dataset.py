@@ -22,7 +22,7 @@ from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
 from sama_plugin.media.masks import decode_mask
 from sama_plugin.media.transforms import sam2_frames
 from sama_plugin.prompting.tokenization import DialogueTokenizer, SlotLayout
-from sama_plugin.schema import GroundingInputs, Sample, VideoInputs
+from sama_plugin.schema import GroundingInputs, Sample, Turn, VideoInputs
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Example:
         task: of its first turn, for balancing and logs.
         dense_frames: frame indices in the video of the D dense frames.
         video_name: file name of the video.
-        mentioned: mask ids behind each region and each `[SEG]`, in the order of the text.
+        turns: its questions and answers.
     """
 
     input_ids: Tensor
@@ -54,7 +54,7 @@ class Example:
     task: str
     dense_frames: tuple[int, ...]
     video_name: str
-    mentioned: tuple[tuple[str, ...], ...]
+    turns: tuple[Turn, ...]
 
 
 class FrameCache:
@@ -167,11 +167,7 @@ class SamaDataset(Dataset[Example]):
             task=sample.turns[0].task,
             dense_frames=tuple(sparse[d] for d in dense),
             video_name=Path(sample.video_path).name,
-            mentioned=tuple(
-                ids
-                for turn in sample.turns
-                for ids in (*((region_id,) for region_id in turn.region_ids), *turn.target_ids)
-            ),
+            turns=sample.turns,
         )
 
     def _clip(self, path: str) -> VideoClip:

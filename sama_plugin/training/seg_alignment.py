@@ -23,17 +23,25 @@ from sama_plugin.training.patch_names import VOCABULARIES, object_attributes
 from sama_plugin.training.sam2_pretrain import NAMES_FILE, AttributeEmbedding
 
 
+def find_name(text: str) -> Tensor | None:
+    """(3,) long; size, colour and shape of the first full name in a text, such as `The small red circle`."""
+    words = text.rstrip(".").split()
+    for triple in zip(words, words[1:], words[2:], strict=False):
+        if all(word in names for word, names in zip(triple, VOCABULARIES, strict=True)):
+            return object_attributes([triple])[0]
+    return None
+
+
 def phrase_attributes(phrase: str) -> Tensor:
-    """(3,) long; size, colour and shape in a full name such as `The small red circle`.
+    """(3,) long; as `find_name`.
 
     Raises:
         DataError: not a full name.
     """
-    words = phrase.split()
-    for triple in zip(words, words[1:], words[2:], strict=False):
-        if all(word in names for word, names in zip(triple, VOCABULARIES, strict=True)):
-            return object_attributes([triple])[0]
-    raise DataError(f"Phrase {phrase!r} has no size, colour and shape; align on data of the small world.")
+    name = find_name(phrase)
+    if name is None:
+        raise DataError(f"Phrase {phrase!r} has no size, colour and shape; align on data of the small world.")
+    return name
 
 
 def load_names(sam2_folder: Path, width: int) -> AttributeEmbedding:
@@ -49,7 +57,7 @@ def load_names(sam2_folder: Path, width: int) -> AttributeEmbedding:
 
 
 def prompt_distance(
-    model: Any, tokenizer: Any, names: AttributeEmbedding, batch: dict[str, Any], hidden: Tensor, keep: Tensor
+    model: Any, tokenizer: Any, names: AttributeEmbedding, batch: dict[str, Any], hidden: Tensor
 ) -> Tensor:
     """Distance of the `[SEG]` prompts from the embeddings of the phrases before them, as a share of their variance.
 
@@ -59,10 +67,9 @@ def prompt_distance(
         names: from `load_names`.
         batch: from `SamaCollator`; answers name every object in full.
         hidden: (B, L, N) float; last hidden states.
-        keep: (S,) bool; the `[SEG]` that count.
 
     Returns:
-        () float; 0 where no `[SEG]` counts.
+        () float; 0 where there is no `[SEG]`.
 
     Raises:
         DataError: a phrase that is not a full name.
@@ -71,8 +78,8 @@ def prompt_distance(
     for labels in batch["labels"]:
         answers = tokenizer.decode(labels[labels != IGNORE_INDEX])
         attributes += [phrase_attributes(phrase) for phrase in parse_answer(answers).phrases]
-    seg_hidden = hidden[batch["input_ids"] == model.config.seg_token_id][keep]
+    seg_hidden = hidden[batch["input_ids"] == model.config.seg_token_id]
     if not len(seg_hidden):
         return seg_hidden.sum() * 0
-    targets = names(torch.stack(attributes)[keep])
+    targets = names(torch.stack(attributes))
     return F.mse_loss(model.seg_prompts(seg_hidden), targets) / targets.var()

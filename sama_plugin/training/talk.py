@@ -1,11 +1,13 @@
 """Stage `talk` of the tiny preset: dialogues about clips, and single frames between them, without masks.
 
-Three helps make it short. The LLM gets two more layers in its middle. Before them, every frame token has to tell what
+Several helps make it short. The LLM gets two more layers in its middle. Before them, every frame token has to tell what
 lies on its patch and how that moves; what has to be found over several frames before a question comes is learned from
 some hundred tokens a clip, not from the few words of an answer. After them, every token that ends the mention of an
-object (`</vp>`, `[SEG]`) has to tell the same of its object. And every other batch asks single frames what is there
-and what is not, at a third of the price of a clip; there some attribute words of the answers are swapped for others as
-they go in, so that the next word is learned from what is seen, not from pairs of words that go together in training.
+object (`</vp>`, `[SEG]`) has to tell the same of its object; the tokens where answers and phrases begin have to look at
+what they are about (see `pointing`), and then to tell its attributes before its words come. Every other batch asks
+single frames what is there and what is not, at two thirds of the price of a clip. Some attribute words of the answers
+are swapped for others as they go in, so that the next word is learned from what is seen, not from pairs of words that
+go together in training.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ import dataclasses
 import functools
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, REGION_END, SEG_TOKEN
@@ -32,8 +34,9 @@ from sama_plugin.data.shapes.world import DIRECTIONS, MOTION_WEIGHTS
 from sama_plugin.data.sources.sama239k import read_json
 from sama_plugin.errors import DataError
 from sama_plugin.media.masks import decode_track
-from sama_plugin.schema import Rle
+from sama_plugin.schema import Rle, Turn
 from sama_plugin.training.patch_names import VOCABULARIES, AttributeNamer, object_attributes, patch_labels
+from sama_plugin.training.pointing import POINTING_LAYERS, Pointers, find_pointers, pointing_loss
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 from sama_plugin.training.seg_alignment import prompt_distance
 from sama_plugin.training.short_loop import ShortLoop, endless_batches
@@ -51,17 +54,19 @@ FIRST_MOVING_FRAME = 2
 
 PATCH_WEIGHT = 0.5
 MENTION_WEIGHT = 0.5
+POINTING_WEIGHT = 0.5
+COMING_WEIGHT = 0.5
 LOG_STEPS = 20
 """Even, so that clips are shown."""
 
 FRAME_CACHE_GB = 1.0
-MORE_LAYERS = 2
+TALK_LAYERS = 6
 MATCHING_HEADS = (0, 1)
 MATCHING_GAIN = 4.5
 BACKGROUND_ROWS = 2000
 """About as many frame tokens of a batch without an object are enough to fit the matching heads."""
 WORD_NOISE = 0.2
-"""Share of attribute words in answers about single frames that go in as another word."""
+"""Share of attribute words in answers that go in as another word."""
 
 FRAMES_PER_CLIP = 2
 """Examples of single frames for each clip of a batch."""
@@ -89,12 +94,18 @@ class SeenExample(NamedTuple):
     Attributes:
         example: of text and frames.
         patches: (D · patches, A) long; 1 + attributes of what lies there, in the order of the frame slots.
-        mentions: (V, A) long; 1 + attributes of the object, in the order of `Example.mentioned`.
+        owners: (D · patches,) long; 1 + index of the object that lies there, 0 for none.
+        mentions: (V, A) long; 1 + attributes of the object of each region and each `[SEG]`, in the order of the text.
+        pointers: tokens that have to look at objects.
+        coming: (Q, A) long; 1 + attributes of the object each of them is about, where it is one; 0 where it is none.
     """
 
     example: Example
     patches: Tensor
+    owners: Tensor
     mentions: Tensor
+    pointers: Pointers
+    coming: Tensor
 
 
 def read_facts(records: Path, masks: Path) -> dict[str, SceneFacts]:
@@ -116,29 +127,31 @@ def read_facts(records: Path, masks: Path) -> dict[str, SceneFacts]:
 
 
 class SeenDataset(Dataset[SeenExample]):
-    """A mixture of examples with labels for frame tokens and mentions.
+    """A mixture of examples with labels for frame tokens, mentions and tokens that point.
 
     Args:
         examples: of the small world.
         facts: from `read_facts`.
+        tokenizer: its words for attributes are swapped in answers.
         grid: frame tokens per side.
-        ends: from `mention_ends`.
-        words: token ids of the words of each attribute, some of which are swapped in answers; none leaves them all.
         seed: of the swaps.
+
+    Raises:
+        DataError: an attribute word is no single token.
     """
 
     def __init__(
         self,
         examples: MixedDataset,
         facts: dict[str, SceneFacts],
+        tokenizer: Any,
         grid: int,
         *,
-        ends: Tensor,
-        words: tuple[Tensor, ...] = (),
         seed: int = 0,
     ) -> None:
-        self.examples, self.facts, self.grid = examples, facts, grid
-        self.ends, self.words, self.seed, self.epoch = ends, words, seed, 0
+        self.examples, self.facts, self.tokenizer, self.grid = examples, facts, tokenizer, grid
+        self.ends, self.words = mention_ends(tokenizer), attribute_tokens(tokenizer)
+        self.seed, self.epoch = seed, 0
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -151,33 +164,28 @@ class SeenDataset(Dataset[SeenExample]):
     def __getitem__(self, index: int) -> SeenExample:
         example = self.examples[index]
         facts = self.facts[example.video_name]
-        patches = [self._frame(facts, frame, k) for k, frame in enumerate(example.dense_frames)]
-        mentions = self._mentions(facts, example)
-        if self.words:
-            rng = np.random.default_rng([self.seed, self.epoch, index])
-            example, mentions = self._swap_words(example, mentions, rng)
-        return SeenExample(example, torch.cat(patches), mentions)
-
-    def _frame(self, facts: SceneFacts, frame: int, position: int) -> Tensor:
-        masks = decode_track([track[frame] for track in facts.tracks], facts.size)  # (K, H, W)
-        labels = patch_labels(facts.attributes, masks, self.grid)
-        if position < FIRST_MOVING_FRAME:
-            labels[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
-        return labels
-
-    def _mentions(self, facts: SceneFacts, example: Example) -> Tensor:
-        labels = torch.full((len(example.mentioned), facts.attributes.shape[1]), IGNORE_INDEX)
-        for row, ids in zip(labels, example.mentioned, strict=True):
-            if len(ids) == 1:
-                row[:] = 1 + facts.attributes[facts.ids.index(ids[0])]
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        owners = torch.cat([self._owners(facts, frame) for frame in example.dense_frames])
+        patches = _labels(facts, owners)
+        unknown = FIRST_MOVING_FRAME * self.grid**2
+        patches[:unknown, STILL_ATTRIBUTES:] = IGNORE_INDEX
+        pointers = find_pointers(example, self.tokenizer, facts.ids, facts.attributes)
+        coming = _labels(facts, pointers.owners())
+        mentions = _labels(facts, torch.tensor(_mentioned(example.turns, facts.ids), dtype=torch.long))
         if len(example.dense_frames) <= FIRST_MOVING_FRAME:
-            labels[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
-        return labels
+            mentions[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
+            coming[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
+        example, mentions = self._swap_words(example, mentions, rng)
+        return SeenExample(example, patches, owners, mentions, pointers, coming)
+
+    def _owners(self, facts: SceneFacts, frame: int) -> Tensor:
+        masks = decode_track([track[frame] for track in facts.tracks], facts.size)  # (K, H, W)
+        return patch_labels(torch.arange(len(masks))[:, None], masks, self.grid)[:, 0]
 
     def _swap_words(
         self, example: Example, mentions: Tensor, rng: np.random.Generator
     ) -> tuple[Example, Tensor]:
-        """Answers with other words going in, the same coming out; what ends a swapped phrase is asked nothing."""
+        """Answers with other words going in, the same coming out; ends of swapped phrases have no label."""
         ids, is_answer = example.input_ids.clone(), example.labels != IGNORE_INDEX
         for words in self.words:
             places = torch.nonzero(torch.isin(ids, words) & is_answer)[:, 0]
@@ -191,15 +199,24 @@ class SeenDataset(Dataset[SeenExample]):
         return dataclasses.replace(example, input_ids=ids), mentions
 
 
+def _labels(facts: SceneFacts, owners: Tensor) -> Tensor:
+    """(n,) long, 1 + index of an object, 0 for none, `IGNORE_INDEX` for any → (n, A) long labels, see `SeenExample`."""
+    table = torch.cat([torch.zeros_like(facts.attributes[:1]), 1 + facts.attributes])
+    return table[owners.clamp(min=0)].where(owners[:, None] != IGNORE_INDEX, IGNORE_INDEX)
+
+
+def _mentioned(turns: Sequence[Turn], ids: tuple[str, ...]) -> list[int]:
+    """1 + index of the object behind each region and each `[SEG]`, in the order of the text."""
+    groups = [
+        group
+        for turn in turns
+        for group in (*((region_id,) for region_id in turn.region_ids), *turn.target_ids)
+    ]
+    return [1 + ids.index(group[0]) if len(group) == 1 else IGNORE_INDEX for group in groups]
+
+
 def seen_dataset(
-    model: Any,
-    tokenizer: Any,
-    data_path: Path,
-    data_root: Path,
-    facts: dict[str, SceneFacts],
-    *,
-    seed: int,
-    swap_words: bool = False,
+    model: Any, tokenizer: Any, data_path: Path, data_root: Path, facts: dict[str, SceneFacts], *, seed: int
 ) -> SeenDataset:
     """The mixture of a file, without targets for masks.
 
@@ -210,18 +227,12 @@ def seen_dataset(
         data_root: folder its paths are relative to.
         facts: from `read_facts`.
         seed: of frame choices and swaps.
-        swap_words: swap some attribute words of answers, see `SeenDataset`.
-
-    Raises:
-        DataError: an attribute word is no single token.
     """
     data_args = SimpleNamespace(data_path=data_path, video_folder=data_root, frame_cache_gb=FRAME_CACHE_GB)
     training_args = SimpleNamespace(model_max_length=model.context_length, seed=seed)
     module = make_data_module(tokenizer, data_args, model, training_args, mask_targets=False)
     side = -(-model.get_vision_tower().num_patches_per_side // model.sama.dense_pool_stride)
-    words = attribute_tokens(tokenizer) if swap_words else ()
-    ends = mention_ends(tokenizer)
-    return SeenDataset(module["train_dataset"], facts, side, ends=ends, words=words, seed=seed)
+    return SeenDataset(module["train_dataset"], facts, tokenizer, side, seed=seed)
 
 
 def attribute_tokens(tokenizer: Any) -> tuple[Tensor, ...]:
@@ -248,15 +259,32 @@ def mention_ends(tokenizer: Any) -> Tensor:
 
 
 class SeenBatch(NamedTuple):
-    """Like `SeenExample`, of several: inputs from `SamaCollator`, labels one after another."""
+    """Like `SeenExample`, of several: inputs from `SamaCollator`, labels one after another, the rest in lists."""
 
     inputs: dict[str, Any]
     patches: Tensor
+    owners: list[Tensor]
     mentions: Tensor
+    pointers: list[Pointers]
+    coming: Tensor
+
+
+class Namers(nn.Module):
+    """Heads that name attributes; thrown away after the stage.
+
+    Args:
+        width: N.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.of_patches = AttributeNamer(width, MOVING_VOCABULARIES)
+        self.of_mentions = AttributeNamer(width, MOVING_VOCABULARIES)
+        self.of_pointers = AttributeNamer(width, MOVING_VOCABULARIES)
 
 
 class TalkLosses(NamedTuple):
-    """Scalars, and (A,) shares of patches and mentions with each attribute named right."""
+    """Scalars, and (A,) shares of patches, mentions and pointers with each attribute named right."""
 
     lm: Tensor
     prompt: Tensor
@@ -264,35 +292,59 @@ class TalkLosses(NamedTuple):
     patch_shares: Tensor
     mention: Tensor
     mention_shares: Tensor
+    pointing: Tensor
+    pointing_share: Tensor
+    coming: Tensor
+    coming_shares: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """() float; what is trained."""
+        weighted = (
+            (PATCH_WEIGHT, self.patch),
+            (MENTION_WEIGHT, self.mention),
+            (POINTING_WEIGHT, self.pointing),
+            (COMING_WEIGHT, self.coming),
+        )
+        return self.lm + self.prompt + sum(weight * loss for weight, loss in weighted)
 
 
 def talk_losses(
-    model: Any,
-    tokenizer: Any,
-    names: AttributeEmbedding,
-    namers: tuple[AttributeNamer, AttributeNamer],
-    batch: SeenBatch,
+    model: Any, tokenizer: Any, names: AttributeEmbedding, namers: Namers, batch: SeenBatch
 ) -> TalkLosses:
-    """Language loss, distance of `[SEG]` from its name's prompt, and losses of patches and mentions of a batch.
+    """Language loss, distance of `[SEG]` from its name's prompt, and losses of what tokens see, of a batch.
 
     Args:
         model: a SAMA model.
         tokenizer: its tokenizer.
         names: prompts of SAM2 for names.
-        namers: heads for patches on the hidden states after half of the LLM's layers, and for mentions one later.
+        namers: of patches on the hidden states after half of the LLM's layers, of mentions one layer later, of what
+            tokens point at after the layers that point.
         batch: what the tokens show.
     """
-    inputs = batch.inputs
+    inputs, ids = batch.inputs, batch.inputs["input_ids"]
     outputs = model(**{**inputs, "grounding": None}, output_hidden_states=True)
-    is_end = torch.isin(inputs["input_ids"], mention_ends(tokenizer))
-    is_seg = inputs["input_ids"][is_end] == model.config.seg_token_id
-    named = batch.mentions[is_seg][:, 0] != IGNORE_INDEX
-    prompt = prompt_distance(model, tokenizer, names, inputs, outputs.last_hidden_state, named)
+    hidden = outputs.hidden_states
+    is_end = torch.isin(ids, mention_ends(tokenizer))
+    prompt = prompt_distance(model, tokenizer, names, inputs, outputs.last_hidden_state)
     half = model.config.num_hidden_layers // 2
-    patches = outputs.hidden_states[half][inputs["input_ids"] == FRAME_TOKEN_INDEX]
-    mentions = outputs.hidden_states[half + 1][is_end]
+    ends = hidden[half + POINTING_LAYERS]
+    pointers = torch.cat([row[p.positions] for row, p in zip(ends, batch.pointers, strict=True)])
+    patch, patch_shares = namers.of_patches(hidden[half][ids == FRAME_TOKEN_INDEX], batch.patches)
+    mention, mention_shares = namers.of_mentions(hidden[half + 1][is_end], batch.mentions)
+    pointing, pointing_share = pointing_loss(model, ids, hidden, batch.pointers, batch.owners)
+    coming, coming_shares = namers.of_pointers(pointers, batch.coming)
     return TalkLosses(
-        outputs.losses["lm"], prompt, *namers[0](patches, batch.patches), *namers[1](mentions, batch.mentions)
+        outputs.losses["lm"],
+        prompt,
+        patch,
+        patch_shares,
+        mention,
+        mention_shares,
+        pointing,
+        pointing_share,
+        coming,
+        coming_shares,
     )
 
 
@@ -324,14 +376,13 @@ def train_talk(
         save_every: steps between two states.
     """
     torch.manual_seed(seed)
-    grow_llm(model, MORE_LAYERS)
-    width = model.config.hidden_size
-    namers = (AttributeNamer(width, MOVING_VOCABULARIES), AttributeNamer(width, MOVING_VOCABULARIES))
+    grow_llm(model, TALK_LAYERS)
+    namers = Namers(model.config.hidden_size)
     model.train().requires_grad_(True)
     model.get_vision_tower().requires_grad_(False).eval()
     loop = ShortLoop(
         out,
-        (model, *namers),
+        (model, namers),
         name="talk",
         num_steps=num_steps,
         learning_rate=learning_rate,
@@ -350,22 +401,22 @@ def train_talk(
     )
     for step in loop.steps():
         losses = talk_losses(model, tokenizer, names, namers, next(sources[step % 2]))
-        loop.update(losses.lm + losses.prompt + PATCH_WEIGHT * losses.patch + MENTION_WEIGHT * losses.mention)
+        loop.update(losses.total)
         if step % LOG_STEPS == 0:
             loop.show(**{name: value.detach().mean() for name, value in losses._asdict().items()})
     model.requires_grad_(True).eval()
 
 
-def grow_llm(model: Any, more: int) -> None:
+def grow_llm(model: Any, num_layers: int) -> None:
     """Put layers into the middle of the LLM that say nothing until they learn: copies with silent outputs.
 
     Args:
         model: a SAMA model; changed in place, its answers are not.
-        more: layers.
+        num_layers: it has afterwards; as it is where it has as many.
     """
     layers, config = model.get_model().layers, model.config
     half = len(layers) // 2
-    for _ in range(more):
+    for _ in range(num_layers - len(layers)):
         layer = copy.deepcopy(layers[half - 1])
         torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
         torch.nn.init.zeros_(layer.mlp.down_proj.weight)
@@ -380,7 +431,10 @@ def _collate(collator: SamaCollator, items: list[SeenExample]) -> SeenBatch:
     return SeenBatch(
         collator([item.example for item in items]),
         torch.cat([item.patches for item in items]),
+        [item.owners for item in items],
         torch.cat([item.mentions for item in items]),
+        [item.pointers for item in items],
+        torch.cat([item.coming for item in items]),
     )
 
 

@@ -196,8 +196,8 @@ def talk_stage(out: Path, scale: float, seed: int) -> None:
     records = out / "data" / "train"
     facts = read_facts(records / "records.json", records / "mask_dict.json")
     clips, frames = (
-        seen_dataset(model, tokenizer, DATA_CONFIGS / name, out / "data", facts, seed=seed, swap_words=swap)
-        for name, swap in (("tiny_talk.yaml", False), ("tiny_frames.yaml", True))
+        seen_dataset(model, tokenizer, DATA_CONFIGS / name, out / "data", facts, seed=seed)
+        for name in ("tiny_talk.yaml", "tiny_frames.yaml")
     )
     names = load_names(out / "sam2", model.sama.sam2.hidden_dim)
     steps = max(1, round(TALK_STEPS * scale))

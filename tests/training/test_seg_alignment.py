@@ -12,7 +12,7 @@ from sama_plugin.errors import DataError
 from sama_plugin.schema import Turn
 from sama_plugin.training.patch_names import VOCABULARIES
 from sama_plugin.training.sam2_pretrain import NAMES_FILE, AttributeEmbedding
-from sama_plugin.training.seg_alignment import load_names, phrase_attributes, prompt_distance
+from sama_plugin.training.seg_alignment import find_name, load_names, phrase_attributes, prompt_distance
 from tests.data.made_samples import make_dataset, make_sample, mask_ids, remark
 
 
@@ -26,6 +26,7 @@ def test_attributes_of_a_full_name() -> None:
 def test_partial_name_is_refused(phrase: str) -> None:
     with pytest.raises(DataError, match="has no size, colour and shape"):
         phrase_attributes(phrase)
+    assert find_name(phrase) is None
 
 
 def batch_about(loaded: Any, shapes_set: Path) -> dict[str, Any]:
@@ -50,14 +51,9 @@ def test_distance_is_zero_where_prompts_are_their_names(
     batch = batch_about(loaded, shapes_set)
     hidden = loaded.model(**{**batch, "grounding": None}).last_hidden_state
     monkeypatch.setattr(type(loaded.model), "seg_prompts", lambda self, states: right)
-    keep = torch.tensor([True, True])
-    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, keep).item() == 0
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden).item() == 0
     monkeypatch.setattr(type(loaded.model), "seg_prompts", lambda self, states: right.flip(0))
-    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, keep).item() > 0.1
-    monkeypatch.setattr(type(loaded.model), "seg_prompts", lambda self, states: right[: len(states)])
-    first = torch.tensor([True, False])
-    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, first).item() == 0
-    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, ~keep).item() == 0
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden).item() > 0.1
 
 
 def test_distance_without_masks_in_the_answers_is_zero(loaded: Any, shapes_set: Path) -> None:
@@ -65,5 +61,4 @@ def test_distance_without_masks_in_the_answers_is_zero(loaded: Any, shapes_set: 
     dataset = make_dataset(loaded, [remark(shapes_set)])
     batch = SamaCollator(0)([dataset[0]])
     hidden = loaded.model(**{**batch, "grounding": None}).last_hidden_state
-    keep = torch.zeros(0, dtype=torch.bool)
-    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden, keep).item() == 0
+    assert prompt_distance(loaded.model, loaded.tokenizer, names, batch, hidden).item() == 0

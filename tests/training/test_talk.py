@@ -14,11 +14,12 @@ from sama_plugin.training.seg_alignment import phrase_attributes
 from sama_plugin.training.short_loop import STATE_FILE
 from sama_plugin.training.talk import (
     FIRST_MOVING_FRAME,
-    MORE_LAYERS,
     MOVING_VOCABULARIES,
     STILL_ATTRIBUTES,
+    TALK_LAYERS,
     SeenBatch,
     SeenDataset,
+    _collate,
     attribute_tokens,
     ease_matching,
     grow_llm,
@@ -38,11 +39,10 @@ def datasets(
 ) -> tuple[SeenDataset, SeenDataset]:
     facts = read_facts(shapes_set / "records.json", shapes_set / "mask_dict.json")
     made = []
-    for frames, swap in (("clip", False), ("single", True)):
+    for frames in ("clip", "single"):
         path = tmp_path / f"{frames}.yaml"
         path.write_text(MIXTURE % frames)
-        settings = {"seed": 0, "swap_words": swap}
-        made.append(seen_dataset(fresh_model, loaded.tokenizer, path, shapes_set, facts, **settings))
+        made.append(seen_dataset(fresh_model, loaded.tokenizer, path, shapes_set, facts, seed=0))
     return made[0], made[1]
 
 
@@ -65,14 +65,20 @@ def test_frame_tokens_are_labelled_with_what_their_records_say(datasets: Any, sh
     assert frames[0].patches.shape == (64, len(MOVING_VOCABULARIES))
 
 
-def test_mentions_are_labelled_with_the_object_they_mean(datasets: Any, loaded: Any) -> None:
+@pytest.fixture
+def unswapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers go in as they are."""
+    monkeypatch.setattr("sama_plugin.training.talk.WORD_NOISE", 0.0)
+
+
+def test_mentions_are_labelled_with_the_object_they_mean(datasets: Any, loaded: Any, unswapped: None) -> None:
     clips, frames = datasets
     seg, region = (loaded.tokenizer.convert_tokens_to_ids(token) for token in ("[SEG]", "</vp>"))
     checked = 0
     for item in (clips[i] for i in range(len(clips))):
         example = item.example
         ends = [t for t in example.input_ids.tolist() if t in (seg, region)]
-        assert len(ends) == len(item.mentions) == len(example.mentioned)
+        assert len(ends) == len(item.mentions)
         answers = loaded.tokenizer.decode(example.labels[example.labels != IGNORE_INDEX])
         named = item.mentions[torch.tensor(ends) == seg, :STILL_ATTRIBUTES]
         for row, phrase in zip(named, parse_answer(answers).phrases, strict=True):
@@ -105,21 +111,36 @@ def test_swapped_words_go_in_but_do_not_come_out(datasets: Any, loaded: Any) -> 
                     swapped, kept, is_changed = swapped + is_changed, kept + (not is_changed), False
     assert swapped
     assert kept
-    clip = datasets[0][0]
-    assert torch.equal(clip.example.input_ids, datasets[0].examples[0].input_ids)
+
+
+def test_what_tokens_point_at_is_labelled_with_its_name(datasets: Any, loaded: Any) -> None:
+    kinds = set()
+    for index in range(len(datasets[0])):
+        item = datasets[0][index]
+        answers = loaded.tokenizer.decode(item.example.labels[item.example.labels != IGNORE_INDEX])
+        phrases = [phrase_attributes(phrase) for phrase in parse_answer(answers).phrases]
+        first_phrase = len(item.coming) - len(phrases)
+        for row, phrase in zip(item.coming[first_phrase:], phrases, strict=True):
+            assert torch.equal(row[:STILL_ATTRIBUTES], 1 + phrase)
+        for row, owner in zip(item.coming, item.pointers.owners().tolist(), strict=True):
+            assert (row == {0: 0, IGNORE_INDEX: IGNORE_INDEX}.get(owner, row)).all()
+            kinds.add(min(owner, 1))
+    assert kinds >= {0, 1}
 
 
 def one_batch(item: Any) -> SeenBatch:
-    return SeenBatch(SamaCollator(0)([item.example]), item.patches, item.mentions)
+    return _collate(SamaCollator(0), [item])
 
 
 def test_new_layers_change_no_answer_until_they_learn(fresh_model: Any, datasets: Any) -> None:
     inputs = one_batch(datasets[0][0]).inputs
     before = fresh_model(**inputs).logits
     layers = len(fresh_model.get_model().layers)
-    grow_llm(fresh_model, MORE_LAYERS)
-    assert len(fresh_model.get_model().layers) == fresh_model.config.num_hidden_layers == layers + MORE_LAYERS
-    assert [layer.self_attn.layer_idx for layer in fresh_model.get_model().layers] == list(range(layers + 2))
+    assert layers < TALK_LAYERS
+    for _ in range(2):  # the second time there is nothing to do
+        grow_llm(fresh_model, TALK_LAYERS)
+        assert len(fresh_model.get_model().layers) == fresh_model.config.num_hidden_layers == TALK_LAYERS
+    assert [layer.self_attn.layer_idx for layer in fresh_model.get_model().layers] == list(range(TALK_LAYERS))
     torch.testing.assert_close(fresh_model(**inputs).logits, before)
 
 
@@ -147,9 +168,9 @@ def test_eased_heads_attend_to_the_same_object(fresh_model: Any, loaded: Any, da
 
 
 def test_eased_mentions_look_at_frame_tokens_of_their_object(
-    fresh_model: Any, loaded: Any, datasets: Any
+    fresh_model: Any, loaded: Any, datasets: Any, unswapped: None
 ) -> None:
-    item = next(item for item in (datasets[0][i] for i in range(99)) if len(set(item.example.mentioned)) > 1)
+    item = next(item for item in (datasets[0][i] for i in range(99)) if len(item.mentions.unique(dim=0)) > 1)
     batch = one_batch(item)
     index = fresh_model.config.num_hidden_layers // 2
     ease_matching(fresh_model, loaded.tokenizer, iter([batch]), of_mentions=True)
