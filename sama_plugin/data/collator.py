@@ -36,4 +36,5 @@ class SamaCollator:
             "videos": [example.video for example in examples],
             "grounding": [example.grounding for example in examples],
             "sample_ids": [example.sample_id for example in examples],
+            "tasks": [example.task for example in examples],
         }

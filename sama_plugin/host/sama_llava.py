@@ -59,7 +59,7 @@ class SamaOutput(CausalLMOutputWithPast):
     """The host's output and the loss parts.
 
     Attributes:
-        losses: name → () float, unweighted, of a training step.
+        losses: name → () float, unweighted, of a training step; `lm/<task>` is the language loss of a task alone.
         last_hidden_state: (B, L, N) float, after the final norm.
     """
 
@@ -308,6 +308,7 @@ class SamaCausalLM(SamaCheckpointMixin):
         videos: list[VideoInputs] | None = None,
         grounding: list[GroundingInputs | None] | None = None,
         sample_ids: list[str] | None = None,
+        tasks: list[str] | None = None,
     ) -> SamaOutput:
         """Run the LLM over embedded or still to be embedded tokens; with labels, give losses.
 
@@ -327,6 +328,7 @@ class SamaCausalLM(SamaCheckpointMixin):
             videos: list of B.
             grounding: list of B; frames and targets of the mask losses.
             sample_ids: list of B; for errors.
+            tasks: list of B; for losses by task.
 
         Returns:
             logits (B, L', V) or losses, never both.
@@ -356,7 +358,7 @@ class SamaCausalLM(SamaCheckpointMixin):
         if labels is None:
             logits = self.lm_head(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
         else:
-            losses = {"lm": self._lm_loss(hidden, labels)}
+            losses = self._lm_losses(hidden, labels, tasks or [])
             loss = losses["lm"]
             if grounding is not None and input_ids is not None and not self.loss_weights.is_off:
                 mask_losses = self._grounding_losses(
@@ -374,11 +376,20 @@ class SamaCausalLM(SamaCheckpointMixin):
             last_hidden_state=hidden,
         )
 
-    def _lm_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of the next token, logits only where there is a label."""
+    def _lm_losses(self, hidden: Tensor, labels: Tensor, tasks: list[str]) -> dict[str, Tensor]:
+        """Mean cross-entropy of the next token, of all and by task; logits only where there is a label."""
         learn = labels[:, 1:] != IGNORE_INDEX
         logits = self.lm_head(hidden[:, :-1][learn]).float()
-        return F.cross_entropy(logits, labels[:, 1:][learn], reduction="sum") / learn.sum().clamp(min=1)
+        each = F.cross_entropy(logits, labels[:, 1:][learn], reduction="none")
+        losses = {"lm": each.sum() / learn.sum().clamp(min=1)}
+        rows = torch.nonzero(learn)[:, 0]
+        for task in sorted(set(tasks)):
+            of_task = torch.isin(
+                rows, torch.tensor([i for i, own in enumerate(tasks) if own == task], device=rows.device)
+            )
+            if of_task.any():
+                losses[f"lm/{task}"] = each[of_task].detach().mean()
+        return losses
 
     def seg_prompts(self, seg_hidden_states: Tensor) -> Tensor:
         """Stage 5: (S, N) hidden states at `[SEG]` → (S, M) prompt embeddings."""

@@ -8,6 +8,7 @@ Import after `compat.before_trainer()` and `registration.register()`.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import defaultdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from sama_plugin.errors import DataError
 from sama_plugin.host.vision_tower import TOWER_FOLDER
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 SEG_DECODER_KEY = "mm_projector.seg_decoder"
 PROJECTOR_KEY = "mm_projector"
 TOWER_KEY = "vision_tower"
+BAD_BATCH_FILE = "bad_batch_{rank}.json"
+"""In the output folder: the batch at which a process stopped since its loss was no number."""
 
 
 class SamaTrainer(LLaVATrainer):
@@ -74,12 +78,34 @@ class SamaTrainer(LLaVATrainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> Tensor | tuple[Tensor, Any]:
-        """Total loss; its parts are summed up for the next log line."""
+        """Total loss; its parts are summed up for the next log line.
+
+        Raises:
+            DataError: a loss that is no number; the batch's sample ids are in `BAD_BATCH_FILE` of the output folder.
+        """
         outputs = model(**inputs)
+        if not bool(torch.isfinite(outputs.loss)):
+            self._stop_at(inputs, outputs)
         for name, value in (outputs.losses or {}).items():
             self._loss_sums[name] += float(value.detach())
             self._loss_counts[name] += 1
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _stop_at(self, inputs: dict[str, Any], outputs: Any) -> None:
+        """Save what a batch was whose loss is no number, and end the run."""
+        path = Path(self.args.output_dir) / BAD_BATCH_FILE.format(rank=self.args.process_index)
+        batch = {
+            "step": self.state.global_step,
+            "sample_ids": inputs.get("sample_ids"),
+            "losses": {name: float(value.detach()) for name, value in (outputs.losses or {}).items()},
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(batch, indent=1) + "\n")
+        raise DataError(
+            f"Loss of step {self.state.global_step + 1} is {float(outputs.loss)}, of samples "
+            f"{', '.join(batch['sample_ids'] or ['without ids'])}; losses and ids are in {path}. Look at these, "
+            "lower --learning_rate, or go on from an earlier checkpoint."
+        )
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean of each loss part since the last line."""

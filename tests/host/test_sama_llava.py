@@ -36,6 +36,8 @@ def fixed_points(monkeypatch: pytest.MonkeyPatch) -> None:
 @torch.no_grad()
 def test_alone_equals_padded_in_a_batch(loaded: Any, shapes_set: Path, fixed_points: None) -> None:
     examples = make_examples(loaded, [remark(shapes_set), talk(shapes_set), search(shapes_set)])
+    for example, task in zip(examples, ("referring", "grounding", "grounding"), strict=True):
+        example.task = task
     assert len({len(e.input_ids) for e in examples}) == 3
     collate = SamaCollator(pad_token_id=0)
     together = loaded.model(**collate(examples))
@@ -50,13 +52,16 @@ def test_alone_equals_padded_in_a_batch(loaded: Any, shapes_set: Path, fixed_poi
         masks = (
             torch.zeros(0, 1, 1) if example.grounding is None else example.grounding.gt_masks.flatten(0, 1)
         )
+        words = int((example.labels != IGNORE_INDEX).sum())
         counts = dict.fromkeys(values, len(masks)) | {
-            "lm": int((example.labels != IGNORE_INDEX).sum()),
+            "lm": words,
+            f"lm/{example.task}": words,
             "mask_iou": int((masks > 0.5).flatten(1).any(1).sum()),
         }
-        for name in values:
+        for name in alone.losses:
             weights[name].append(counts[name])
             values[name].append(float(alone.losses[name]))
+    assert {"lm/referring", "lm/grounding"} <= set(together.losses)
     for name, value in together.losses.items():
         mean = sum(w * v for w, v in zip(weights[name], values[name], strict=True)) / sum(weights[name])
         assert float(value) == pytest.approx(mean, abs=1e-5), name
@@ -125,7 +130,7 @@ def test_mask_head_rests_when_its_weights_are_zero(
 ) -> None:
     fresh_model.loss_weights = LossWeights(0, 0, 0, 0)
     outputs = fresh_model(**SamaCollator(0)(make_examples(loaded, [talk(shapes_set)])))
-    assert set(outputs.losses) == {"lm"}
+    assert {name.split("/")[0] for name in outputs.losses} == {"lm"}
     assert fresh_model.sam2_head.frames_encoded == 0
 
 

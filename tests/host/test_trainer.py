@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 import shutil
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -100,6 +102,20 @@ def test_parts_of_the_loss_are_logged_as_means_since_the_last_line(
         assert line[f"loss_{name}"] == pytest.approx(mean, abs=1e-4)
     trainer.log({"loss": 1.0})
     assert "loss_lm" not in trainer.state.log_history[-1]
+
+
+def test_loss_that_is_no_number_ends_the_run_and_names_its_samples(
+    fresh_model: Any, loaded: Any, train_seam: ModuleType, shapes_set: Path, tmp_path: Path
+) -> None:
+    trainer = train_seam.SamaTrainer(model=fresh_model, args=make_arguments(train_seam, tmp_path / "out"))
+    batch = SamaCollator(0)([make_dataset(loaded, [search(shapes_set)])[0]])
+    with torch.no_grad():
+        fresh_model.model.norm.weight.fill_(float("nan"))
+    with pytest.raises(DataError, match=r"Loss of step 1 is nan, of samples search; .*bad_batch_0\.json"):
+        trainer.compute_loss(fresh_model, batch)
+    saved = json.loads((tmp_path / "out" / "bad_batch_0.json").read_text())
+    assert saved["sample_ids"] == ["search"]
+    assert math.isnan(saved["losses"]["lm"])
 
 
 def test_saved_checkpoint_is_a_whole_folder(
