@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from sama_plugin.constants import IGNORE_INDEX
@@ -15,8 +14,11 @@ from sama_plugin.data.dataset import Example
 class SamaCollator:
     """Right-pads text and lists the rest.
 
+    There is no attention mask: under causal attention no token looks at what is behind it, and without a mask attention
+    takes its fast path.
+
     Args:
-        pad_token_id: fills `input_ids`; masked, so any id does.
+        pad_token_id: fills `input_ids`; nothing reads what comes of it, so any id does.
     """
 
     def __init__(self, pad_token_id: int) -> None:
@@ -25,14 +27,11 @@ class SamaCollator:
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Collate B examples; text padded to (B, L), the rest as lists of B."""
         input_ids = [example.input_ids for example in examples]
-        lengths = torch.tensor([len(ids) for ids in input_ids])
-        padded = pad_sequence(input_ids, batch_first=True, padding_value=self.pad_token_id)
         return {
-            "input_ids": padded,
+            "input_ids": pad_sequence(input_ids, batch_first=True, padding_value=self.pad_token_id),
             "labels": pad_sequence(
                 [e.labels for e in examples], batch_first=True, padding_value=IGNORE_INDEX
             ),
-            "attention_mask": torch.arange(padded.shape[1])[None] < lengths[:, None],
             "videos": [example.video for example in examples],
             "grounding": [example.grounding for example in examples],
             "sample_ids": [example.sample_id for example in examples],

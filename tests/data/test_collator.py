@@ -15,12 +15,11 @@ def test_text_is_padded_right_and_the_rest_is_listed(loaded: Any, shapes_set: Pa
     examples = [dataset[i] for i in range(3)]
     batch = SamaCollator(pad_token_id=7)(examples)
     longest = max(len(e.input_ids) for e in examples)
-    assert batch["input_ids"].shape == batch["labels"].shape == batch["attention_mask"].shape == (3, longest)
+    assert batch["input_ids"].shape == batch["labels"].shape == (3, longest)
     for row, example in enumerate(examples):
         length = len(example.input_ids)
         assert torch.equal(batch["input_ids"][row, :length], example.input_ids)
         assert torch.equal(batch["labels"][row, :length], example.labels)
-        assert batch["attention_mask"][row].tolist() == [True] * length + [False] * (longest - length)
         assert (batch["input_ids"][row, length:] == 7).all()
         assert (batch["labels"][row, length:] == IGNORE_INDEX).all()
     assert batch["sample_ids"] == ["remark", "talk", "search"]
