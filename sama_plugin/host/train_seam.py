@@ -79,6 +79,15 @@ class SamaTrainingArguments(host_train.TrainingArguments):
         default=True, metadata={"help": "Give every task its share of an epoch; else every example one turn."}
     )
     presence_weight: float = field(default=0.5, metadata={"help": "Weight of the object-presence BCE."})
+    global_batch_size: int | None = field(
+        default=None,
+        metadata={"help": "Samples per optimiser step over all processes; only checked against the rest."},
+    )
+    max_broken_samples: int = field(
+        default=100,
+        metadata={"help": "Samples that cannot be read and are passed over; one more ends the run."},
+    )
+    force: bool = field(default=False, metadata={"help": "Go on with a run although its settings changed."})
 
 
 class LoadedModel:

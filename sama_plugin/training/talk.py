@@ -229,7 +229,7 @@ def seen_dataset(
         seed: of frame choices and swaps.
     """
     data_args = SimpleNamespace(data_path=data_path, video_folder=data_root, frame_cache_gb=FRAME_CACHE_GB)
-    training_args = SimpleNamespace(model_max_length=model.context_length, seed=seed)
+    training_args = SimpleNamespace(model_max_length=model.context_length, seed=seed, output_dir=None)
     module = make_data_module(tokenizer, data_args, model, training_args, mask_targets=False)
     side = -(-model.get_vision_tower().num_patches_per_side // model.sama.dense_pool_stride)
     return SeenDataset(module["train_dataset"], facts, tokenizer, side, seed=seed)

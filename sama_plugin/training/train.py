@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -15,27 +16,75 @@ from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example, SamaDataset
 from sama_plugin.data.mixture import read_sources, read_task_weights
 from sama_plugin.data.model_inputs import InputBuilder
-from sama_plugin.errors import HostError, SamaError
+from sama_plugin.errors import DataError, HostError, SamaError
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer
+from sama_plugin.training.run_settings import check_batch, check_settings, run_settings
 
 logger = logging.getLogger(__name__)
+
+BROKEN_FILE = "broken_samples.jsonl"
+"""In the output folder: samples that were passed over."""
 
 
 class MixedDataset(ConcatDataset[Example]):
     """The sources of a mixture as one dataset, which the trainer tells the epoch.
 
+    A sample that cannot be read is reported and the next one taken in its place, the same in every process.
+
     Args:
         datasets: of the sources.
         tasks: of every example, for balancing.
         task_weights: see `data.balance`.
+        report: file of the broken samples, a JSON line each; without one the first broken sample is an error.
+        max_broken: so many different ones are passed over.
     """
 
     def __init__(
-        self, datasets: list[SamaDataset], tasks: list[str], task_weights: dict[str, float] | None = None
+        self,
+        datasets: list[SamaDataset],
+        tasks: list[str],
+        task_weights: dict[str, float] | None = None,
+        *,
+        report: Path | None = None,
+        max_broken: int = 0,
     ) -> None:
         super().__init__(datasets)
         self.tasks, self.task_weights = tasks, task_weights or {}
+        self.report, self.max_broken = report, max_broken
+
+    def __getitem__(self, index: int) -> Example:
+        for place in range(index, index + len(self)):
+            try:
+                return super().__getitem__(place % len(self))
+            except (SamaError, OSError) as error:
+                if self.report is None:
+                    raise
+                self._pass_over(place % len(self), self.report, error)
+        raise DataError(f"No sample of the mixture can be read; {self.report} says why.")
+
+    def _pass_over(self, index: int, report: Path, error: Exception) -> None:
+        """Report a broken sample, unless it was before.
+
+        Raises:
+            DataError: there are too many by now.
+        """
+        known = (
+            {json.loads(line)["index"] for line in report.read_text().splitlines()}
+            if report.exists()
+            else set()
+        )
+        if index not in known:
+            logger.warning("Passed over sample %d of the mixture: %s", index, error)
+            report.parent.mkdir(parents=True, exist_ok=True)
+            with report.open("a") as file:  # one short write each: whole lines, also from several processes
+                file.write(json.dumps({"index": index, "error": str(error)}) + "\n")
+        broken = len(known | {index})
+        if broken > self.max_broken:
+            raise DataError(
+                f"{broken} samples of the mixture cannot be read, --max_broken_samples is {self.max_broken}; {report} "
+                f"names them. The last one: {error}"
+            )
 
     def balanced_sampler(self, seed: int) -> BalancedSampler:
         """Order in which every task gets its share; see `data.balance`."""
@@ -59,6 +108,9 @@ def make_data_module(
         model: the SAMA model.
         training_args: the host's training arguments.
         mask_targets: make targets for masks; None where the model has a mask loss.
+
+    Raises:
+        DataError: faults of the mixture, see `read_sources`, or of the settings, see `run_settings`.
     """
     if mask_targets is None:
         mask_targets = not model.loss_weights.is_off
@@ -86,8 +138,19 @@ def make_data_module(
     for (source, _), dataset in zip(sources, datasets, strict=True):
         logger.info("%s: %d dialogues, %s frames", source.json_path, len(dataset), source.frames)
     tasks = [source.task or sample.turns[0].task for source, samples in sources for sample in samples]
+    mixed = MixedDataset(datasets, tasks, read_task_weights(path))
+    if training_args.output_dir is not None:
+        output_dir = Path(training_args.output_dir)
+        check_batch(training_args)
+        check_settings(
+            output_dir,
+            run_settings(path, training_args),
+            goes_on=any(output_dir.glob("checkpoint-*")),
+            force=training_args.force,
+        )
+        mixed.report, mixed.max_broken = output_dir / BROKEN_FILE, training_args.max_broken_samples
     return {
-        "train_dataset": MixedDataset(datasets, tasks, read_task_weights(path)),
+        "train_dataset": mixed,
         "eval_dataset": None,
         "data_collator": SamaCollator(tokenizer.pad_token_id),
     }

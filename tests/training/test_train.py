@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sama_plugin.errors import DataError, MediaError
 from sama_plugin.inference.session import VideoSession
 from sama_plugin.training.train import MixedDataset
 from tests.conftest import LoadedCheckpoint, load_checkpoint
@@ -85,6 +87,28 @@ def test_every_source_of_a_mixture_hears_of_the_epoch(loaded: LoadedCheckpoint, 
     assert [source.epoch for source in sources] == [3, 3]
 
 
+def test_broken_samples_are_passed_over_and_named_until_there_are_too_many(
+    loaded: LoadedCheckpoint, shapes_set: Path, tmp_path: Path
+) -> None:
+    good = search(shapes_set)
+    broken = [dataclasses.replace(good, sample_id=f"cut {i}", video_path=f"{i}.mp4") for i in range(2)]
+    source = make_dataset(loaded, [broken[0], good, broken[1]])
+    report = tmp_path / "out" / "broken.jsonl"
+    mixed = MixedDataset([source], ["grounding"] * 3, report=report, max_broken=1)
+    for _ in range(2):
+        assert mixed[0].sample_id == mixed[1].sample_id == "search"
+    (line,) = report.read_text().splitlines()
+    assert json.loads(line)["index"] == 0
+    assert "0.mp4" in json.loads(line)["error"]
+    with pytest.raises(DataError, match=r"2 samples .* --max_broken_samples is 1; .*broken\.jsonl .*1\.mp4"):
+        _ = mixed[2]
+    with pytest.raises(MediaError, match=r"0\.mp4"):
+        _ = MixedDataset([source], ["grounding"] * 3)[0]
+    none_left = MixedDataset([make_dataset(loaded, broken)], ["grounding"] * 2, report=report, max_broken=9)
+    with pytest.raises(DataError, match="No sample of the mixture can be read"):
+        _ = none_left[0]
+
+
 @pytest.mark.slow
 def test_two_steps_train_every_part_and_leave_a_whole_checkpoint(
     start: Path, shapes_set: Path, tmp_path: Path
@@ -105,7 +129,10 @@ def test_two_steps_train_every_part_and_leave_a_whole_checkpoint(
     assert session.ask("What moves?").raw == session.answers[0].raw
     assert changed_parts(start, out / "checkpoint-2") == {"llm", "projector", "seg_decoder", "tower"}
 
-    again = train(start, shapes_set, out, max_steps=3)
+    refused = train(start, shapes_set, out, max_steps=3)
+    assert refused.returncode != 0
+    assert "holds a run with other settings: max_steps was 2, is 3" in refused.stderr.splitlines()[-1]
+    again = train(start, shapes_set, out, max_steps=3, force=True)
     assert again.returncode == 0, again.stderr[-3000:]
     state = json.loads((out / "trainer_state.json").read_text())
     assert state["global_step"] == 3
@@ -122,7 +149,7 @@ def test_run_that_goes_on_ends_where_an_uninterrupted_one_does(
     runs = [
         train(start, shapes_set, whole, max_steps=2, **flags),
         train(start, shapes_set, parted, max_steps=1, **flags),
-        train(start, shapes_set, parted, max_steps=2, **flags),
+        train(start, shapes_set, parted, max_steps=2, force=True, **flags),
     ]
     assert [run.returncode for run in runs] == [0, 0, 0], runs[-1].stderr[-3000:]
     expected, reached = weights_of(whole), weights_of(parted)
