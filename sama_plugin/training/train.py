@@ -182,9 +182,15 @@ def main(argv: list[str] | None = None) -> None:
     run_training(make_data_module)
 
 
+def own_words(error: SamaError) -> str:
+    """What an error says, without the traceback that a loader's worker process puts before it."""
+    text = str(error)
+    return text.rpartition(f"{type(error).__name__}: ")[2].strip() if "Original Traceback" in text else text
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
         main()
     except SamaError as error:
-        sys.exit(f"sama: {error}")
+        sys.exit(f"sama: {own_words(error)}")

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.data import DataLoader, Dataset
 
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.inference.session import VideoSession
-from sama_plugin.training.train import MixedDataset
+from sama_plugin.training.train import MixedDataset, own_words
 from tests.conftest import LoadedCheckpoint, load_checkpoint
 from tests.data.made_samples import make_dataset, search
 
@@ -107,6 +108,23 @@ def test_broken_samples_are_passed_over_and_named_until_there_are_too_many(
     none_left = MixedDataset([make_dataset(loaded, broken)], ["grounding"] * 2, report=report, max_broken=9)
     with pytest.raises(DataError, match="No sample of the mixture can be read"):
         _ = none_left[0]
+
+
+class Cut(Dataset[int]):
+    """Every item is an error of ours."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        raise DataError("Sample 'a': cut off.")
+
+
+def test_error_in_a_loader_s_worker_is_told_in_its_own_words() -> None:
+    with pytest.raises(DataError, match="Original Traceback") as caught:
+        next(iter(DataLoader(Cut(), num_workers=1)))
+    assert own_words(caught.value) == "Sample 'a': cut off."
+    assert own_words(DataError("Plain.")) == "Plain."
 
 
 @pytest.mark.slow
