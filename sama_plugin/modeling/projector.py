@@ -83,6 +83,10 @@ class SamaProjector(nn.Module):
         self.seg_projection = seg_projection
         self.seg_decoder = seg_decoder
 
+    def added_names(self) -> set[str]:
+        """Names of the weights that a host's projector does not have."""
+        return {name for name in self.state_dict() if name.split(".", 1)[0] not in self._base_names}
+
     def forward(self, features: Tensor) -> Tensor:
         """Project tower features, as the host's projector does: (T, P, C) → (T, P, N)."""
         for name in self._base_names:

@@ -1,0 +1,71 @@
+"""`sama convert SOURCE OUT`: a LLaVA checkpoint becomes a start of training; a SAMA folder is merged, cast, sharded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from sama_plugin.cli.model_options import DTYPES
+from sama_plugin.errors import DataError
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "convert",
+        parents=[common],
+        help="make a start of training from a LLaVA checkpoint; merge LoRA, cast, shard a SAMA folder",
+        description="SOURCE is a llava_qwen or llava_llama checkpoint (then --sam2 gives SAM2's weights and OUT is an "
+        "untrained SAMA folder around it), a SAMA folder, or a LoRA folder with its --base. What it is, its config "
+        "says. OUT is written whole or not at all.",
+    )
+    parser.add_argument("source", help="checkpoint folder or hub id")
+    parser.add_argument("out", type=Path, help="folder to write; new or empty")
+    parser.add_argument("--base", metavar="DIR", help="what a LoRA folder was trained on")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="of LLM and projector (default: float32)"
+    )
+    parser.add_argument("--max-shard-size", default="5GB", help="of one weight file (default: 5GB)")
+    parser.add_argument("--sam2", type=Path, metavar="FILE", help="a published sam2.1_hiera_*.pt")
+    parser.add_argument(
+        "--sam2-size", default="sam2.1_hiera_large", help="its size (default: sam2.1_hiera_large)"
+    )
+    parser.add_argument("--tower", metavar="DIR", help="vision tower, in place of the one that SOURCE names")
+    parser.add_argument("--seed", type=int, default=0, help="of fresh weights (default: 0)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read SOURCE, write OUT.
+
+    Raises:
+        SamaError: a source that is no such folder or damaged, an OUT that holds something.
+    """
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise DataError(f"{args.out} is there and not an empty folder; give a new one.")
+    import sama_plugin
+
+    sama_plugin.register()
+    from sama_plugin.host.checkpoint import read_config_json, resolve_folder
+    from sama_plugin.host.conversion import SAMA_TYPES, start_from_host
+    from sama_plugin.host.loading import DTYPES as TORCH_DTYPES
+    from sama_plugin.host.loading import load_sama_model
+
+    folder = resolve_folder(args.source)
+    is_lora = (folder / "adapter_config.json").is_file()
+    if not is_lora and read_config_json(folder).get("model_type") in SAMA_TYPES:
+        dtype = TORCH_DTYPES[args.dtype]
+        tokenizer, model = start_from_host(
+            folder, args.sam2, sam2_size=args.sam2_size, tower=args.tower, dtype=dtype, seed=args.seed
+        )
+    else:
+        tokenizer, model, _, _ = load_sama_model(
+            str(folder), args.base, device_map="cpu", torch_dtype=args.dtype
+        )
+    tokenizer.save_pretrained(args.out)
+    model.save_pretrained(args.out, max_shard_size=args.max_shard_size)  # config.json last: whole
+    count = sum(parameter.numel() for parameter in model.parameters())
+    sys.stdout.write(f"written: {args.out} ({count / 1e6:.1f} M parameters and SAM2, {args.dtype})\n")
+    return 0
