@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Trains SAMA: scripts/finetune_sama.sh tiny [--out DIR] [--scale F] [any flag of the host's training script]
+#              scripts/finetune_sama.sh 0.5b|7b --start DIR --data YAML --root DIR --out DIR [any such flag]
 #              scripts/finetune_sama.sh 0.5b|7b --plan [--gpus N] [--lora_r R] [--sam2 NAME]
 #
 # tiny   the checkpoint that ships, from nothing, on CPU in one process: renders 3,000 videos of the small world, then
@@ -7,22 +8,28 @@
 #        skipped when it is done and goes on where it was when it is not. The whole recipe has not been timed in one
 #        run. Smallest run, 100 s, worthless but whole: --videos 12 --scale 0.003
 #
-# 0.5b, 7b   with --plan: parameters, tokens, FLOPs and memory per GPU of a step, counted on the meta device in a few
-#        seconds on any machine (see sama_plugin/training/plan.py).
+# 0.5b, 7b   the second stage, LLM and SAMA's parts (sama_plugin/training/stages.py), from what pretrain_sama.sh or
+#        `sama convert` wrote. --lora_enable True --lora_r 128 --lora_alpha 256 trains the LLM by LoRA (on LLaVA-NeXT
+#        itself). Processes: NPROC (default: the GPUs of the machine), NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT.
+#        --plan: parameters, tokens, FLOPs and memory per GPU of a step, counted on the meta device in a few seconds on
+#        any machine (see sama_plugin/training/plan.py); hours were not measured. Smallest CPU run, with a tiny start:
+#        ... --use_cpu True --bf16 False --max_steps 2
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=${1:-}
 [ $# -gt 0 ] && shift
 case "$preset ${1:-}" in
   "tiny "*) extras=host,train,eval ;;
-  "0.5b --plan" | "7b --plan") extras=host ;;
+  "0.5b --"* | "7b --"*) extras=host,train ;;
   *)
-    printf "finetune_sama.sh: got '%s', expected 'tiny', '0.5b --plan' or '7b --plan'; other starts: %s\n" \
+    printf "finetune_sama.sh: got '%s', expected 'tiny', '0.5b' or '7b', the latter with flags; other starts: %s\n" \
       "$preset${1:+ $1}" "sama train -- HOST_FLAGS" >&2
     exit 2
     ;;
 esac
 source scripts/setup.sh "$extras"
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
-python -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' || export DS_ACCELERATOR=cpu
-exec sama train "$preset" "$@"
+source scripts/launch.sh
+case "$preset $*" in
+  tiny* | *"--plan"*) NPROC=1 NNODES=1 sama_launch "$preset" "$@" ;;
+  *) sama_launch "$preset" finetune "$@" ;;
+esac

@@ -1,4 +1,4 @@
-"""`sama train tiny [flags]` makes the shipped checkpoint; `sama train -- <host flags>` trains any; `--plan` counts."""
+"""`sama train tiny` makes what ships, `sama train 7b finetune` a full-size model; `--plan` counts the cost."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         VERB,
         parents=[common],
         help="train: `sama train tiny [flags]`, or `sama train -- <the host's training flags>`",
-        usage="sama train [-h] [-v] (tiny [FLAG ...] | {0.5b,7b} --plan [FLAG ...] | -- HOST_FLAG ...)",
-        description="tiny: the shipped checkpoint, from nothing, on CPU (`sama train tiny -h`). 0.5b, 7b with --plan: "
-        "parameters, tokens, FLOPs and memory of a step, without training (`sama train 7b -h`). Otherwise "
-        "the host's own training flags, as `bash scripts/finetune_sama.sh` gives them.",
+        usage="sama train [-h] [-v] (tiny [FLAG ...] | {0.5b,7b} {pretrain,finetune} FLAG ... | {0.5b,7b} --plan "
+        "[FLAG ...] | -- HOST_FLAG ...)",
+        description="tiny: the shipped checkpoint, from nothing, on CPU (`sama train tiny -h`). 0.5b, 7b: one of the "
+        "two stages of full-size training (`sama train 7b -h`), or with --plan the parameters, tokens, FLOPs and "
+        "memory of a step, without training. Otherwise the host's own training flags.",
     )
     parser.set_defaults(run=run)
 
@@ -53,10 +54,14 @@ def run(args: argparse.Namespace) -> int:
         from sama_plugin.training import tiny
 
         tiny.main(flags[1:])
-    elif flags[:1] and flags[0] in FULL_SIZE:
+    elif flags[:1] and flags[0] in FULL_SIZE and "--plan" in flags:
         from sama_plugin.training import plan
 
         plan.main(flags)
+    elif flags[:1] and flags[0] in FULL_SIZE:
+        from sama_plugin.training import stages
+
+        stages.main(flags)
     else:
         from sama_plugin.training import train
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,14 @@ def own_words(error: SamaError) -> str:
     return text.rpartition(f"{type(error).__name__}: ")[2].strip() if "Original Traceback" in text else text
 
 
-if __name__ == "__main__":
+def run_as_script(entry: Callable[[], None]) -> None:
+    """Run an entry point; an error of ours ends the process with one line."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
-        main()
+        entry()
     except SamaError as error:
         sys.exit(f"sama: {own_words(error)}")
+
+
+if __name__ == "__main__":
+    run_as_script(main)

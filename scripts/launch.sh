@@ -1,0 +1,16 @@
+# Runs `sama train ARGUMENTS` in as many processes as the machine has GPUs (one without); to be sourced.
+# Variables: NPROC processes here; NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT for several machines.
+
+sama_launch() {
+  local gpus
+  export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
+  gpus=$(python -c 'import torch; print(torch.cuda.device_count())') || return 1
+  [ "$gpus" -gt 0 ] || export DS_ACCELERATOR=cpu
+  local processes=${NPROC:-$((gpus > 0 ? gpus : 1))} nodes=${NNODES:-1}
+  if [ "$processes" -eq 1 ] && [ "$nodes" -eq 1 ]; then
+    exec sama train "$@"
+  fi
+  exec torchrun --nproc_per_node "$processes" --nnodes "$nodes" --node_rank "${NODE_RANK:-0}" \
+    --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${MASTER_PORT:-29500}" \
+    -m sama_plugin.training.stages "$@"
+}
