@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -55,8 +56,36 @@ def config_from_dict(cls: type[ConfigT], values: dict[str, Any], where: str) -> 
     return cls(**made)
 
 
+class CheckedConfig:
+    """A config dataclass whose values have the types of their defaults, and whole numbers are none below 1.
+
+    Where the default is 0, 0 is allowed.
+
+    Raises:
+        DataError: names the field, what it is and what was expected.
+    """
+
+    def __post_init__(self) -> None:
+        for field_ in dataclasses.fields(self):  # type: ignore[arg-type]
+            value, default = getattr(self, field_.name), field_.default
+            if type(default) is int:
+                least = min(default, 1)
+                fits, expected = type(value) is int and value >= least, f"a whole number from {least}"
+            elif type(default) is float:
+                fits, expected = type(value) in (int, float) and 0 <= value < math.inf, "a number from 0"
+            elif type(default) is tuple:
+                fits = isinstance(value, tuple) and all(type(v) is int and v >= 0 for v in value)
+                expected = "a list of whole numbers from 0"
+            elif type(default) in (bool, str):
+                fits, expected = type(value) is type(default), f"a {type(default).__name__}"
+            else:
+                continue
+            if not fits:
+                raise DataError(f"{type(self).__name__}.{field_.name} is {value!r}, expected {expected}.")
+
+
 @dataclass(frozen=True)
-class SamplingConfig:
+class SamplingConfig(CheckedConfig):
     """Which frames each stage sees (paper: sparse every third, at most 32; official code §2)."""
 
     interval: int = 3
@@ -66,7 +95,7 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True)
-class RegionConfig:
+class RegionConfig(CheckedConfig):
     """Region encoder sizes.
 
     Attributes:
@@ -81,7 +110,7 @@ class RegionConfig:
 
 
 @dataclass(frozen=True)
-class AggregatorConfig:
+class AggregatorConfig(CheckedConfig):
     """Spatio-temporal context aggregator (paper §3; official sizes as defaults).
 
     Attributes:
@@ -107,7 +136,7 @@ class AggregatorConfig:
 
 
 @dataclass(frozen=True)
-class Sam2Config:
+class Sam2Config(CheckedConfig):
     """Every size of a SAM2.1 model; what is not here is fixed as in the published `sam2.1` configs.
 
     Attributes:
@@ -136,7 +165,7 @@ class Sam2Config:
 
 
 @dataclass(frozen=True)
-class GroundingConfig:
+class GroundingConfig(CheckedConfig):
     """How `[SEG]` becomes masks at inference.
 
     Attributes:
@@ -155,6 +184,7 @@ class GroundingConfig:
     min_score: float = 0.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, value, allowed in (
             ("head", self.head, ("sam2", "dot", "none")),
             ("propagation", self.propagation, ("sama", "official")),
@@ -164,7 +194,7 @@ class GroundingConfig:
 
 
 @dataclass(frozen=True)
-class SamaConfig:
+class SamaConfig(CheckedConfig):
     """Everything SAMA adds to a host model's config, stored in `config.json` under `sama`.
 
     Attributes:

@@ -213,6 +213,7 @@ class GroundedObject:
         score: in [0, 1]; low when the object is probably absent.
         rle: one `Rle` or None (absent) per video frame.
         spans_s: [start, end] seconds of each run of frames where it is visible.
+        size: (H, W) of the video; without it, masks of an object that is nowhere visible have no shape.
     """
 
     id: str
@@ -220,13 +221,14 @@ class GroundedObject:
     score: float
     rle: list[Rle | None]
     spans_s: list[tuple[float, float]] = field(default_factory=list)
+    size: tuple[int, int] | None = None
 
     @property
     def masks(self) -> np.ndarray:
-        """(T_all, H, W) bool, decoded anew at each call; empty (0, 0, 0) if it is nowhere visible."""
+        """(T_all, H, W) bool, decoded anew at each call; all False where it is absent."""
         from sama_plugin.media.masks import decode_track
 
-        return decode_track(self.rle)
+        return decode_track(self.rle, self.size)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from sama_plugin.cli.model_options import (
     decoding_options,
     load_model,
 )
-from sama_plugin.errors import PromptError, SamaError
+from sama_plugin.errors import MediaError, PromptError, SamaError
 
 if TYPE_CHECKING:
     from sama_plugin.inference.session import VideoSession
@@ -28,7 +28,7 @@ REGION_HELP = (
 COMMANDS = """\
 /region NAME=KIND@WHEN:VALUES   point at something, e.g. /region r1=box@12:40,30,120,160; ask about it as <r1>
 /save [DIR]                     write overlay video, picture strip and answer.json
-/quit                           end (or Ctrl-D)"""
+/quit                           end (or Ctrl-D, Ctrl-C)"""
 JSON_TO_STDOUT = "-"
 
 
@@ -105,7 +105,10 @@ def check_outputs(args: argparse.Namespace, clip: VideoClip) -> None:
     if args.out is not None:
         check_folder(args.out, expected_bytes(clip))
     if args.json not in (None, JSON_TO_STDOUT):
-        check_file(Path(args.json))
+        file = Path(args.json)
+        check_file(file)
+        if args.out is not None and file.absolute() in (args.out.absolute(), *args.out.absolute().parents):
+            raise MediaError(f"--json '{file}' is the folder of --out, or one around it; name a file.")
 
 
 def _answer_all(session: VideoSession, questions: list[str], to: TextIO) -> None:
@@ -121,7 +124,10 @@ def _answer_all(session: VideoSession, questions: list[str], to: TextIO) -> None
 
 
 def _talk(session: VideoSession, out: Path | None, to: TextIO) -> None:
-    """Question after question until `/quit` or the end of input; an error or Ctrl-C ends an answer only."""
+    """Question after question until `/quit` or the end of input, which Ctrl-C at the prompt is too.
+
+    Within an answer, an error or Ctrl-C ends that answer only.
+    """
     from sama_plugin.cli.talk import YOU, ask_aloud, show_clip
 
     show_clip(session.clip, to)
@@ -134,23 +140,28 @@ def _talk(session: VideoSession, out: Path | None, to: TextIO) -> None:
                 _obey(session, line, out, to)
             elif line:
                 ask_aloud(session, line, to)
-        except SamaError as error:
+        except (SamaError, OSError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
             print(f"sama: {error}", file=to)
         except KeyboardInterrupt:
             print("sama: stopped; this answer does not count.", file=to)
 
 
 def _read_line(prompt: str, to: TextIO) -> str | None:
-    """The next line, stripped; None at the end of input. What nobody typed is shown as if typed."""
+    """The next line, stripped; None at the end of input or Ctrl-C. What nobody typed is shown as if typed."""
     print(file=to)
     if sys.stdin.isatty() and to is sys.stdout:
         try:
             return input(prompt).strip()
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             print(file=to)
             return None
     print(prompt, end="", file=to, flush=True)
-    line = sys.stdin.readline()
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError as error:
+        raise PromptError(f"Standard input holds bytes that are no text ({error}).") from error
     print("" if sys.stdin.isatty() else line.rstrip("\n"), file=to)
     return line.strip() if line else None
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.model_options import DTYPES
 from sama_plugin.errors import DataError
+
+SHARD_SIZE = re.compile(r"[1-9][0-9]*(KB|MB|GB)")
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -41,11 +46,19 @@ def run(args: argparse.Namespace) -> int:
     """Read SOURCE, write OUT.
 
     Raises:
-        SamaError: a source that is no such folder or damaged, an OUT that holds something.
+        SamaError: a source that is no such folder or damaged, an option that does not fit it, an OUT that holds
+            something or cannot be written.
     """
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise DataError(f"{args.out} is there and not an empty folder; give a new one.")
+    if not SHARD_SIZE.fullmatch(args.max_shard_size):
+        raise DataError(
+            f"--max-shard-size is '{args.max_shard_size}', expected a number and KB, MB or GB, as 5GB."
+        )
     import sama_plugin
+    from sama_plugin.inference.outputs import check_folder
+
+    check_folder(args.out)
 
     sama_plugin.register()
     from sama_plugin.host.checkpoint import read_config_json, resolve_folder
@@ -55,7 +68,16 @@ def run(args: argparse.Namespace) -> int:
 
     folder = resolve_folder(args.source)
     is_lora = (folder / "adapter_config.json").is_file()
-    if not is_lora and read_config_json(folder).get("model_type") in SAMA_TYPES:
+    is_host = not is_lora and read_config_json(folder).get("model_type") in SAMA_TYPES
+    for option, is_given, fits in (
+        ("--base", args.base is not None, is_lora),
+        ("--sam2", args.sam2 is not None, is_host),
+        ("--tower", args.tower is not None, is_host),
+    ):
+        if is_given and not fits:
+            kind = "a LoRA folder" if is_lora else "a LLaVA checkpoint" if is_host else "a SAMA folder"
+            raise DataError(f"{option} is not for {folder}, which is {kind}; leave it out.")
+    if is_host:
         dtype = TORCH_DTYPES[args.dtype]
         tokenizer, model = start_from_host(
             folder, args.sam2, sam2_size=args.sam2_size, tower=args.tower, dtype=dtype, seed=args.seed
@@ -64,8 +86,12 @@ def run(args: argparse.Namespace) -> int:
         tokenizer, model, _, _ = load_sama_model(
             str(folder), args.base, device_map="cpu", torch_dtype=args.dtype
         )
-    tokenizer.save_pretrained(args.out)
-    model.save_pretrained(args.out, max_shard_size=args.max_shard_size)  # config.json last: whole
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{args.out.name}-", dir=args.out.parent) as partial:
+        work = Path(partial) / args.out.name
+        tokenizer.save_pretrained(work)
+        model.save_pretrained(work, max_shard_size=args.max_shard_size)
+        os.replace(work, args.out)
     count = sum(parameter.numel() for parameter in model.parameters())
     sys.stdout.write(f"written: {args.out} ({count / 1e6:.1f} M parameters and SAM2, {args.dtype})\n")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 well done, 2 an error of the user's or an interruption, else what the verb says.
     """
+    _set_up_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     own, passed_on = train.split_arguments(arguments)
     args = build_parser().parse_args(own)
@@ -72,6 +74,16 @@ def build_parser() -> argparse.ArgumentParser:
     for verb in VERBS:
         verb.add_parser(verbs, common)
     return parser
+
+
+def _set_up_streams() -> None:
+    """A stream that is closed takes or gives nothing; what a terminal cannot show is replaced."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open to the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _set_up_messages(is_verbose: bool) -> None:

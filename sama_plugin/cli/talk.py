@@ -19,8 +19,8 @@ MAX_SPANS = 4
 
 def show_clip(clip: VideoClip, to: TextIO) -> None:
     """One line about the video."""
-    length_s = clip.num_frames / clip.fps
-    print(f"{clip.path}: {clip.num_frames} frames, {clip.width}x{clip.height}, {length_s:.1f} s", file=to)
+    size = f"{clip.num_frames} frames, {clip.width}x{clip.height}"
+    print(f"{clip.path}: {size}, {clip.duration_s:.1f} s", file=to)
 
 
 def describe_region(prompt: RegionPrompt) -> str:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from sama_plugin.config import SamaConfig
-from sama_plugin.errors import CheckpointError, HostError
+from sama_plugin.errors import CheckpointError, HostError, SamaError
 from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import load_sam2
 from sama_plugin.host.checkpoint import (
@@ -28,6 +28,10 @@ from sama_plugin.host.vision_tower import load_tower
 
 logger = logging.getLogger(__name__)
 
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+"""One of them has a tokenizer's words."""
+
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -68,7 +72,12 @@ def load_sama_model(
     """
     kwargs.pop("multimodal", None)
     folder = resolve_folder(model_path)
-    if (folder / "adapter_config.json").is_file():
+    is_lora = (folder / "adapter_config.json").is_file()
+    if model_base is not None and not is_lora:
+        logger.warning(
+            "model_base %s is not used: %s is a whole checkpoint, no LoRA folder.", model_base, folder
+        )
+    if is_lora:
         return _load_lora(
             folder,
             model_base,
@@ -84,7 +93,7 @@ def load_sama_model(
     config_cls, model_cls = classes_of(folder)
     device_map = _device_map(device_map)
     on_cpu = device_map == {"": "cpu"}
-    config = customized_config or config_cls.from_pretrained(folder)
+    config = customized_config or read_config(folder, config_cls)
     for key, value in (overwrite_config or {}).items():
         setattr(config, key, value)
     config._name_or_path = str(folder)
@@ -106,14 +115,42 @@ def load_sama_model(
     return tokenizer, model, model.get_vision_tower().image_processor, model.context_length
 
 
+def read_config(folder: Path, config_cls: Any) -> Any:
+    """The folder's config.
+
+    Raises:
+        CheckpointError: a value that the class does not take.
+    """
+    try:
+        config = config_cls.from_pretrained(folder)
+        SamaConfig.from_dict(config.sama, f"{folder}/config.json:sama")
+    except SamaError:
+        raise
+    except Exception as error:  # transformers raises many kinds
+        raise CheckpointError(
+            f"{folder}/config.json cannot be used ({type(error).__name__}: {error}); copy it again."
+        ) from error
+    return config
+
+
 def check_fit(folder: Path, config: Any, model_cls: Any) -> None:
     """Compare a folder's weights with its config, before anything is loaded: what is missing would be random.
 
     Raises:
-        CheckpointError: names the missing, spare or misshapen keys.
+        CheckpointError: a config that no model can be built from; names the missing, spare or misshapen keys.
     """
-    with init_empty_weights():
-        check_weights(folder, model_cls(config))
+    try:
+        with init_empty_weights():
+            empty = model_cls(config)
+    except SamaError:
+        raise
+    except (
+        Exception
+    ) as error:  # a value that no model can be built with; torch and transformers raise many kinds
+        raise CheckpointError(
+            f"No model can be built from {folder}/config.json ({type(error).__name__}: {error}); copy it again."
+        ) from error
+    check_weights(folder, empty)
 
 
 def load_parts(model: Any, folder: Path) -> None:
@@ -143,6 +180,10 @@ def load_tokenizer(folder: Path) -> Any:
         raise CheckpointError(
             f"Checkpoint folder {folder} has no tokenizer_config.json; copy the whole folder again."
         )
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise CheckpointError(
+            f"Checkpoint folder {folder} has no {' or '.join(TOKENIZER_FILES)}; copy the whole folder again."
+        )
     try:
         return AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # transformers and tokenizers raise many kinds
@@ -155,7 +196,7 @@ def classes_of(folder: Path) -> tuple[Any, Any]:
     Raises:
         CheckpointError: another model's folder.
     """
-    model_type = read_config_json(folder).get("model_type")
+    model_type = str(read_config_json(folder).get("model_type"))
     if model_type not in CLASSES:
         raise CheckpointError(
             f"{folder}/config.json has model_type '{model_type}', expected one of {', '.join(CLASSES)}; "
@@ -175,6 +216,12 @@ def _device_map(device_map: Any) -> Any:
         if (torch.device(device_map).index or 0) >= count:
             raise HostError(
                 f"device_map is '{device_map}' but this machine has {count} CUDA devices, from 0."
+            )
+    if isinstance(device_map, str) and not (device_map in ("auto", "cpu") or device_map.startswith("cuda")):
+        has_mps = device_map == "mps" and torch.backends.mps.is_available()
+        if not has_mps:
+            raise HostError(
+                f"device_map is '{device_map}', expected auto, cpu or cuda:N (or mps where there is one)."
             )
     if device_map == "auto" and torch.cuda.device_count() > 1:
         return device_map
@@ -198,6 +245,10 @@ def _attention(attn_implementation: str | None) -> str:
         raise HostError(
             "attn_implementation='flash_attention_2' needs flash-attn, which is not installed: "
             "`pip install sama-plugin[flash]`, or use 'sdpa'."
+        )
+    if attn_implementation not in (None, *ATTENTIONS):
+        raise HostError(
+            f"attn_implementation is '{attn_implementation}', expected one of {', '.join(ATTENTIONS)}."
         )
     return attn_implementation or "sdpa"
 

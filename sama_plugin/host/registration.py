@@ -92,7 +92,7 @@ def is_registered() -> bool:
     return _active is not None
 
 
-def read_model_type(model_path: str, **hub_arguments: Any) -> str | None:
+def read_model_type(model_path: str, /, **hub_arguments: Any) -> str | None:
     """`model_type` in the config.json of a folder or hub model; None where there is none to read.
 
     None rather than an error: the host then meets the same problem and reports it in its own words.
@@ -104,7 +104,8 @@ def read_model_type(model_path: str, **hub_arguments: Any) -> str | None:
             values = json.loads((Path(model_path) / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return values.get("model_type") if isinstance(values, dict) else None
+        model_type = values.get("model_type") if isinstance(values, dict) else None
+        return model_type if isinstance(model_type, str) else None
     hub_arguments = {key: value for key, value in hub_arguments.items() if key in HUB_ARGUMENTS}
     try:
         values, _ = PretrainedConfig.get_config_dict(str(model_path), **hub_arguments)

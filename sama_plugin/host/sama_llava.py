@@ -494,12 +494,21 @@ class SamaCausalLM(SamaCheckpointMixin):
             image_sizes: ignored, as for the host's videos.
             modalities: ignored; images and videos are clips of one or more frames.
             **kwargs: generation settings.
+
+        Raises:
+            PromptError: not one clip per row, or not one `<image>` in a row.
         """
         kwargs.pop("position_ids", None)
         mask = kwargs.pop("attention_mask", None)
         if images is None:
+            if bool((inputs < 0).any()):
+                raise PromptError("A row has <image> but there are no images; give one clip per row.")
             embeds = self.get_model().embed_tokens(inputs)
             return GenerationMixin.generate(self, inputs_embeds=embeds, attention_mask=mask, **kwargs)
+        if len(images) != len(inputs):
+            raise PromptError(
+                f"generate got {len(inputs)} rows but {len(images)} clips; give one clip per row."
+            )
         keep = torch.ones_like(inputs, dtype=torch.bool) if mask is None else mask.bool()
         rows = [
             expand_host_prompt(

@@ -28,6 +28,11 @@ def tower_location(config: Any) -> str:
     Args:
         config: model config with `mm_vision_tower` and the `_name_or_path` it was read from.
     """
+    if not isinstance(config.mm_vision_tower, str):
+        raise CheckpointError(
+            f"{config._name_or_path or '.'}/config.json: mm_vision_tower is {config.mm_vision_tower!r}, expected a "
+            "folder or hub id."
+        )
     inside = Path(config._name_or_path or ".") / config.mm_vision_tower
     return str(inside.absolute()) if inside.is_dir() else config.mm_vision_tower
 
@@ -58,7 +63,12 @@ def build_vision_tower(config: Any) -> nn.Module:
         raise CheckpointError(
             f"Vision tower folder {location} has no config.json; copy the whole checkpoint again."
         )
-    model_type = json.loads(config_file.read_text()).get("model_type")
+    try:
+        model_type = json.loads(config_file.read_text(encoding="utf-8"))["model_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{config_file} is no config of a vision tower ({error!r}); copy it again."
+        ) from error
     if model_type not in LOCAL_TOWERS:
         raise CheckpointError(
             f"{config_file}: model_type is '{model_type}', expected one of {', '.join(LOCAL_TOWERS)}."
@@ -84,6 +94,15 @@ def load_tower(tower: Any) -> None:
         stored = _stored_keys(folder)
     except Exception as error:  # transformers and safetensors raise many kinds
         raise CheckpointError(f"{where} cannot be read: {error}") from error
+    wanted, given = (
+        getattr(tower.config, "image_size", None),
+        getattr(tower.image_processor, "crop_size", None),
+    )
+    side = given.get("height") if isinstance(given, dict) else None
+    if side is not None and wanted is not None and side != wanted:
+        raise CheckpointError(
+            f"{where}: its preprocessor makes pictures of {side} pixels, the tower expects {wanted}; copy it again."
+        )
     missing = [key for key in tower.vision_tower.state_dict() if stored and key not in stored]
     if missing:
         raise CheckpointError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def answer_document(
     return {
         "schema": ANSWER_SCHEMA,
         "video": {
-            "path": clip.path,
+            "path": clip.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
             "num_frames": clip.num_frames,
             "height": clip.height,
             "width": clip.width,
@@ -69,13 +70,13 @@ def write_answer_file(path: str | Path, document: dict[str, Any]) -> None:
     """Write the document, whole or not at all.
 
     Args:
-        path: in an existing folder; a file that is there is replaced.
+        path: in an existing folder; a file that is there, or that a link leads to, is replaced.
         document: from `answer_document`.
 
     Raises:
         MediaError: the disk refuses.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     part = target.with_name(f".{target.name}.part")
     try:
         part.write_text(format_document(document), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ from transformers.generation.logits_process import (
 )
 
 from sama_plugin.errors import PromptError
+
+LEAST_TEMPERATURE = 1e-5
+"""Below it sampling is greedy; logits divided by less would overflow."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,18 @@ class Decoding:
     max_new_tokens: int = 256
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
+        try:
+            temperature, top_p, longest = float(self.temperature), float(self.top_p), int(self.max_new_tokens)
+            fits = 0 <= temperature < math.inf and 0 < top_p <= 1 and longest == self.max_new_tokens >= 1
+        except (TypeError, ValueError, OverflowError):
+            fits = False
+        if not fits:
             raise PromptError(
                 f"Decoding got temperature {self.temperature}, top_p {self.top_p}, max_new_tokens "
-                f"{self.max_new_tokens}; expected temperature >= 0, 0 < top_p <= 1, max_new_tokens >= 1."
+                f"{self.max_new_tokens}; expected temperature >= 0, 0 < top_p <= 1, whole max_new_tokens >= 1."
             )
+        for name, value in (("temperature", temperature), ("top_p", top_p), ("max_new_tokens", longest)):
+            object.__setattr__(self, name, value)
 
 
 class GeneratedToken(NamedTuple):
@@ -89,7 +100,7 @@ def generate_tokens(
 
 def _warpers(decoding: Decoding) -> LogitsProcessorList | None:
     """None for greedy."""
-    if decoding.temperature == 0:
+    if decoding.temperature < LEAST_TEMPERATURE:
         return None
     warpers = LogitsProcessorList([TemperatureLogitsWarper(decoding.temperature)])
     if decoding.top_p < 1:

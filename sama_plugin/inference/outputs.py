@@ -41,8 +41,11 @@ def check_folder(folder: Path, needed_bytes: int = LEAST_FREE_BYTES) -> None:
         MediaError: a file is in the way, no permission, or too little space.
     """
     existing = folder.absolute()
-    while not (existing.exists() or existing.is_symlink()):
-        existing = existing.parent
+    try:
+        while not (existing.exists() or existing.is_symlink()):
+            existing = existing.parent
+    except OSError as error:  # a name longer than the disk takes
+        raise MediaError(f"Cannot write to '{folder}': {error.strerror}; choose another place.") from error
     if not existing.is_dir():
         raise MediaError(f"Cannot write to '{folder}': '{existing}' is not a folder; choose another place.")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -59,10 +62,11 @@ def check_file(path: Path, needed_bytes: int = LEAST_FREE_BYTES) -> None:
     """See that a file can be written, its folder made if need be; changes nothing.
 
     Raises:
-        MediaError: as for `check_folder`, or the path is a folder.
+        MediaError: as for `check_folder`, or the path is there and no regular file.
     """
-    if path.is_dir():
-        raise MediaError(f"Cannot write '{path}': it is a folder; name a file.")
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise MediaError(f"Cannot write '{path}': it is {kind}; name a file, or - for standard output.")
     check_folder(path.parent, needed_bytes)
 
 
@@ -87,10 +91,13 @@ def write_outputs(
         The three files.
 
     Raises:
-        MediaError: the disk refuses; the folder is then as it was before.
+        MediaError: the disk refuses, or a folder has the name of one of them; all is then as it was before.
     """
     shown = list(regions)
     names = (OVERLAY_FILE, STRIP_FILE, ANSWER_FILE)
+    for name in names:
+        if (folder / name).is_dir():
+            raise MediaError(f"Cannot write '{folder / name}': it is a folder; choose another place.")
     made = _missing_folders(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

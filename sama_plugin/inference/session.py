@@ -53,6 +53,8 @@ class VideoSession:
 
     Raises:
         MediaError: the video cannot be read.
+        PromptError: a decoding option or seed out of range.
+        CheckpointError: a model whose tower or SAM2 was not loaded.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class VideoSession:
         max_new_tokens: int = 256,
         progress: bool = False,
     ) -> None:
+        _check_parts(model)
         self.model = model
         self.tokenizer = tokenizer
         self.clip = video if isinstance(video, VideoClip) else VideoClip.open(video)
@@ -86,7 +89,9 @@ class VideoSession:
         self._region_frames: list[int] = []
         self._features: Tensor | None = None
         self._num_encoded = 0
-        self._generator = torch.Generator().manual_seed(seed)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+            raise PromptError(f"The seed is {seed!r}, expected a whole number from 0, below 2^63.")
+        self._generator = torch.Generator().manual_seed(int(seed))
 
     def region(
         self,
@@ -159,9 +164,14 @@ class VideoSession:
             Pieces of the raw answer, special tokens kept.
 
         Raises:
-            PromptError: as for `ask`; the conversation stays as it was.
+            PromptError: as for `ask`, or another turn was finished before this one was; the conversation stays as it
+                was.
         """
-        started = time.perf_counter()
+        started, before = time.perf_counter(), self._dialogue
+        generator = (
+            torch.Generator()
+        )  # an abandoned stream must not change what is drawn for the next question
+        generator.set_state(self._generator.get_state())
         head = self.model.sam2_head
         vision_before, sam2_before = self._num_encoded, head.frames_encoded if head is not None else 0
         dialogue, uses = self._lay_out(question)
@@ -174,7 +184,7 @@ class VideoSession:
             embeds,
             decoding=self._decoding_within(embeds.shape[1]),
             stop_ids=self._stop_ids,
-            generator=self._generator,
+            generator=generator,
         ):
             first_token = time.perf_counter() if not tokens else first_token
             tokens.append(token)
@@ -187,8 +197,13 @@ class VideoSession:
         if raw != shown:  # cut off within a character
             yield raw[len(shown) :]
         objects = self._ground(tokens)
+        if self._dialogue is not before:
+            raise PromptError(
+                "Another question was asked before this answer was read to its end, so this turn does not count; read "
+                "one stream after the other."
+            )
         self._dialogue_tokenizer.finish_turn(dialogue, [token.token_id for token in tokens])
-        self._dialogue, self._uses = dialogue, uses
+        self._dialogue, self._uses, self._generator = dialogue, uses, generator
         self.answers.append(
             GroundedAnswer(
                 question=question,
@@ -314,7 +329,22 @@ class VideoSession:
                 phrase=phrase,
                 score=float(np.clip(track.score, 0, 1)),
                 rle=track.rle,
-                spans_s=visible_spans(track.rle, self.clip.timestamps_s),
+                spans_s=visible_spans(track.rle, self.clip.timestamps_s, self.clip.duration_s),
+                size=(self.clip.height, self.clip.width),
             )
             for i, (track, phrase) in enumerate(zip(tracks, phrases, strict=True))
         ]
+
+
+def _check_parts(model: Any) -> None:
+    """A model needs its tower and SAM2, which lie beside the LLM's weights.
+
+    Raises:
+        CheckpointError: one of them was not loaded.
+    """
+    needs_sam2 = model.sama.grounding.head == "sam2" and model.sam2_head is None
+    if needs_sam2 or not model.get_vision_tower().is_loaded:
+        raise CheckpointError(
+            f"The model came without its {'SAM2' if needs_sam2 else 'vision tower'}; load it with the host's "
+            "`load_pretrained_model` or `from_pretrained` of its class."
+        )

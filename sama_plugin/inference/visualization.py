@@ -448,8 +448,7 @@ def _title_band(clip: VideoClip, width: int) -> Image.Image:
     """Name, length and size of the clip."""
     band = _blank(64, width)
     draw = ImageDraw.Draw(band)
-    duration_s = clip.num_frames / clip.fps
-    facts = f"{clip.num_frames} frames, {clip.width} x {clip.height}, {duration_s:.1f} s"
+    facts = f"{clip.num_frames} frames, {clip.width} x {clip.height}, {clip.duration_s:.1f} s"
     room = width - 2 * STRIP_MARGIN - _font(SMALL_SIZE).getlength(facts) - 30
     name = _shorten(Path(clip.path).name, TITLE_SIZE, room)
     draw.text((STRIP_MARGIN, 36), name, fill=INK, font=_font(TITLE_SIZE), anchor="lm", stroke_width=0.4)

@@ -84,9 +84,11 @@ class VideoClip:
             MediaError: missing, empty, truncated, not a video, without frames, or frames of different size.
         """
         target = Path(path)
-        if not target.exists():
-            raise MediaError(f"Video '{path}' does not exist; expected a video file or a folder of frames.")
         try:
+            if not target.exists():
+                raise MediaError(
+                    f"Video '{path}' does not exist; expected a video file or a folder of frames."
+                )
             if target.is_dir():
                 return _open_folder(str(path), _frame_files(target), folder_fps)
             check_complete(target)
@@ -325,8 +327,12 @@ class _FolderSource:
         """Read one picture."""
         try:
             with Image.open(frame) as picture:
-                pixels = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
+                upright = ImageOps.exif_transpose(picture)
+                if upright.mode.startswith("I"):  # 16 bits; PIL would clip them at 255
+                    deep = np.clip(np.asarray(upright), 0, 2**16 - 1)
+                    upright = Image.fromarray((deep // 257).astype(np.uint8))
+                pixels = np.asarray(upright.convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise MediaError(f"Frame '{frame}' cannot be read: {error}.") from error
         if pixels.shape[:2] != self.size:
             raise MediaError(f"Frame '{frame}' is {pixels.shape[:2]} (height, width), expected {self.size}.")
@@ -375,7 +381,7 @@ def _frame_files(folder: Path) -> tuple[Path, ...]:
     """Pictures of a folder, `frame2` before `frame10`."""
     files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
     return tuple(
-        sorted(files, key=lambda p: [int(part) if part.isdigit() else part for part in _split(p.name)])
+        sorted(files, key=lambda p: [int(part) if i % 2 else part for i, part in enumerate(_split(p.name))])
     )
 
 
@@ -396,7 +402,7 @@ def _open_folder(name: str, files: tuple[Path, ...], fps: float) -> VideoClip:
             with Image.open(file) as picture:
                 turned = picture.getexif().get(0x0112, 1) >= 5
                 sizes.append((picture.width, picture.height) if turned else (picture.height, picture.width))
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise MediaError(
                 f"Frame '{file}' cannot be read ({error}); it may be empty, cut off or no picture."
             ) from error

@@ -187,25 +187,26 @@ def disk_mask(
     return mask
 
 
-def visible_spans(rles: Sequence[Rle | None], timestamps_s: np.ndarray) -> list[tuple[float, float]]:
+def visible_spans(
+    rles: Sequence[Rle | None], timestamps_s: np.ndarray, end_s: float
+) -> list[tuple[float, float]]:
     """Say when an object is visible.
 
     Args:
         rles: one per frame; None is absent.
         timestamps_s: (T,) float; when each frame begins to be shown, seconds.
+        end_s: when the clip ends.
 
     Returns:
         (start, end) seconds of each run of frames: from when its first frame is shown until the frame after
-        it is; the last frame of the clip is taken to last as long as the one before it.
+        it is, or the clip ends.
 
     Raises:
         MediaError: not as many timestamps as masks.
     """
     if len(rles) != len(timestamps_s):
         raise MediaError(f"{len(rles)} masks but {len(timestamps_s)} timestamps, expected one per frame.")
-    times = [float(t) for t in timestamps_s]
-    last_s = times[-1] - times[-2] if len(times) > 1 else 0.0
-    times = [*times, times[-1] + last_s] if times else times
+    times = [*(float(t) for t in timestamps_s), float(end_s)]
     spans: list[tuple[float, float]] = []
     start: int | None = None
     for frame in range(len(rles) + 1):

@@ -19,7 +19,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 ANSWER_NAME = re.compile(r"obj[0-9]+")
 RESERVED_NAMES = ("mask", "p", "vp", "image", "video")
 REGION = re.compile(r"(?P<name>[^=]*)=(?P<kind>[^@:]*)(?:@(?P<when>[^:]*))?:(?P<values>.*)", re.DOTALL)
-FRAME = re.compile(r"-?[0-9]+")
+FRAME = re.compile(r"-?[0-9]{1,18}")
 SECONDS = re.compile(r"(-?[0-9]*\.?[0-9]+)s")
 GRAMMAR = (
     "expected NAME=KIND@WHEN:VALUES, such as r1=box@12:40,30,120,160 or r2=point@3.5s:88,40;60,20,0 or "
@@ -172,7 +172,7 @@ def _frame_index(name: str, clip: VideoClip, frame: int | None, time_s: float | 
         return int(frame)
     except MediaError as error:
         raise MediaError(f"Region '{name}': {error}") from error
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise PromptError(
             f"Region '{name}' has frame {frame!r} and time {time_s!r}, expected a frame index or seconds."
         ) from None
@@ -235,7 +235,12 @@ def _checked_mask(name: str, value: Any, clip: VideoClip) -> np.ndarray:
     if isinstance(value, (str, Path)):
         where, mask = f"mask '{value}'", _read_mask(name, value)
     else:
-        where, mask = "mask", np.asarray(value)
+        try:
+            where, mask = "mask", np.asarray(value)
+        except ValueError:
+            raise PromptError(
+                f"Region '{name}': mask {_shorten(value)} is no array, expected (height, width) of bool or uint8."
+            ) from None
     if mask.ndim != 2 or not (mask.dtype == np.bool_ or np.issubdtype(mask.dtype, np.integer)):
         raise PromptError(
             f"Region '{name}': {where} is an array {mask.shape} of {mask.dtype}, expected "
@@ -262,7 +267,7 @@ def _read_mask(name: str, path: str | Path) -> np.ndarray:
         with Image.open(path) as picture:
             alpha = np.asarray(picture.getchannel("A")) if picture.mode in ("RGBA", "LA") else None
             pixels = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MediaError(f"Region '{name}': mask '{path}' cannot be read as a picture ({error}).") from error
     if alpha is not None:
         return (pixels[..., :-1] != 0).any(axis=-1) & (alpha != 0)

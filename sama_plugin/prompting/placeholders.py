@@ -43,10 +43,14 @@ def check_question(question: str, reserved: Collection[str]) -> None:
         reserved: the tokenizer's special tokens; SAMA's own are added.
 
     Raises:
-        PromptError: nothing asked, or a reserved token inside.
+        PromptError: nothing asked, no text, or a reserved token inside.
     """
+    if not isinstance(question, str):
+        raise PromptError(f"The question is {question!r}, expected text.")
     if not question.strip():
         raise PromptError("The question is empty; ask something.")
+    if any("\ud800" <= letter <= "\udfff" for letter in question):
+        raise PromptError("The question holds bytes that are no UTF-8 text; write it in UTF-8.")
     for token in (*SPECIAL_TOKENS, *reserved):
         if token in question:
             raise PromptError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
@@ -136,6 +137,23 @@ def test_prompt_survives_bad_input_and_ctrl_c(
     assert "sama: stopped; this answer does not count." in shown
     turns = json.loads((tmp_path / "o" / "answer.json").read_text())["turns"]
     assert [turn["question"] for turn in turns] == ["What else?"]
+
+
+def test_ctrl_c_at_the_prompt_ends_the_conversation_and_keeps_it(
+    run_chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = iter(["What?"])
+
+    def typed(prompt: str) -> str:
+        try:
+            return next(lines)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("builtins.input", typed)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    assert run_chat("--out", str(tmp_path / "o")) == 0
+    assert len(json.loads((tmp_path / "o" / "answer.json").read_text())["turns"]) == 1
 
 
 def test_end_of_input_without_a_question_writes_nothing(
@@ -320,6 +338,24 @@ def change_config(folder: Path, **values: object) -> None:
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
         (lambda folder: (folder / "sam2" / "model.safetensors").unlink(), "sam2"),
         (lambda folder: (folder / "tokenizer_config.json").unlink(), "tokenizer_config.json"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer.json or"),
+        (
+            lambda folder: (folder / "vision_tower" / "config.json").write_text("[]"),
+            "no config of a vision tower",
+        ),
+        (
+            lambda folder: (folder / "vision_tower" / "config.json").write_text("{"),
+            "no config of a vision tower",
+        ),
+        (
+            lambda folder: (folder / "vision_tower" / "preprocessor_config.json").write_text("{}"),
+            "expects 128",
+        ),
+        (lambda folder: change_config(folder, model_type=["llava_sama_qwen"]), "model_type"),
+        (lambda folder: change_config(folder, num_hidden_layers="four"), "config.json"),
+        (lambda folder: change_config(folder, mm_vision_tower=None), "mm_vision_tower is None"),
+        (lambda folder: change_config(folder, mm_projector_type="sama_zzz"), "config.json"),
+        (lambda folder: change_config(folder, sama={"sampling": {"interval": 0}}), "interval is 0, expected"),
         (lambda folder: change_config(folder, model_type="llava_qwen"), "model_type 'llava_qwen'"),
         (lambda folder: change_config(folder, intermediate_size=72), "mlp"),
     ],
@@ -340,6 +376,52 @@ def test_damaged_or_foreign_checkpoint_is_refused(
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize("question", ["caf\udce9?", "\ud800"])
+def test_bytes_that_are_no_text_are_refused(
+    run_chat: Chat, question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_chat("--ask", question) == 2
+    assert "no UTF-8 text" in one_line(capsys)
+
+
+def test_picture_that_would_fill_the_memory_is_refused(
+    run_chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bomb.png"
+    Image.new("1", (WIDTH, HEIGHT)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert run_chat("--region", f"r1=mask@0:{path}", "--ask", "What is <r1>?") == 2
+    assert "cannot be read as a picture" in one_line(capsys)
+
+
+def test_outputs_that_stand_in_each_other_s_way_are_refused(
+    run_chat: Chat, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o"
+    assert run_chat("--ask", "What?", "--out", str(out), "--json", str(out)) == 2
+    assert "is the folder of --out" in one_line(capsys)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert run_chat("--ask", "What?", "--json", str(fifo)) == 2
+    assert "no regular file" in one_line(capsys)
+    (out / "answer.json").mkdir(parents=True)
+    (out / "overlay.mp4").write_text("old")
+    assert run_chat("--ask", "What?", "--out", str(out)) == 2
+    assert "it is a folder" in one_line(capsys)
+    assert (out / "overlay.mp4").read_text() == "old"
+
+
+def test_link_is_written_through(run_chat: Chat, tmp_path: Path) -> None:
+    target, link = tmp_path / "real.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert run_chat("--ask", "What?", "--json", str(link)) == 0
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["turns"]
+
+
 def test_device_that_is_not_there_is_refused(run_chat: Chat, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_chat("--ask", "What?", "--device", "abacus") == 2
     assert "--device is 'abacus'" in one_line(capsys)
+    assert run_chat("--ask", "What?", "--device", "meta") == 2
+    assert "device_map is 'meta', expected auto, cpu or cuda:N" in one_line(capsys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from sama_plugin.cli import doctor, main, train
 from sama_plugin.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("demo", "chat", "shapes", "train", "eval", "doctor")
+VERBS = ("demo", "chat", "shapes", "train", "eval", "convert", "doctor")
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -162,3 +163,17 @@ def test_eval_refuses_unknown_benchmark_and_missing_data(
         assert main.main(arguments) == 2
         assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_closed_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main.main(["shapes", "--videos", "0", "--out", "nowhere"]) == 2
+
+
+def test_letters_a_terminal_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(written, encoding="ascii"))
+    assert main.main(["shapes", "--videos", "0", "--out", "caf\u00e9"]) == 2
+    sys.stderr.flush()
+    assert b"sama: " in written.getvalue()

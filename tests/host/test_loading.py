@@ -80,6 +80,8 @@ def test_defaults_are_float32_and_eval_mode_on_the_cpu(loaded: LoadedCheckpoint)
         ({"load_4bit": True}, r"4- and 8-bit loading need bitsandbytes"),
         ({"load_8bit": True}, r"4- and 8-bit loading need bitsandbytes"),
         ({"attn_implementation": "flash_attention_2"}, r"flash-attn, which is not installed"),
+        ({"attn_implementation": "fast"}, r"attn_implementation is 'fast', expected one of sdpa, eager"),
+        ({"device_map": "cpu:3"}, r"device_map is 'cpu:3', expected auto, cpu or cuda:N"),
     ],
 )
 def test_what_this_machine_lacks_is_named(

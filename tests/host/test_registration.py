@@ -134,6 +134,19 @@ def test_loader_goes_by_config_json_not_by_name(
     assert stand_ins.calls == [("load_sama_model", (), given | {"device_map": "cpu", "multimodal": True})]
 
 
+def test_loader_takes_every_argument_by_its_name(
+    stand_ins: SimpleNamespace, sama_folder: Path, plain_folder: Path
+) -> None:
+    registration.register()
+    load = host_builder().load_pretrained_model
+    given = {"model_path": str(sama_folder), "model_base": None, "model_name": "x", "device_map": "cpu"}
+    assert load(**given) == "loaded"
+    assert stand_ins.calls[-1] == ("load_sama_model", (), given)
+    settings = {"attn_implementation": "sdpa", "torch_dtype": "bfloat16", "device_map": "auto"}
+    plain = load(model_path=str(plain_folder), model_base=None, model_name="llava_qwen", **settings)
+    assert type(plain[1]).__name__ == "LlavaQwenForCausalLM"
+
+
 def test_sama_folder_without_its_config_reaches_our_loader(
     stand_ins: SimpleNamespace, tmp_path: Path
 ) -> None:

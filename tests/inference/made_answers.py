@@ -34,7 +34,8 @@ def make_clip(folder: Path) -> VideoClip:
 
 def make_object(number: int, track: np.ndarray, phrase: str) -> GroundedObject:
     rle = encode_track(track)
-    return GroundedObject(f"obj{number}", phrase, 0.9, rle, visible_spans(rle, np.arange(NUM_FRAMES) / FPS))
+    spans_s = visible_spans(rle, np.arange(NUM_FRAMES) / FPS, NUM_FRAMES / FPS)
+    return GroundedObject(f"obj{number}", phrase, 0.9, rle, spans_s)
 
 
 def make_answer(question: str, text: str, objects: list[GroundedObject] | None = None) -> GroundedAnswer:

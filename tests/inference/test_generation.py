@@ -83,3 +83,25 @@ def test_impossible_decoding_is_refused(settings: dict[str, Any]) -> None:
     ((name, value),) = settings.items()
     with pytest.raises(PromptError, match=rf"{name} {value}.*; expected temperature >= 0"):
         Decoding(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"temperature": None},
+        {"max_new_tokens": 2.5},
+        {"top_p": "much"},
+    ],
+)
+def test_numbers_that_are_none_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(PromptError, match="Decoding got"):
+        Decoding(**settings)
+
+
+def test_whole_and_tiny_temperatures_sample(talkative: Any) -> None:
+    assert Decoding(temperature=1, max_new_tokens=3.0) == Decoding(1.0, 1.0, 3)
+    greedy = [t.token_id for t in generate(talkative)]
+    assert [t.token_id for t in generate(talkative, temperature=1e-40)] == greedy
+    assert len(generate(talkative, temperature=1)) == 8

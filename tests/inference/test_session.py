@@ -244,6 +244,9 @@ def test_click_becomes_a_mask_on_its_frame(
 
 def test_clicks_need_sam2(loaded: LoadedCheckpoint, fresh_model: Any, video: Path) -> None:
     fresh_model.sam2_head = None
+    fresh_model.config.sama = dataclasses.replace(
+        fresh_model.sama, grounding=GroundingConfig(head="none")
+    ).to_dict()
     session = new_session(loaded._replace(model=fresh_model), video)
     session.region("r1", mask=square(4))
     with pytest.raises(CheckpointError, match="Region 'r2': this checkpoint has no SAM2"):
@@ -320,6 +323,55 @@ def test_stream_that_is_left_is_no_turn(
     assert session._dialogue.input_ids == []
     write_answers(monkeypatch, loaded.tokenizer, ["Four."])
     assert session.ask("Count.").raw == "Four."
+
+
+def test_stream_that_another_turn_overtook_does_not_count(
+    session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_answers(monkeypatch, loaded.tokenizer, ["One two three."])
+    stream = session.stream("Count.")
+    next(stream)
+    write_answers(monkeypatch, loaded.tokenizer, ["Four."])
+    assert session.ask("Count on.").raw == "Four."
+    with pytest.raises(PromptError, match="Another question was asked before"):
+        list(stream)
+    assert [answer.raw for answer in session.answers] == ["Four."]
+    assert len(session._dialogue.question_ids) == 1
+
+
+def test_stream_that_is_left_draws_nothing_from_later_ones(loaded: LoadedCheckpoint, video: Path) -> None:
+    settings = {"seed": 3, "temperature": 1, "max_new_tokens": 6}
+    plain, disturbed = (new_session(loaded, video, **settings) for _ in range(2))
+    stream = disturbed.stream("What?")
+    next(stream)
+    stream.close()
+    assert disturbed.ask("Where?").raw == plain.ask("Where?").raw
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.0, None, True])
+def test_seed_out_of_range_is_refused(loaded: LoadedCheckpoint, video: Path, seed: Any) -> None:
+    with pytest.raises(PromptError, match="The seed is"):
+        new_session(loaded, video, seed=seed)
+
+
+def test_model_that_came_without_its_parts_is_refused(
+    loaded: LoadedCheckpoint, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded.model, "sam2_head", None)
+    with pytest.raises(CheckpointError, match="came without its SAM2"):
+        new_session(loaded, video)
+
+
+def test_object_that_is_nowhere_has_an_empty_mask_per_frame(
+    session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_answers(monkeypatch, loaded.tokenizer, ["<p> It </p> [SEG]."])
+    frames = session.clip.num_frames
+    absent = GroundedTrack([None] * frames, 0.1)
+    monkeypatch.setattr(type(session.model), "ground_tracks", lambda *_, **__: [absent])
+    masks = session.ask("Find it.").objects[0].masks
+    assert masks.shape == (frames, 128, 160)
+    assert not masks.any()
 
 
 def test_sampling_repeats_with_its_seed(loaded: LoadedCheckpoint, video: Path) -> None:

@@ -154,12 +154,12 @@ def test_disk_is_round_and_cut_at_the_frame():
 def test_visible_spans_last_until_the_next_frame():
     rle = encode_mask(np.ones((1, 1), bool))
     times = np.array([0.0, 0.1, 0.3, 0.6, 1.0])
-    assert visible_spans([rle, None, rle, rle, None], times) == [(0.0, 0.1), (0.3, 1.0)]
-    assert visible_spans([None, None, None, None, rle], times) == [(1.0, 1.4)]
-    assert visible_spans([None] * 5, times) == []
-    assert visible_spans([rle], np.array([0.0])) == [(0.0, 0.0)]
+    assert visible_spans([rle, None, rle, rle, None], times, 1.1) == [(0.0, 0.1), (0.3, 1.0)]
+    assert visible_spans([None, None, None, None, rle], times, 1.1) == [(1.0, 1.1)]
+    assert visible_spans([None] * 5, times, 1.1) == []
+    assert visible_spans([rle], np.array([0.0]), 0.125) == [(0.0, 0.125)]
 
 
 def test_spans_of_another_clip_raise():
     with pytest.raises(MediaError, match="2 masks but 1 timestamps"):
-        visible_spans([None, None], np.zeros(1))
+        visible_spans([None, None], np.zeros(1), 1.0)

@@ -183,7 +183,12 @@ def _is_finished(out: Path, settings: dict[str, Any]) -> bool:
     meta_path = out / "meta.json"
     if not meta_path.exists():
         return False
-    held = json.loads(meta_path.read_text())
+    try:
+        held = dict(json.loads(meta_path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{meta_path} cannot be read ({error}); remove it, or give another folder."
+        ) from error
     wrong = {k: held.get(k) for k, v in settings.items() if held.get(k) != v}
     if wrong:
         asked = {k: settings[k] for k in wrong}
