@@ -26,12 +26,12 @@ from sama_plugin.grounding.sam2_model import ClipPrediction, ClipPrompt, SamaSam
 from sama_plugin.media.masks import box_of_mask
 from sama_plugin.media.transforms import sam2_frames
 from sama_plugin.training.patch_names import (
+    UNNAMED,
     VOCABULARIES,
     AttributeNamer,
     attributes_to_name,
     object_attributes,
     patch_labels,
-    scene_attributes,
 )
 from sama_plugin.training.short_loop import ShortLoop
 
@@ -40,6 +40,10 @@ MAX_STRIDE = 4
 ABSENT_SHARE = 0.15
 BOX_JITTER = 1.5
 NEG_CLICK_SHARE = 0.3
+FULL_NAME_SHARE = 0.5
+KEPT_SHARE = 0.6
+"""Of the attributes of other names, besides the one that is always kept."""
+
 SCORE_WEIGHT = 0.5
 LOG_STEPS = 100
 CELL = 8
@@ -74,7 +78,7 @@ class ClipItem(NamedTuple):
     Attributes:
         frames: (T, 3, s, s) float, SAM2 input.
         masks: (T, s, s) bool, at SAM2's input size.
-        attributes: (3,) long; size, colour, shape of what is asked for.
+        attributes: (3,) long; size, colour, shape of what is asked for, `UNNAMED` where that is open.
         names: (P, 3) long; what lies on the cells of the first frame, see `patch_labels`.
         points_xy: (2, 2) float; clicks or box corners.
         point_labels: (2,) long.
@@ -108,23 +112,18 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
 
     def _item(self, rng: np.random.Generator, kind: str, num_frames: int, has_negative: bool) -> ClipItem:
         while True:
-            scene = sample_scene(rng, "train")
-            shown, to_name = scene, scene_attributes(scene)
-            if kind != "language":
-                shown, to_name = attributes_to_name(scene, rng)
+            scene, to_name = attributes_to_name(sample_scene(rng, "train"), rng)
             stride = int(rng.integers(1, MAX_STRIDE + 1))
             first = int(rng.integers(0, scene.num_frames - (num_frames - 1) * stride))
-            drawn = [render_frame(shown, first + i * stride) for i in range(num_frames)]
+            drawn = [render_frame(scene, first + i * stride) for i in range(num_frames)]
             chosen = int(rng.integers(len(scene.objects)))
             masks = np.stack([masks[chosen] for _, masks in drawn])  # (T, H, W)
             names = patch_labels(to_name, drawn[0][1], self.image_size // CELL)
-            thing = scene.objects[chosen]
-            wanted = (thing.size, thing.colour, thing.shape)
+            attributes = _partial_name(rng, to_name[chosen])
             if kind == "language" and rng.random() < ABSENT_SHARE:
-                wanted, masks = (
-                    _absent_name(rng, [(o.size, o.colour, o.shape) for o in scene.objects]),
-                    masks & False,
-                )
+                attributes, masks = _absent_name(rng, to_name), masks & False
+            elif kind == "language" and int(_fits(attributes, to_name).sum()) > 1:
+                continue
             if kind != "language" and not masks[0].any():
                 continue
             frames = torch.as_tensor(sam2_frames(np.stack([frame for frame, _ in drawn]), self.image_size))
@@ -135,15 +134,30 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
             if kind != "language" and not small[0].any():
                 continue
             points, labels = _clicks(rng, kind, small.numpy()[0], has_negative)
-            attributes = object_attributes([wanted])[0]
             return ClipItem(frames, small, attributes, names, points, labels)
 
 
-def _absent_name(rng: np.random.Generator, present: list[tuple[str, str, str]]) -> tuple[str, str, str]:
+def _partial_name(rng: np.random.Generator, attributes: Tensor) -> Tensor:
+    """(3,) long; a full name, or one that leaves attributes open, so that each is learned by itself."""
+    if rng.random() < FULL_NAME_SHARE:
+        return attributes
+    kept = rng.random(3) < KEPT_SHARE
+    kept[rng.integers(3)] = True
+    return attributes.where(torch.from_numpy(kept), UNNAMED)
+
+
+def _fits(name: Tensor, objects: Tensor) -> Tensor:
+    """(K,) bool; objects (K, 3) that have every attribute of a name (3,); one that is open fits all."""
+    return ((name == objects) | (name == UNNAMED)).all(dim=1)
+
+
+def _absent_name(rng: np.random.Generator, objects: Tensor) -> Tensor:
+    """(3,) long; a name that fits no object (K, 3), no held-out pair in it."""
     while True:
-        size, colour, shape = (str(rng.choice(words)) for words in VOCABULARIES)
-        name = (size, colour, shape)
-        if name not in present and name[1:] not in HELD_OUT_PAIRS:
+        words = [str(rng.choice(words)) for words in VOCABULARIES]
+        name = _partial_name(rng, object_attributes([words])[0])
+        has_pair = bool((name[1:] != UNNAMED).all()) and (words[1], words[2]) in HELD_OUT_PAIRS
+        if not has_pair and not _fits(name, objects).any():
             return name
 
 
@@ -169,15 +183,22 @@ def _clicks(
 
 
 class AttributeEmbedding(nn.Module):
-    """Size + colour + shape → prompt embedding, (B, 3) long → (B, M) float; never part of a checkpoint."""
+    """Size + colour + shape → prompt embedding, (B, 3) long → (B, M) float; never part of a checkpoint.
+
+    What is `UNNAMED` adds nothing.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.tables = nn.ModuleList(nn.Embedding(len(names), dim) for names in VOCABULARIES)
 
     def forward(self, attributes: Tensor) -> Tensor:
-        """Sum of the three embeddings."""
-        return torch.stack([table(attributes[:, i]) for i, table in enumerate(self.tables)]).sum(0)
+        """Sum of the embeddings."""
+        known = attributes != UNNAMED
+        rows = [
+            table(attributes[:, i] * known[:, i]) * known[:, i, None] for i, table in enumerate(self.tables)
+        ]
+        return torch.stack(rows).sum(0)
 
 
 class CellNamer(nn.Module):

@@ -168,12 +168,12 @@ def test_eval_refuses_unknown_benchmark_and_missing_data(
 def test_closed_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
-    assert main.main(["shapes", "--videos", "0", "--out", "nowhere"]) == 2
+    assert main.main(["shapes", "--seed", "1", "--videos", "0", "--out", "nowhere"]) == 2
 
 
 def test_letters_a_terminal_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(written, encoding="ascii"))
-    assert main.main(["shapes", "--videos", "0", "--out", "caf\u00e9"]) == 2
+    assert main.main(["shapes", "--seed", "1", "--videos", "0", "--out", "caf\u00e9"]) == 2
     sys.stderr.flush()
     assert b"sama: " in written.getvalue()

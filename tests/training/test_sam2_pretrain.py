@@ -8,13 +8,18 @@ import pytest
 import torch
 
 from sama_plugin.config import SAM2_PRESETS
+from sama_plugin.constants import IGNORE_INDEX
+from sama_plugin.data.shapes.world import HELD_OUT_PAIRS
 from sama_plugin.grounding.sam2_model import ClipPrediction, FrameFeatures, build_sam2, load_sam2
 from sama_plugin.training import sam2_pretrain
-from sama_plugin.training.patch_names import VOCABULARIES
+from sama_plugin.training.patch_names import UNNAMED, VOCABULARIES, object_attributes
 from sama_plugin.training.sam2_pretrain import (
     KINDS,
     AttributeEmbedding,
     ClipStream,
+    _absent_name,
+    _fits,
+    _partial_name,
     clip_loss,
     ease_location,
     pretrain_sam2,
@@ -82,6 +87,8 @@ def test_items_are_what_their_prompts_mean(monkeypatch: pytest.MonkeyPatch) -> N
             assert item.frames.shape[1:] == (3, 64, 64)
             assert item.masks.shape == (len(item.frames), 64, 64)
             assert all(int(i) < len(n) for i, n in zip(item.attributes, VOCABULARIES, strict=True))
+            assert ((item.attributes >= 0) | (item.attributes == UNNAMED)).all()
+            assert ((item.names >= 0) | (item.names == IGNORE_INDEX)).all()
             if kind != "language":
                 assert item.masks[0].any()
             if kind == "point":
@@ -107,6 +114,30 @@ def test_some_names_mean_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     items = [item for _, items in take(ClipStream(2, 8, 32), 8) for item in items]
     absent = np.mean([not bool(item.masks.any()) for item in items])
     assert 0.02 < absent < 0.4
+
+
+def test_partial_names_keep_something_and_fit_what_has_it() -> None:
+    rng = np.random.default_rng(0)
+    name = torch.tensor([1, 2, 3])
+    drawn = [_partial_name(rng, name) for _ in range(60)]
+    assert {tuple((row == name).tolist()) for row in drawn} > {(True, True, True), (False, False, True)}
+    for row in drawn:
+        assert ((row == name) | (row == UNNAMED)).all()
+        assert (row != UNNAMED).any()
+    objects = torch.tensor([[1, 2, 3], [1, 2, 4], [0, UNNAMED, 3]])
+    assert _fits(name, objects).tolist() == [True, False, False]
+    assert _fits(torch.tensor([UNNAMED, UNNAMED, 3]), objects).tolist() == [True, False, True]
+    assert _fits(torch.tensor([UNNAMED, 2, UNNAMED]), objects).tolist() == [True, True, False]
+
+
+def test_absent_names_fit_nothing_and_no_held_out_pair_is_among_them() -> None:
+    rng = np.random.default_rng(1)
+    objects = torch.tensor([[1, 2, 3], [0, UNNAMED, 1]])
+    held_out = [object_attributes([("small", *pair)])[0, 1:] for pair in HELD_OUT_PAIRS]
+    for _ in range(200):
+        name = _absent_name(rng, objects)
+        assert not _fits(name, objects).any()
+        assert not any(torch.equal(name[1:], pair) for pair in held_out)
 
 
 def make_prediction(logits: torch.Tensor, presence: float, iou: float) -> ClipPrediction:
@@ -155,6 +186,7 @@ def test_name_is_the_sum_of_its_attributes() -> None:
     names = AttributeEmbedding(8)
     size, colour, shape = (table.weight for table in names.tables)
     torch.testing.assert_close(names(torch.tensor([[1, 2, 3]]))[0], size[1] + colour[2] + shape[3])
+    torch.testing.assert_close(names(torch.tensor([[1, UNNAMED, 3]]))[0], size[1] + shape[3])
 
 
 def test_eased_attention_looks_where_it_is() -> None:
