@@ -333,6 +333,7 @@ def test_stream_that_another_turn_overtook_does_not_count(
     next(stream)
     write_answers(monkeypatch, loaded.tokenizer, ["Four."])
     assert session.ask("Count on.").raw == "Four."
+    write_answers(monkeypatch, loaded.tokenizer, ["Two."])
     with pytest.raises(PromptError, match="Another question was asked before"):
         list(stream)
     assert [answer.raw for answer in session.answers] == ["Four."]
