@@ -368,7 +368,7 @@ def test_object_that_is_nowhere_has_an_empty_mask_per_frame(
 ) -> None:
     write_answers(monkeypatch, loaded.tokenizer, ["<p> It </p> [SEG]."])
     frames = session.clip.num_frames
-    absent = GroundedTrack([None] * frames, 0.1)
+    absent = GroundedTrack(0.1, [None] * frames)
     monkeypatch.setattr(type(session.model), "ground_tracks", lambda *_, **__: [absent])
     masks = session.ask("Find it.").objects[0].masks
     assert masks.shape == (frames, 128, 160)

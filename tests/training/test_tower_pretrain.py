@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import CLIPImageProcessor, CLIPVisionModel
 
-from sama_plugin.training.patch_names import VOCABULARIES
+from sama_plugin.constants import IGNORE_INDEX
+from sama_plugin.training.patch_names import COLOUR, VOCABULARIES
 from sama_plugin.training.short_loop import STATE_FILE
 from sama_plugin.training.tower_pretrain import FrameStream, pretrain_tower, start_positions
 
@@ -23,7 +24,10 @@ def test_labels_name_the_object_on_each_patch(tower_folder: Path):
     assert batch.labels.shape == (4, 256, 3)
     is_object = batch.labels[..., 0] > 0
     assert 0 < is_object.float().mean() < 0.5
-    assert ((batch.labels > 0).all(-1) == is_object).all()
+    assert ((batch.labels[..., [0, 2]] > 0).all(-1) == is_object).all()
+    colours = batch.labels[..., COLOUR]
+    assert ((colours != 0) == is_object).all()
+    assert 0.2 < (colours[is_object] == IGNORE_INDEX).float().mean() < 0.8  # some have no name
     for i, names in enumerate(VOCABULARIES):
         assert int(batch.labels[..., i].max()) <= len(names)
 
