@@ -144,9 +144,7 @@ def check_fit(folder: Path, config: Any, model_cls: Any) -> None:
             empty = model_cls(config)
     except SamaError:
         raise
-    except (
-        Exception
-    ) as error:  # a value that no model can be built with; torch and transformers raise many kinds
+    except Exception as error:  # torch and transformers raise many kinds for a value they cannot use
         raise CheckpointError(
             f"No model can be built from {folder}/config.json ({type(error).__name__}: {error}); copy it again."
         ) from error

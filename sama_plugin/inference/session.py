@@ -168,9 +168,8 @@ class VideoSession:
                 was.
         """
         started, before = time.perf_counter(), self._dialogue
-        generator = (
-            torch.Generator()
-        )  # an abandoned stream must not change what is drawn for the next question
+        # A copy: an abandoned stream must not change what is drawn for the next question.
+        generator = torch.Generator()
         generator.set_state(self._generator.get_state())
         head = self.model.sam2_head
         vision_before, sam2_before = self._num_encoded, head.frames_encoded if head is not None else 0
