@@ -197,10 +197,12 @@ class GroundingInputs:
     Attributes:
         sam2_frames: (F, 3, s, s) float, SAM2 input; the dense frames.
         gt_masks: (S, F, h, w) float in [0, 1]; one target per `[SEG]` per frame, at SAM2's logit size.
+        point_seed: of the points at which masks are compared.
     """
 
     sam2_frames: torch.Tensor
     gt_masks: torch.Tensor
+    point_seed: int
 
 
 @dataclass

@@ -16,7 +16,10 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--videos", type=int, required=True, metavar="K", help="how many")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
     parser.add_argument(
-        "--split", default="test", help="test (default), with combinations that train never shows; or train"
+        "--split",
+        default="test",
+        help="test (default), with combinations that train never shows; train; or unnamed, where half of the objects "
+        "have colours without a name (for the stage talk of the tiny preset only)",
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
     parser.set_defaults(run=run)

@@ -42,7 +42,7 @@ class Example:
         sample_id: for errors and reports.
         task: of its first turn, for balancing and logs.
         dense_frames: frame indices in the video of the D dense frames.
-        video_name: file name of the video.
+        video_path: of the video.
         turns: its questions and answers.
     """
 
@@ -53,7 +53,7 @@ class Example:
     sample_id: str
     task: str
     dense_frames: tuple[int, ...]
-    video_name: str
+    video_path: Path
     turns: tuple[Turn, ...]
 
 
@@ -162,11 +162,13 @@ class SamaDataset(Dataset[Example]):
             video=self.builder.video_inputs(
                 self.builder.tower_pixels(frames), len(sparse), dense, dialogue.question_ids, regions
             ),
-            grounding=self._grounding(sample, [sparse[d] for d in dense], frames[dense]),
+            grounding=self._grounding(
+                sample, [sparse[d] for d in dense], frames[dense], int(rng.integers(2**31))
+            ),
             sample_id=sample.sample_id,
             task=sample.turns[0].task,
             dense_frames=tuple(sparse[d] for d in dense),
-            video_name=Path(sample.video_path).name,
+            video_path=Path(sample.video_path),
             turns=sample.turns,
         )
 
@@ -199,7 +201,7 @@ class SamaDataset(Dataset[Example]):
         )
 
     def _grounding(
-        self, sample: Sample, frame_indices: Sequence[int], frames: np.ndarray
+        self, sample: Sample, frame_indices: Sequence[int], frames: np.ndarray, point_seed: int
     ) -> GroundingInputs | None:
         targets = [ids for turn in sample.turns for ids in turn.target_ids]
         if not targets or not self.mask_targets:
@@ -213,7 +215,7 @@ class SamaDataset(Dataset[Example]):
                     if rle is not None:
                         masks[s, f] = np.maximum(masks[s, f], decode_mask(rle))
         small = F.interpolate(torch.from_numpy(masks), size=(size // MASK_LOGIT_STRIDE,) * 2, mode="area")
-        return GroundingInputs(sam2_frames=torch.as_tensor(sam2_frames(frames, size)), gt_masks=small)
+        return GroundingInputs(torch.as_tensor(sam2_frames(frames, size)), small, point_seed)
 
 
 def region_use(

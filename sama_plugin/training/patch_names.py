@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sama_plugin.constants import IGNORE_INDEX
-from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, SHAPES, Scene, unname_colours
+from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, SHAPES, Scene
 from sama_plugin.media.transforms import look_masks
 
 Vocabularies = Sequence[Sequence[str]]
@@ -20,9 +20,6 @@ MIN_COVER = 0.3
 
 OBJECT_WEIGHT = 4.0
 """Patches with an object weigh more than background, of which there is far more."""
-
-UNNAMED_SHARE = 0.5
-"""Of the objects that `attributes_to_name` shows in colours without a name."""
 
 COLOUR = 1
 """Column of the colour."""
@@ -38,27 +35,17 @@ def object_attributes(words: Sequence[Sequence[str]], vocabularies: Vocabularies
 
 
 def scene_attributes(scene: Scene) -> Tensor:
-    """(K, 3) long; size, colour and shape of the objects of a scene."""
-    return object_attributes([(o.size, o.colour, o.shape) for o in scene.objects])
-
-
-def attributes_to_name(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Tensor]:
-    """A scene to draw, some of its objects in colours without a name, and what its patches have to name.
-
-    Returns:
-        The scene, and (K, 3) long as from `scene_attributes`; `UNNAMED` where there is no name.
-    """
-    scene, unnamed = unname_colours(scene, rng, UNNAMED_SHARE)
-    attributes = scene_attributes(scene)
-    attributes[torch.from_numpy(unnamed), COLOUR] = UNNAMED
-    return scene, attributes
+    """(K, 3) long; size, colour and shape of the objects of a scene, `UNNAMED` where a colour has no name."""
+    attributes = object_attributes([(o.size, o.colour, o.shape) for o in scene.objects])
+    attributes[[not o.named for o in scene.objects], COLOUR] = UNNAMED
+    return attributes
 
 
 def patch_labels(attributes: Tensor, masks: np.ndarray, grid: int) -> Tensor:
     """What lies on each patch.
 
     Args:
-        attributes: (K, A) long, from `object_attributes` or `attributes_to_name`.
+        attributes: (K, A) long, from `object_attributes` or `scene_attributes`.
         masks: (K, H, W) bool; visible pixels of the objects in one frame.
         grid: patches per side.
 

@@ -29,9 +29,9 @@ from sama_plugin.training.patch_names import (
     UNNAMED,
     VOCABULARIES,
     AttributeNamer,
-    attributes_to_name,
     object_attributes,
     patch_labels,
+    scene_attributes,
 )
 from sama_plugin.training.short_loop import ShortLoop
 
@@ -112,7 +112,8 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
 
     def _item(self, rng: np.random.Generator, kind: str, num_frames: int, has_negative: bool) -> ClipItem:
         while True:
-            scene, to_name = attributes_to_name(sample_scene(rng, "train"), rng)
+            scene = sample_scene(rng, "unnamed")
+            to_name = scene_attributes(scene)
             stride = int(rng.integers(1, MAX_STRIDE + 1))
             first = int(rng.integers(0, scene.num_frames - (num_frames - 1) * stride))
             drawn = [render_frame(scene, first + i * stride) for i in range(num_frames)]

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from sama_plugin.constants import IGNORE_INDEX
 from sama_plugin.errors import DataError
 from sama_plugin.prompting.answer_parsing import parse_answer
-from sama_plugin.training.patch_names import VOCABULARIES, object_attributes
+from sama_plugin.training.patch_names import UNNAMED, VOCABULARIES, object_attributes
 from sama_plugin.training.sam2_pretrain import NAMES_FILE, AttributeEmbedding
 
 
@@ -33,15 +33,17 @@ def find_name(text: str) -> Tensor | None:
 
 
 def phrase_attributes(phrase: str) -> Tensor:
-    """(3,) long; as `find_name`.
+    """(3,) long; size, colour and shape, each `UNNAMED` where the phrase does not say it.
 
     Raises:
-        DataError: not a full name.
+        DataError: it says none of them.
     """
-    name = find_name(phrase)
-    if name is None:
-        raise DataError(f"Phrase {phrase!r} has no size, colour and shape; align on data of the small world.")
-    return name
+    said = [[word for word in phrase.split() if word in names] for names in VOCABULARIES]
+    if not any(said):
+        raise DataError(f"Phrase {phrase!r} has no size, colour or shape; align on data of the small world.")
+    return torch.tensor(
+        [names.index(words[0]) if words else UNNAMED for words, names in zip(said, VOCABULARIES, strict=True)]
+    )
 
 
 def load_names(sam2_folder: Path, width: int) -> AttributeEmbedding:
@@ -65,21 +67,23 @@ def prompt_distance(
         model: a SAMA model with a mask head.
         tokenizer: its tokenizer.
         names: from `load_names`.
-        batch: from `SamaCollator`; answers name every object in full.
+        batch: from `SamaCollator`; phrases that do not name their object in full count nowhere.
         hidden: (B, L, N) float; last hidden states.
 
     Returns:
-        () float; 0 where there is no `[SEG]`.
+        () float; 0 where there is no such `[SEG]`.
 
     Raises:
-        DataError: a phrase that is not a full name.
+        DataError: a phrase that names nothing.
     """
     attributes = []
     for labels in batch["labels"]:
         answers = tokenizer.decode(labels[labels != IGNORE_INDEX])
         attributes += [phrase_attributes(phrase) for phrase in parse_answer(answers).phrases]
     seg_hidden = hidden[batch["input_ids"] == model.config.seg_token_id]
-    if not len(seg_hidden):
+    wanted = torch.stack(attributes) if attributes else torch.zeros(0, len(VOCABULARIES), dtype=torch.long)
+    full = (wanted != UNNAMED).all(dim=1)
+    if not full.any():
         return seg_hidden.sum() * 0
-    targets = names(torch.stack(attributes))
-    return F.mse_loss(model.seg_prompts(seg_hidden), targets) / targets.var()
+    targets = names(wanted[full])
+    return F.mse_loss(model.seg_prompts(seg_hidden[full]), targets) / targets.var()

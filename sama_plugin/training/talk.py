@@ -7,7 +7,8 @@ object (`</vp>`, `[SEG]`) has to tell the same of its object; the tokens where a
 what they are about (see `pointing`), and then to tell its attributes before its words come. Every other batch asks
 single frames what is there and what is not, at two thirds of the price of a clip. Some attribute words of the answers
 are swapped for others as they go in, so that the next word is learned from what is seen, not from pairs of words that
-go together in training.
+go together in training. Some videos show colours without a name, so that no colour speaks against a shape; no such
+colour has to come out in an answer.
 """
 
 from __future__ import annotations
@@ -35,7 +36,13 @@ from sama_plugin.data.sources.sama239k import read_json
 from sama_plugin.errors import DataError
 from sama_plugin.media.masks import decode_track
 from sama_plugin.schema import Rle, Turn
-from sama_plugin.training.patch_names import VOCABULARIES, AttributeNamer, object_attributes, patch_labels
+from sama_plugin.training.patch_names import (
+    COLOUR,
+    VOCABULARIES,
+    AttributeNamer,
+    object_attributes,
+    patch_labels,
+)
 from sama_plugin.training.pointing import POINTING_LAYERS, Pointers, find_pointers, pointing_loss
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 from sama_plugin.training.seg_alignment import prompt_distance
@@ -78,12 +85,14 @@ class SceneFacts(NamedTuple):
     Attributes:
         ids: K mask ids.
         attributes: (K, A) long, see `object_attributes`.
+        named: (K,) bool; whether the colour is one that has a name; else the attribute stands for nothing.
         tracks: list of K; one `Rle` or None per frame each.
         size: (H, W) of the video.
     """
 
     ids: tuple[str, ...]
     attributes: Tensor
+    named: Tensor
     tracks: list[list[Rle | None]]
     size: tuple[int, int]
 
@@ -108,21 +117,23 @@ class SeenExample(NamedTuple):
     coming: Tensor
 
 
-def read_facts(records: Path, masks: Path) -> dict[str, SceneFacts]:
-    """What each video shows, by file name, from the small world's own records."""
-    tracks = read_json(masks)
-    facts: dict[str, SceneFacts] = {}
-    for record in read_json(records):
-        name = Path(record["video"]).name
-        if name not in facts:
+def read_facts(folder: Path) -> dict[Path, SceneFacts]:
+    """What each video of a folder of the small world shows, by its path, from the records there."""
+    tracks = read_json(folder / "mask_dict.json")
+    facts: dict[Path, SceneFacts] = {}
+    for record in read_json(folder / "records.json"):
+        path = folder / record["video"]
+        if path not in facts:
             words = [
                 (*thing["name"].split(), thing["motion"], thing["direction"] or NO_DIRECTION)
                 for thing in record["objects"]
             ]
             ids = tuple(str(i) for i in record["anno_map"])
             own = [tracks[i] for i in ids]
+            attributes = object_attributes(words, MOVING_VOCABULARIES)
+            named = torch.tensor([thing["named"] for thing in record["objects"]])
             size = (record["height"], record["width"])
-            facts[name] = SceneFacts(ids, object_attributes(words, MOVING_VOCABULARIES), own, size)
+            facts[path] = SceneFacts(ids, attributes, named, own, size)
     return facts
 
 
@@ -143,7 +154,7 @@ class SeenDataset(Dataset[SeenExample]):
     def __init__(
         self,
         examples: MixedDataset,
-        facts: dict[str, SceneFacts],
+        facts: dict[Path, SceneFacts],
         tokenizer: Any,
         grid: int,
         *,
@@ -163,7 +174,7 @@ class SeenDataset(Dataset[SeenExample]):
 
     def __getitem__(self, index: int) -> SeenExample:
         example = self.examples[index]
-        facts = self.facts[example.video_name]
+        facts = self.facts[example.video_path]
         rng = np.random.default_rng([self.seed, self.epoch, index])
         owners = torch.cat([self._owners(facts, frame) for frame in example.dense_frames])
         patches = _labels(facts, owners)
@@ -175,12 +186,27 @@ class SeenDataset(Dataset[SeenExample]):
         if len(example.dense_frames) <= FIRST_MOVING_FRAME:
             mentions[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
             coming[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
+        example = self._hide_unnamed(example, facts, rng)
         example, mentions = self._swap_words(example, mentions, rng)
         return SeenExample(example, patches, owners, mentions, pointers, coming)
 
     def _owners(self, facts: SceneFacts, frame: int) -> Tensor:
         masks = decode_track([track[frame] for track in facts.tracks], facts.size)  # (K, H, W)
         return patch_labels(torch.arange(len(masks))[:, None], masks, self.grid)[:, 0]
+
+    def _hide_unnamed(self, example: Example, facts: SceneFacts, rng: np.random.Generator) -> Example:
+        """Answers where any word goes in for a colour without a name, and none has to come out."""
+        ids, labels = example.input_ids.clone(), example.labels.clone()
+        colours = self.words[COLOUR]
+        for name in facts.attributes[~facts.named]:
+            tokens = [words[value] for words, value in zip(self.words, name, strict=False)]
+            is_name = torch.stack([ids[i : len(ids) - 2 + i] == token for i, token in enumerate(tokens)]).all(
+                dim=0
+            )
+            places = COLOUR + torch.nonzero(is_name)[:, 0]
+            ids[places] = colours[torch.from_numpy(rng.integers(len(colours), size=len(places)))]
+            labels[places] = IGNORE_INDEX
+        return dataclasses.replace(example, input_ids=ids, labels=labels)
 
     def _swap_words(
         self, example: Example, mentions: Tensor, rng: np.random.Generator
@@ -201,7 +227,9 @@ class SeenDataset(Dataset[SeenExample]):
 
 def _labels(facts: SceneFacts, owners: Tensor) -> Tensor:
     """(n,) long, 1 + index of an object, 0 for none, `IGNORE_INDEX` for any → (n, A) long labels, see `SeenExample`."""
-    table = torch.cat([torch.zeros_like(facts.attributes[:1]), 1 + facts.attributes])
+    attributes = 1 + facts.attributes
+    attributes[~facts.named, COLOUR] = IGNORE_INDEX
+    table = torch.cat([torch.zeros_like(attributes[:1]), attributes])
     return table[owners.clamp(min=0)].where(owners[:, None] != IGNORE_INDEX, IGNORE_INDEX)
 
 
@@ -216,7 +244,7 @@ def _mentioned(turns: Sequence[Turn], ids: tuple[str, ...]) -> list[int]:
 
 
 def seen_dataset(
-    model: Any, tokenizer: Any, data_path: Path, data_root: Path, facts: dict[str, SceneFacts], *, seed: int
+    model: Any, tokenizer: Any, data_path: Path, data_root: Path, facts: dict[Path, SceneFacts], *, seed: int
 ) -> SeenDataset:
     """The mixture of a file, without targets for masks.
 

@@ -81,14 +81,9 @@ def main(argv: list[str] | None = None) -> None:
     from sama_plugin.data.shapes import make_shapes
     from sama_plugin.training.sam2_pretrain import pretrain_sam2
 
-    make_shapes(
-        out / "data" / "train",
-        TRAIN_SEED,
-        options.videos,
-        "train",
-        dialogues=DIALOGUES,
-        workers=options.workers,
-    )
+    for split, videos in (("train", options.videos), ("unnamed", -(-options.videos // 2))):
+        folder = out / "data" / split
+        make_shapes(folder, TRAIN_SEED, videos, split, dialogues=DIALOGUES, workers=options.workers)
     if not (out / "sam2" / "model.safetensors").is_file():
         steps = max(1, round(options.sam2_steps * options.scale))
         pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=options.seed, num_steps=steps)
@@ -193,11 +188,10 @@ def talk_stage(out: Path, scale: float, seed: int) -> None:
     from sama_plugin.training.talk import read_facts, seen_dataset, train_talk
 
     tokenizer, model, _, _ = load_sama_model(str(_folder(out, "joined")), device_map="cpu")
-    records = out / "data" / "train"
-    facts = read_facts(records / "records.json", records / "mask_dict.json")
+    facts = read_facts(out / "data" / "train") | read_facts(out / "data" / "unnamed")
     clips, frames = (
         seen_dataset(model, tokenizer, DATA_CONFIGS / name, out / "data", facts, seed=seed)
-        for name in ("tiny_talk.yaml", "tiny_frames.yaml")
+        for name in ("tiny_talk.yaml", "tiny_talk_frames.yaml")
     )
     names = load_names(out / "sam2", model.sama.sam2.hidden_dim)
     steps = max(1, round(TALK_STEPS * scale))

@@ -19,7 +19,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModel
 from sama_plugin.data.shapes.render import render_frame
 from sama_plugin.data.shapes.world import sample_scene
 from sama_plugin.media.transforms import tower_frames
-from sama_plugin.training.patch_names import AttributeNamer, attributes_to_name, patch_labels
+from sama_plugin.training.patch_names import AttributeNamer, patch_labels, scene_attributes
 from sama_plugin.training.short_loop import ShortLoop
 
 LOG_STEPS = 20
@@ -57,9 +57,9 @@ class FrameStream(IterableDataset[PatchBatch]):
             step += 1
 
     def _frame(self, rng: np.random.Generator) -> tuple[np.ndarray, Tensor]:
-        scene, attributes = attributes_to_name(sample_scene(rng, "train"), rng)
+        scene = sample_scene(rng, "unnamed")
         frame, masks = render_frame(scene, int(rng.integers(scene.num_frames)))
-        return frame, patch_labels(attributes, masks, self.grid)
+        return frame, patch_labels(scene_attributes(scene), masks, self.grid)
 
 
 def start_positions(tower: CLIPVisionModel) -> None:

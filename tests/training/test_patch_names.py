@@ -6,12 +6,11 @@ import torch
 
 from sama_plugin.constants import IGNORE_INDEX
 from sama_plugin.data.shapes.render import render_frame
-from sama_plugin.data.shapes.world import sample_scene
+from sama_plugin.data.shapes.world import sample_scene, unname_colours
 from sama_plugin.training.patch_names import (
     COLOUR,
     VOCABULARIES,
     AttributeNamer,
-    attributes_to_name,
     object_attributes,
     patch_labels,
     scene_attributes,
@@ -44,7 +43,8 @@ def test_labels_of_a_drawn_frame_lie_on_its_masks() -> None:
 def test_colours_without_a_name_have_no_label_and_shapes_keep_theirs() -> None:
     scene = sample_scene(np.random.default_rng(2), "train")
     plain = scene_attributes(scene)
-    shown, attributes = attributes_to_name(scene, np.random.default_rng(1))
+    shown = unname_colours(scene, np.random.default_rng(1), 0.5)
+    attributes = scene_attributes(shown)
     unnamed = torch.tensor([a.rgb != b.rgb for a, b in zip(scene.objects, shown.objects, strict=True)])
     assert 0 < int(unnamed.sum()) < len(unnamed)
     assert torch.equal(attributes[:, [0, 2]], plain[:, [0, 2]])

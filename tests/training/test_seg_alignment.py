@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from sama_plugin.data.collator import SamaCollator
+from sama_plugin.data.shapes.world import FIXED_SIZES, SHAPES
 from sama_plugin.errors import DataError
 from sama_plugin.schema import Turn
-from sama_plugin.training.patch_names import VOCABULARIES
+from sama_plugin.training.patch_names import UNNAMED, VOCABULARIES
 from sama_plugin.training.sam2_pretrain import NAMES_FILE, AttributeEmbedding
 from sama_plugin.training.seg_alignment import find_name, load_names, phrase_attributes, prompt_distance
 from tests.data.made_samples import make_dataset, make_sample, mask_ids, remark
@@ -23,16 +24,27 @@ def test_attributes_of_a_full_name() -> None:
 
 
 @pytest.mark.parametrize("phrase", ["", "The circle", "red small circle", "The small red"])
-def test_partial_name_is_refused(phrase: str) -> None:
-    with pytest.raises(DataError, match="has no size, colour and shape"):
-        phrase_attributes(phrase)
+def test_partial_name_is_no_name(phrase: str) -> None:
     assert find_name(phrase) is None
+
+
+def test_attributes_that_a_phrase_does_not_say_are_open() -> None:
+    assert phrase_attributes("The large star").tolist() == [
+        FIXED_SIZES.index("large"),
+        UNNAMED,
+        SHAPES.index("star"),
+    ]
+    with pytest.raises(DataError, match="has no size, colour or shape"):
+        phrase_attributes("The dog")
 
 
 def batch_about(loaded: Any, shapes_set: Path) -> dict[str, Any]:
     a = mask_ids(shapes_set, "00000")[0]
-    answer = "<p> The small red circle </p> [SEG] and <p> the large blue square </p> [SEG]."
-    named = make_sample(shapes_set, "00000", [Turn("Find both.", answer, (), ((a,), (a,)))], "named")
+    answer = (
+        "<p> The small red circle </p> [SEG], <p> the large star </p> [SEG] "
+        "and <p> the large blue square </p> [SEG]."
+    )
+    named = make_sample(shapes_set, "00000", [Turn("Find all.", answer, (), ((a,), (a,), (a,)))], "named")
     dataset = make_dataset(loaded, [remark(shapes_set), named])
     return SamaCollator(0)([dataset[0], dataset[1]])
 

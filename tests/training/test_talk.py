@@ -9,6 +9,7 @@ import torch
 from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.prompting.answer_parsing import parse_answer
+from sama_plugin.training.patch_names import COLOUR
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 from sama_plugin.training.seg_alignment import phrase_attributes
 from sama_plugin.training.short_loop import STATE_FILE
@@ -37,7 +38,7 @@ MIXTURE = "datasets: [{json_path: records.json, mask_path: mask_dict.json, video
 def datasets(
     fresh_model: Any, loaded: Any, shapes_set: Path, tmp_path: Path
 ) -> tuple[SeenDataset, SeenDataset]:
-    facts = read_facts(shapes_set / "records.json", shapes_set / "mask_dict.json")
+    facts = read_facts(shapes_set)
     made = []
     for frames in ("clip", "single"):
         path = tmp_path / f"{frames}.yaml"
@@ -52,7 +53,7 @@ def test_frame_tokens_are_labelled_with_what_their_records_say(datasets: Any, sh
     assert item.example.grounding is None  # no mask loss reads it
     per_frame = item.patches.unflatten(0, (5, 64))
     assert (per_frame[:FIRST_MOVING_FRAME, :, STILL_ATTRIBUTES:] == IGNORE_INDEX).all()
-    facts = clips.facts[item.example.video_name]
+    facts = clips.facts[item.example.video_path]
     for t, frame in enumerate(item.example.dense_frames):
         seen = {tuple(row[:STILL_ATTRIBUTES]) for row in per_frame[t].tolist() if row[0] > 0}
         there = {
@@ -126,6 +127,30 @@ def test_what_tokens_point_at_is_labelled_with_its_name(datasets: Any, loaded: A
             assert (row == {0: 0, IGNORE_INDEX: IGNORE_INDEX}.get(owner, row)).all()
             kinds.add(min(owner, 1))
     assert kinds >= {0, 1}
+
+
+def test_no_colour_without_a_name_comes_out(
+    datasets: Any, loaded: Any, unswapped: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = datasets[0]
+    colours = attribute_tokens(loaded.tokenizer)[COLOUR]
+    index, plain = next((i, clips[i]) for i in range(len(clips)) if len(clips[i].mentions) > 1)
+    facts = clips.facts[plain.example.video_path]
+    unnamed = facts._replace(named=torch.zeros_like(facts.named))
+    monkeypatch.setitem(clips.facts, plain.example.video_path, unnamed)
+    hidden = clips[index]
+    before, after = plain.example, hidden.example
+    is_name = (before.labels != after.labels).nonzero()[:, 0]
+    assert len(is_name)
+    assert torch.isin(before.input_ids[is_name], colours).all()
+    assert torch.isin(after.input_ids[is_name], colours).all()
+    assert (after.labels[is_name] == IGNORE_INDEX).all()
+    assert torch.equal(before.input_ids[: is_name[0]], after.input_ids[: is_name[0]])
+    for labels, known in ((hidden.patches, plain.patches), (hidden.mentions, plain.mentions)):
+        is_object = known[:, 0] > 0
+        assert (labels[is_object, COLOUR] == IGNORE_INDEX).all()
+        assert torch.equal(labels[:, [0, 2]], known[:, [0, 2]])
+    assert torch.equal(hidden.pointers.positions, plain.pointers.positions)
 
 
 def one_batch(item: Any) -> SeenBatch:

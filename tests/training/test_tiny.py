@@ -71,8 +71,10 @@ def test_failed_stage_says_how_to_go_on(commands: list[list[str]], tmp_path: Pat
 
 
 def test_data_of_all_stages_can_be_read() -> None:
-    for name in (tiny.WORDS.data, tiny.CLIPS.data, "tiny_context.yaml", "tiny_talk.yaml"):
-        assert read_mixture(tiny.DATA_CONFIGS / name)
+    talk = ("tiny_talk.yaml", "tiny_talk_frames.yaml")
+    for name in (tiny.WORDS.data, tiny.CLIPS.data, "tiny_context.yaml", *talk):
+        sources = read_mixture(tiny.DATA_CONFIGS / name)
+        assert any(source.video_root == "unnamed" for source in sources) == (name in talk)
 
 
 def test_start_is_the_same_for_the_same_seed(tmp_path: Path) -> None:

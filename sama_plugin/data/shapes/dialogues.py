@@ -45,10 +45,11 @@ def make_dialogues(
         rng: all randomness comes from here.
         count: how many dialogues.
         visible: (K, T) bool; whether any pixel of an object is visible; None takes `scene.in_view()`.
-        split: `train` never speaks of held-out pairs.
+        split: only `test` speaks of held-out pairs.
 
     Returns:
-        `count` lists of 2 to 5 rounds; nothing is asked twice in one list.
+        `count` lists of 2 to 5 rounds; nothing is asked twice in one list, and nothing that takes the name of a colour
+        without one. Answers have a word that stands for nothing in its place.
     """
     seen = scene.in_view() if visible is None else visible
     return [_make_dialogue(Dialogue(scene, seen, rng), split) for _ in range(count)]
@@ -62,7 +63,7 @@ def _make_dialogue(talk: Dialogue, split: str) -> list[Round]:
         weights = np.array([weight for _, weight in table])
         asker = table[int(talk.rng.choice(len(table), p=weights / weights.sum()))][0]
         made = asker(talk)
-        if made is None or (split == "train" and _names_held_out(made.question)):
+        if made is None or (split != "test" and _names_held_out(made.question)) or _takes_unnamed(talk, made):
             continue
         subject = made.regions if made.regions or not made.needs_history else (talk.topic,)
         fact = (made.kind.removeprefix("it_").removeprefix("obj_"), subject, made.targets, made.answer)
@@ -77,6 +78,17 @@ def _make_dialogue(talk: Dialogue, split: str) -> list[Round]:
 
 def _names_held_out(text: str) -> bool:
     return any(f"{colour} {shape}" in text for colour, shape in HELD_OUT_PAIRS)
+
+
+def _takes_unnamed(talk: Dialogue, made: Round) -> bool:
+    """Whether a round makes no sense without the name of a colour that has none."""
+    unnamed = {k for k, thing in enumerate(talk.things) if not thing.named}
+    subjects = made.regions or (talk.topic,)
+    return (
+        any(talk.things[k].name in made.question for k in unnamed)
+        or any(talk.things[k].colour in made.question for k in unnamed.intersection(made.targets))
+        or (made.kind.endswith("colour") and not unnamed.isdisjoint((*subjects, *made.targets)))
+    )
 
 
 def _next_topic(topic: int | None, made: Round) -> int | None:

@@ -24,6 +24,9 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "purple": (164, 66, 204),
     "white": (242, 242, 242),
 }
+UNNAMED_SHARE = 0.5
+"""Of the objects of split `unnamed` that have a colour without a name."""
+
 UNNAMED_DISTANCE = 70.0
 """Least RGB distance of a colour without a name from every named one."""
 
@@ -42,9 +45,11 @@ HELD_OUT_PAIRS = (
     ("yellow", "circle"),
     ("purple", "square"),
 )
-"""(colour, shape) pairs that split `train` never shows or names."""
+"""(colour, shape) pairs that only split `test` shows or names."""
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "unnamed", "test")
+"""`unnamed` is for training too; see `unname_colours`."""
+
 DIRECTIONS: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 MOTION_WEIGHTS: dict[str, float] = {
     "still": 0.21,
@@ -100,7 +105,7 @@ class SceneObject:
 
     Attributes:
         size: `small`, `large` or `growing`.
-        colour: a key of `COLOURS`.
+        colour: a key of `COLOURS`; stands for nothing where the object is not `named`.
         shape: one of `SHAPES`.
         motion: what it does.
         rgb: its own tone of `colour`, 0..255.
@@ -108,6 +113,7 @@ class SceneObject:
         centres_xy: (T, 2) float; pixels on screen, camera drift included.
         radii: (T,) float, pixels.
         present: (T,) bool; False while it blinks or has not appeared; it may still be covered or off screen.
+        named: whether `rgb` is a tone of `colour`; else a colour without a name.
     """
 
     size: str
@@ -119,6 +125,7 @@ class SceneObject:
     centres_xy: np.ndarray
     radii: np.ndarray
     present: np.ndarray
+    named: bool = True
 
     @property
     def name(self) -> str:
@@ -209,7 +216,8 @@ def sample_scene(rng: np.random.Generator, split: str) -> Scene:
 
     Args:
         rng: all randomness comes from here.
-        split: one of `SPLITS`; `train` leaves `HELD_OUT_PAIRS` out, `test` has one in most scenes.
+        split: one of `SPLITS`; only `test` has `HELD_OUT_PAIRS`, in most scenes; `unnamed` is `train` with half of
+            the objects in colours without a name.
 
     Raises:
         DataError: an unknown split.
@@ -225,11 +233,12 @@ def sample_scene(rng: np.random.Generator, split: str) -> Scene:
         script = relation_kind if attempt < 4 * SCENE_TRIES else None
         drafts = _sample_drafts(rng, split, crowd, num_frames, script)
         if _place_all(rng, drafts, drift, script):
-            return _assemble(rng, drafts, drift, script)
+            scene = _assemble(rng, drafts, drift, script)
+            return unname_colours(scene, rng, UNNAMED_SHARE) if split == "unnamed" else scene
     raise AssertionError("two objects always find room")
 
 
-def unname_colours(scene: Scene, rng: np.random.Generator, share: float) -> tuple[Scene, np.ndarray]:
+def unname_colours(scene: Scene, rng: np.random.Generator, share: float) -> Scene:
     """A scene with some objects in colours that have no name.
 
     Where every red thing is anything but a star, what sees shapes learns that red speaks against a star. Colours
@@ -239,16 +248,13 @@ def unname_colours(scene: Scene, rng: np.random.Generator, share: float) -> tupl
         scene: stays as it is.
         rng: chooses objects and colours.
         share: of the objects.
-
-    Returns:
-        The scene, and (K,) bool: whose colour has no name.
     """
     chosen = rng.random(len(scene.objects)) < share
     objects = tuple(
-        replace(thing, rgb=_unnamed_colour(rng)) if changed else thing
+        replace(thing, rgb=_unnamed_colour(rng), named=False) if changed else thing
         for thing, changed in zip(scene.objects, chosen, strict=True)
     )
-    return replace(scene, objects=objects), chosen
+    return replace(scene, objects=objects)
 
 
 def _unnamed_colour(rng: np.random.Generator) -> tuple[int, int, int]:
@@ -291,9 +297,9 @@ def _sample_drafts(
 
 def _sample_triples(rng: np.random.Generator, split: str, kinds: list[str]) -> list[tuple[str, str, str]]:
     """Unique (size, colour, shape) for each motion; many differ from another in one attribute only."""
-    allowed = [p for p in product(COLOURS, SHAPES) if split != "train" or p not in HELD_OUT_PAIRS]
+    allowed = [p for p in product(COLOURS, SHAPES) if split == "test" or p not in HELD_OUT_PAIRS]
     small_share = 0.65 if len(kinds) > 4 else 0.5
-    novel_at = int(rng.integers(len(kinds))) if split != "train" and rng.random() < 0.5 else -1
+    novel_at = int(rng.integers(len(kinds))) if split == "test" and rng.random() < 0.5 else -1
     triples: list[tuple[str, str, str]] = []
     while len(triples) < len(kinds):
         size = GROWING if kinds[len(triples)] == "grow" else FIXED_SIZES[int(rng.random() > small_share)]

@@ -56,7 +56,8 @@ def make_shapes(
         out: folder, made if missing.
         seed: of the whole set; 0 or more.
         num_videos: 1 or more.
-        split: `train` never shows or names `HELD_OUT_PAIRS`; `test` has one in most videos.
+        split: only `test` shows and names `HELD_OUT_PAIRS`, in most videos; `unnamed` is for the tiny preset, see
+            `world.unname_colours`.
         dialogues: per video, each its own record.
         workers: processes; the result does not depend on it.
         progress: whether to show a bar.
@@ -159,7 +160,12 @@ def make_record(scene: Scene, rounds: list[Round], split: str, index: int, numbe
         ],
         "held_out": scene.held_out,
         "objects": [
-            {"name": thing.name, "motion": thing.motion.kind, "direction": thing.motion.direction}
+            {
+                "name": thing.name,
+                "named": thing.named,
+                "motion": thing.motion.kind,
+                "direction": thing.motion.direction,
+            }
             for thing in scene.objects
         ],
     }

@@ -331,3 +331,18 @@ def test_corpus_is_repeatable_and_of_the_length_asked():
     assert one == two
     assert len(one) == 25
     assert one != list(dialogues.corpus(4, 25))
+
+
+def test_no_question_takes_the_name_of_a_colour_without_one() -> None:
+    about_unnamed = 0
+    for scene, rounds, i in all_rounds("unnamed"):
+        made = rounds[i]
+        unnamed = {k for k, thing in enumerate(scene.objects) if not thing.named}
+        words = set(re.findall(r"\w+", made.question)) & set(world.COLOURS)
+        assert not any(scene.objects[k].name in made.question for k in unnamed)
+        assert not any(scene.objects[k].colour in words for k in unnamed.intersection(made.targets))
+        if "colour" in made.kind:
+            topic = () if made.regions else (topic_before(rounds, i),)
+            assert unnamed.isdisjoint((*made.regions, *topic, *made.targets))
+        about_unnamed += not unnamed.isdisjoint((*made.regions, *made.targets))
+    assert about_unnamed > 200

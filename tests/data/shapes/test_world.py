@@ -21,7 +21,7 @@ def test_same_generator_gives_same_scene():
 
 
 def test_unknown_split_raises():
-    with pytest.raises(DataError, match=r"'val' is unknown.*train, test"):
+    with pytest.raises(DataError, match=r"'val' is unknown.*train, unnamed, test"):
         world.sample_scene(np.random.default_rng(0), "val")
 
 
@@ -88,14 +88,20 @@ def test_colours_without_a_name_are_far_from_all_that_have_one():
     named = np.array(list(world.COLOURS.values()))
     changed_objects = 0
     for k, scene in enumerate(scenes("train", 60)):
-        other, changed = world.unname_colours(scene, np.random.default_rng(k), 0.5)
-        again, same = world.unname_colours(scene, np.random.default_rng(k), 0.5)
+        other, again = (world.unname_colours(scene, np.random.default_rng(k), 0.5) for _ in range(2))
         assert [o.rgb for o in other.objects] == [o.rgb for o in again.objects]
-        assert (changed == same).all()
-        for before, after, is_changed in zip(scene.objects, other.objects, changed, strict=True):
-            assert (before.rgb != after.rgb) == is_changed
+        for before, after in zip(scene.objects, other.objects, strict=True):
+            assert (before.rgb == after.rgb) == after.named
             assert replace(after, rgb=before.rgb).centres_xy is before.centres_xy
-            if is_changed:
+            if not after.named:
                 assert np.linalg.norm(named - after.rgb, axis=1).min() >= world.UNNAMED_DISTANCE
-        changed_objects += changed.sum()
+                changed_objects += 1
     assert 0.35 < changed_objects / sum(len(scene.objects) for scene in scenes("train", 60)) < 0.65
+
+
+def test_only_split_unnamed_has_colours_without_a_name_and_it_has_no_held_out_pair():
+    for split in world.SPLITS:
+        made = scenes(split, 40)
+        unnamed = [not thing.named for scene in made for thing in scene.objects]
+        assert any(unnamed) == (split == "unnamed")
+        assert any(scene.held_out for scene in made) == (split == "test")
