@@ -35,7 +35,7 @@ from sama_plugin.constants import (
 )
 from sama_plugin.errors import CheckpointError, PromptError
 from sama_plugin.grounding.dot_head import dot_segment_pairs, dot_tracks
-from sama_plugin.grounding.losses import GroundingLosses, LossWeights, grounding_losses
+from sama_plugin.grounding.losses import GroundingLosses, LossCounts, LossWeights, grounding_losses
 from sama_plugin.grounding.prediction import SegPrediction
 from sama_plugin.grounding.sam2_head import GroundedTrack, Sam2Head
 from sama_plugin.grounding.sam2_model import build_sam2
@@ -59,7 +59,7 @@ class SamaOutput(CausalLMOutputWithPast):
     """The host's output and the loss parts.
 
     Attributes:
-        losses: name → () float, unweighted, of a training step; `lm/<task>` is the language loss of a task alone.
+        losses: name → () float, unweighted, of a training step; `<name>/<task>` is the mean of a task alone.
         last_hidden_state: (B, L, N) float, after the final norm.
     """
 
@@ -309,6 +309,7 @@ class SamaCausalLM(SamaCheckpointMixin):
         grounding: list[GroundingInputs | None] | None = None,
         sample_ids: list[str] | None = None,
         tasks: list[str] | None = None,
+        loss_counts: LossCounts | None = None,
     ) -> SamaOutput:
         """Run the LLM over embedded or still to be embedded tokens; with labels, give losses.
 
@@ -329,6 +330,7 @@ class SamaCausalLM(SamaCheckpointMixin):
             grounding: list of B; frames and targets of the mask losses.
             sample_ids: list of B; for errors.
             tasks: list of B; for losses by task.
+            loss_counts: what losses are divided by; None: what there is in this batch.
 
         Returns:
             logits (B, L', V) or losses, never both.
@@ -358,13 +360,13 @@ class SamaCausalLM(SamaCheckpointMixin):
         if labels is None:
             logits = self.lm_head(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
         else:
-            losses = self._lm_losses(hidden, labels, tasks or [])
+            counts = LossCounts.of_batch(labels, grounding or []) if loss_counts is None else loss_counts
+            losses = self._lm_losses(hidden, labels, tasks or [], counts)
             loss = losses["lm"]
             if grounding is not None and input_ids is not None and not self.loss_weights.is_off:
-                mask_losses = self._grounding_losses(
-                    hidden, input_ids, grounding, videos or [], features, ids
-                )
-                losses |= mask_losses._asdict()
+                pairs = self._grounding_losses(hidden, input_ids, grounding, videos or [], features, ids)
+                mask_losses = pairs.mean(counts)
+                losses |= mask_losses._asdict() | _mask_losses_by_task(pairs, grounding, tasks or [])
                 loss = loss + self.loss_weights.total(mask_losses)
         return SamaOutput(
             loss=loss,
@@ -376,20 +378,15 @@ class SamaCausalLM(SamaCheckpointMixin):
             last_hidden_state=hidden,
         )
 
-    def _lm_losses(self, hidden: Tensor, labels: Tensor, tasks: list[str]) -> dict[str, Tensor]:
-        """Mean cross-entropy of the next token, of all and by task; logits only where there is a label."""
+    def _lm_losses(
+        self, hidden: Tensor, labels: Tensor, tasks: list[str], counts: LossCounts
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of the next token, of all and by task; logits only where there is a label."""
         learn = labels[:, 1:] != IGNORE_INDEX
         logits = self.lm_head(hidden[:, :-1][learn]).float()
         each = F.cross_entropy(logits, labels[:, 1:][learn], reduction="none")
-        losses = {"lm": each.sum() / learn.sum().clamp(min=1)}
-        rows = torch.nonzero(learn)[:, 0]
-        for task in sorted(set(tasks)):
-            of_task = torch.isin(
-                rows, torch.tensor([i for i, own in enumerate(tasks) if own == task], device=rows.device)
-            )
-            if of_task.any():
-                losses[f"lm/{task}"] = each[of_task].detach().mean()
-        return losses
+        losses = {"lm": each.sum() / counts.tokens.clamp(min=1)}
+        return losses | _by_task("lm", each, torch.nonzero(learn)[:, 0], tasks)
 
     def seg_prompts(self, seg_hidden_states: Tensor) -> Tensor:
         """Stage 5: (S, N) hidden states at `[SEG]` → (S, M) prompt embeddings."""
@@ -406,8 +403,8 @@ class SamaCausalLM(SamaCheckpointMixin):
         features: list[Tensor],
         sample_ids: list[str],
     ) -> GroundingLosses:
-        """Stages 5-6 on the labelled frames of a batch; samples without `[SEG]` add nothing."""
-        frames, prompts, frame_rows, targets = [], [], [], []
+        """Stages 5-6 on the labelled frames of a batch, (K,) losses; samples without `[SEG]` add nothing."""
+        frames, prompts, frame_rows, targets, seeds = [], [], [], [], []
         num_frames = 0
         for i, target in enumerate(grounding):
             seg_hidden = hidden[i][input_ids[i] == self.config.seg_token_id]
@@ -423,9 +420,10 @@ class SamaCausalLM(SamaCheckpointMixin):
             num_frames += len(shown)
             if target is not None:
                 targets.append(target.gt_masks.flatten(0, 1).to(hidden.device))  # (S·F, h, w)
+                seeds += [target.point_seed + pair for pair in range(len(targets[-1]))]
         prediction = self._segment_pairs(torch.cat(frames), torch.cat(prompts), torch.cat(frame_rows))
-        gt_masks = torch.cat(targets) if targets else prediction.mask_logits.new_zeros(0, 1, 1)
-        return grounding_losses(prediction, gt_masks)
+        gt_masks = torch.cat(targets) if targets else prediction.mask_logits[:, 0]
+        return grounding_losses(prediction, gt_masks, seeds)
 
     def _mask_head_frames(
         self, target: GroundingInputs | None, video: VideoInputs, features: Tensor
@@ -438,9 +436,21 @@ class SamaCausalLM(SamaCheckpointMixin):
         return torch.zeros(0, 3, size, size) if target is None else target.sam2_frames
 
     def _segment_pairs(self, frames: Tensor, prompts: Tensor, frame_rows: Tensor) -> SegPrediction:
-        """Masks of (frame, object) pairs by the configured head, which rests if there are none."""
+        """Masks of (frame, object) pairs by the configured head.
+
+        If there are none it rests, and its gradient is zero, not None: to an optimizer that is a step like any other,
+        however a batch is cut. With several processes it does not rest: they exchange gradients (ZeRO-3: weights) in
+        the order of their graphs, which has to be the same in all.
+        """
         if len(prompts) == 0:
-            none = prompts.float().sum() + prompts.new_zeros(0, 1, dtype=torch.float32)  # keeps the graph
+            if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+                blank = frames.new_zeros(1, *frames.shape[1:])
+                row = torch.cat([prompts, prompts.new_zeros(1, prompts.shape[1])])
+                made = self._segment_pairs(blank, row, frame_rows.new_zeros(1))
+                return SegPrediction(made.mask_logits[:0], made.iou[:0], made.object_logits[:0])
+            weights = [] if self.projector.seg_decoder is None else self.projector.seg_decoder.parameters()
+            none = prompts.float().sum() + sum(0.0 * weight.float().sum() for weight in weights)
+            none = none + prompts.new_zeros(0, 1, dtype=torch.float32)
             return SegPrediction(none[..., None, None], none, none)
         if self.sama.grounding.head == "dot":
             return dot_segment_pairs(frames[frame_rows.to(frames.device)], prompts)
@@ -588,3 +598,25 @@ CLASSES: dict[str, tuple[type, type]] = {
     "llava_sama_llama": (LlavaSamaLlamaConfig, LlavaSamaLlamaForCausalLM),
 }
 """model_type → config and model class."""
+
+
+def _by_task(name: str, losses: Tensor, rows: Tensor, tasks: list[str]) -> dict[str, Tensor]:
+    """`<name>/<task>` → () mean of the losses (n,) of a task's samples; `rows` (n,) long says whose each is."""
+    found = {}
+    for task in sorted(set(tasks)):
+        own = torch.tensor([i for i, other in enumerate(tasks) if other == task], device=rows.device)
+        of_task = torch.isin(rows, own)
+        if of_task.any():
+            found[f"{name}/{task}"] = losses.detach()[of_task].mean()
+    return found
+
+
+def _mask_losses_by_task(
+    pairs: GroundingLosses, grounding: list[GroundingInputs | None], tasks: list[str]
+) -> dict[str, Tensor]:
+    """BCE and Dice by task."""
+    counts = [0 if target is None else target.gt_masks[:, :, 0, 0].numel() for target in grounding]
+    rows = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(pairs.mask_bce.device)
+    return _by_task("mask_bce", pairs.mask_bce, rows, tasks) | _by_task(
+        "mask_dice", pairs.mask_dice, rows, tasks
+    )

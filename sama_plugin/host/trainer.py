@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from llava.train.llava_trainer import LLaVATrainer
 from torch import Tensor, nn
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from sama_plugin.errors import DataError
+from sama_plugin.grounding.losses import LossCounts
 from sama_plugin.host.vision_tower import TOWER_FOLDER
 
 logger = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class SamaTrainer(LLaVATrainer):
         tokenizer = kwargs.pop("tokenizer", None)
         super().__init__(*args, processing_class=tokenizer, **kwargs)
         self.processing_class = tokenizer  # the redistribution's __init__ resets it
+        self.add_callback(EpochTeller)
         if getattr(self.model, "sam2_head", None) is not None:
             self.model.sam2_head.to(self.args.device)
         self._loss_sums: dict[str, float] = defaultdict(float)
@@ -75,15 +79,43 @@ class SamaTrainer(LLaVATrainer):
             tower = self.accelerator.unwrap_model(self.model).get_vision_tower().vision_tower
             tower.load_state_dict(type(tower).from_pretrained(folder).state_dict())
 
+    def get_batch_samples(self, *args: Any) -> tuple[list[dict[str, Any]], LossCounts | None]:
+        """The micro-batches of a step, and the mean over the processes of what all of them have to learn.
+
+        Counted over the whole step, since micro-batches and processes have different numbers of tokens and masks: a
+        mean of their means would depend on how the step is cut.
+        """
+        batches, _ = super().get_batch_samples(*args)
+        if not batches:
+            return batches, None
+        own = [torch.stack(LossCounts.of_batch(b["labels"], b["grounding"])) for b in batches]
+        counts = torch.stack(own).sum(0).to(self.args.device, torch.float32)
+        return batches, LossCounts(*self.accelerator.reduce(counts, reduction="mean"))
+
     def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: LossCounts | None = None,
     ) -> Tensor | tuple[Tensor, Any]:
         """Total loss; its parts are summed up for the next log line.
+
+        Args:
+            model: a SAMA model, maybe wrapped.
+            inputs: from `SamaCollator`.
+            return_outputs: the model's output too.
+            num_items_in_batch: from `get_batch_samples`; the name is `Trainer`'s.
 
         Raises:
             DataError: a loss that is no number; the batch's sample ids are in `BAD_BATCH_FILE` of the output folder.
         """
-        outputs = model(**inputs)
+        counts = num_items_in_batch
+        if counts is not None:
+            # What `Trainer` divides the loss by; old versions keep it where the last step has fewer micro-batches.
+            cut = getattr(self, "current_gradient_accumulation_steps", self.args.gradient_accumulation_steps)
+            counts = LossCounts(*(count / cut for count in counts))
+        outputs = model(**inputs, loss_counts=counts)
         if not bool(torch.isfinite(outputs.loss)):
             self._stop_at(inputs, outputs)
         for name, value in (outputs.losses or {}).items():
@@ -110,8 +142,12 @@ class SamaTrainer(LLaVATrainer):
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean of each loss part since the last line."""
         if "loss" in logs:
-            for name, total in self._loss_sums.items():
-                logs[f"loss_{name}"] = round(total / self._loss_counts[name], 4)
+            totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+            for process in gather_object([(dict(self._loss_sums), dict(self._loss_counts))]):
+                for name, value in process[0].items():
+                    totals[name][0] += value
+                    totals[name][1] += process[1][name]
+            logs |= {f"loss_{name}": round(total / count, 4) for name, (total, count) in totals.items()}
             self._loss_sums.clear()
             self._loss_counts.clear()
         super().log(logs, *args, **kwargs)
@@ -151,6 +187,16 @@ class SamaTrainer(LLaVATrainer):
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
         torch.save(self.args, folder / "training_args.bin")
+
+
+class EpochTeller(TrainerCallback):
+    """Tells the dataset the epoch; `accelerate` does not where processes share a sampler that has epochs of its own."""
+
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Before the first batch of an epoch is made, also in the middle of one that goes on."""
+        dataset = kwargs["train_dataloader"].dataset
+        if hasattr(dataset, "set_epoch"):
+            dataset.set_epoch(math.floor(state.epoch + 1e-6))
 
 
 def last_whole_checkpoint(output_dir: Path) -> str | None:

@@ -40,6 +40,6 @@ def fill_slots(
                 f"Sample '{sample_id}' has {num_slots} {name} slots in its text but {num_rows} {name} features; "
                 "build text and features from the same frames, questions and regions."
             )
-        if rows is not None and num_rows:
+        if rows is not None:  # none of them, too: what makes them keeps its place in the graph
             inputs_embeds = inputs_embeds.masked_scatter(slots[:, None], rows.to(inputs_embeds.dtype))
     return inputs_embeds
