@@ -1,4 +1,4 @@
-"""The order of a mixture: every task gets its share of each epoch, and every example its turn."""
+"""The order of a mixture: every task gets its share of each epoch, every example its turn, like lengths one step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from sama_plugin.errors import DataError
+
+STRETCH = 16
+"""Steps among which examples are sorted by length: enough to find neighbours, few enough to keep tasks mixed."""
 
 
 def task_quotas(tasks: Iterable[str], total: int, weights: Mapping[str, float]) -> dict[str, int]:
@@ -77,6 +80,29 @@ def _cycle(members: np.ndarray, start: int, count: int, seed: list[int]) -> np.n
     return row[first : first + count]
 
 
+def group_lengths(order: np.ndarray, lengths: Sequence[int], step: int, seed: Sequence[int]) -> np.ndarray:
+    """The same indices, put together so that those of a step are about equally long and little of it is padding.
+
+    Args:
+        order: (n,) int64.
+        lengths: of every example, in any unit.
+        step: examples of an optimiser step, all processes and micro-batches.
+        seed: of the order of the steps.
+
+    Returns:
+        (n,) int64; what is left after the last whole step stays at the end.
+    """
+    rng = np.random.default_rng(seed)
+    all_lengths = np.asarray(lengths)
+    whole = len(order) // step * step
+    parts = []
+    for start in range(0, whole, STRETCH * step):
+        stretch = order[start : min(start + STRETCH * step, whole)]
+        by_length = stretch[np.argsort(all_lengths[stretch], kind="stable")].reshape(-1, step)
+        parts.append(by_length[rng.permutation(len(by_length))].ravel())
+    return np.concatenate([*parts, order[whole:]])
+
+
 class BalancedSampler(Sampler[int]):
     """`balanced_order` as a sampler; the same on every process and for any number of loader workers.
 
@@ -84,13 +110,24 @@ class BalancedSampler(Sampler[int]):
         tasks: task of each example.
         seed: of the order.
         weights: of tasks; see `task_quotas`.
+        lengths: of every example, to group them; see `group_lengths`.
+        step: examples of an optimiser step.
 
     Raises:
         DataError: see `task_quotas`.
     """
 
-    def __init__(self, tasks: Sequence[str], seed: int, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        seed: int,
+        weights: Mapping[str, float] | None = None,
+        *,
+        lengths: Sequence[int] | None = None,
+        step: int = 1,
+    ) -> None:
         self.tasks, self.seed, self.weights = tasks, seed, dict(weights or {})
+        self.lengths, self.step = lengths, step
         self.epoch = 0
         task_quotas(tasks, len(tasks), self.weights)  # a wrong weight is told now
 
@@ -98,7 +135,10 @@ class BalancedSampler(Sampler[int]):
         return len(self.tasks)
 
     def __iter__(self) -> Iterator[int]:
-        yield from balanced_order(self.tasks, self.seed, self.epoch, self.weights).tolist()
+        order = balanced_order(self.tasks, self.seed, self.epoch, self.weights)
+        if self.lengths is not None:
+            order = group_lengths(order, self.lengths, self.step, [self.seed, self.epoch])
+        yield from order.tolist()
 
     def set_epoch(self, epoch: int) -> None:
         """Order of another epoch from now on; the trainer calls it."""

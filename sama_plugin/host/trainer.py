@@ -57,12 +57,21 @@ class SamaTrainer(LLaVATrainer):
         self._loss_counts: dict[str, int] = defaultdict(int)
 
     def _get_train_sampler(self, *args: Any) -> Any:
-        """Balanced over tasks where asked for and the dataset knows them; else `Trainer`'s own."""
+        """Balanced over tasks, and grouped by length, where asked for and the dataset knows them; else `Trainer`'s.
+
+        Raises:
+            DataError: lengths are to be grouped without balance.
+        """
         dataset: Any = args[0] if args and args[0] is not None else self.train_dataset
-        if not getattr(self.args, "balance_tasks", False) or not hasattr(dataset, "balanced_sampler"):
+        settings = self.args
+        if not getattr(settings, "balance_tasks", False) or not hasattr(dataset, "balanced_sampler"):
+            if settings.group_by_length:
+                raise DataError("--group_by_length True groups the balanced order; add --balance_tasks True.")
             return Trainer._get_train_sampler(self, *args)
+        step = settings.train_batch_size * settings.gradient_accumulation_steps * settings.world_size
         return dataset.balanced_sampler(
-            self.args.seed if self.args.data_seed is None else self.args.data_seed
+            settings.seed if settings.data_seed is None else settings.data_seed,
+            group_step=step if settings.group_by_length else None,
         )
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:

@@ -30,6 +30,7 @@ COMMON: dict[str, str] = {
     "bf16": "True",
     "gradient_checkpointing": "True",
     "gradient_checkpointing_kwargs": '{"use_reentrant": false}',
+    "group_by_length": "True",
     "dataloader_num_workers": "4",
     "logging_steps": "10",
     "save_steps": "1000",

@@ -87,9 +87,23 @@ class MixedDataset(ConcatDataset[Example]):
                 f"names them. The last one: {error}"
             )
 
-    def balanced_sampler(self, seed: int) -> BalancedSampler:
-        """Order in which every task gets its share; see `data.balance`."""
-        return BalancedSampler(self.tasks, seed, self.task_weights)
+    def balanced_sampler(self, seed: int, *, group_step: int | None = None) -> BalancedSampler:
+        """Order in which every task gets its share; see `data.balance`.
+
+        Args:
+            seed: of the order.
+            group_step: examples of an optimiser step, which are to be about equally long; None groups nothing.
+        """
+        lengths = None if group_step is None else self.text_lengths()
+        return BalancedSampler(self.tasks, seed, self.task_weights, lengths=lengths, step=group_step or 1)
+
+    def text_lengths(self) -> list[int]:
+        """Characters of each example's dialogue: all that sets the lengths of sequences of one model apart."""
+        return [
+            sum(len(turn.question) + len(turn.answer) for turn in sample.turns)
+            for dataset in self.datasets
+            for sample in dataset.samples  # type: ignore[attr-defined]
+        ]
 
     def set_epoch(self, epoch: int) -> None:
         """Pass the epoch on, so that every source draws other frames."""

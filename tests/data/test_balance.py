@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from sama_plugin.data.balance import BalancedSampler, balanced_order, task_quotas
+from sama_plugin.data.balance import STRETCH, BalancedSampler, balanced_order, group_lengths, task_quotas
 from sama_plugin.errors import DataError
 
 TASKS = ["referring"] * 60 + ["grounding"] * 30 + ["temporal"] * 7 + ["multi_turn"] * 3
@@ -65,3 +65,29 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     sampler.set_epoch(1)
     assert list(sampler) != first
     assert list(BalancedSampler(TASKS, seed=6)) != first
+
+
+def test_examples_of_a_step_are_about_equally_long_and_none_is_lost() -> None:
+    step, count = 4, 4 * (STRETCH + 3) + 2
+    lengths = np.random.default_rng(0).integers(1, 1000, count)
+    order = np.random.default_rng(1).permutation(count)
+    grouped = group_lengths(order, lengths.tolist(), step, [0, 0])
+    assert sorted(grouped) == list(range(count))
+    assert grouped[-2:].tolist() == order[-2:].tolist()
+    stretch = STRETCH * step
+    assert set(grouped[:stretch]) == set(order[:stretch])  # nobody leaves the stretch, so tasks stay mixed
+
+    def padding(row: np.ndarray) -> float:
+        steps = lengths[row[: count // step * step]].reshape(-1, step)
+        return float((steps.max(axis=1, keepdims=True) - steps).mean())
+
+    assert padding(grouped) < 0.2 * padding(order)
+    longest = lengths[grouped[:stretch]].reshape(-1, step).max(axis=1)
+    assert (np.diff(longest) < 0).any()  # steps come in no order of length
+
+
+def test_grouped_sampler_gives_the_same_examples() -> None:
+    lengths = np.random.default_rng(2).integers(1, 99, len(TASKS)).tolist()
+    plain, grouped = BalancedSampler(TASKS, 5), BalancedSampler(TASKS, 5, lengths=lengths, step=8)
+    assert sorted(plain) == sorted(grouped)
+    assert list(plain) != list(grouped) == list(BalancedSampler(TASKS, 5, lengths=lengths, step=8))

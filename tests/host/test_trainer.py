@@ -249,11 +249,17 @@ def test_order_is_the_datasets_own_where_balance_is_asked_for(
         def __getitem__(self, index: int) -> int:
             return index
 
-        def balanced_sampler(self, seed: int) -> list[int]:
+        def balanced_sampler(self, seed: int, group_step: int | None) -> list[int]:
             assert seed == 7
-            return [1, 0]
+            return [1, 0] if group_step is None else [group_step]
 
     args = make_arguments(train_seam, tmp_path, seed=7, balance_tasks=balance)
     trainer = train_seam.SamaTrainer(model=fresh_model, args=args, train_dataset=Tasked())
     sampler = trainer._get_train_sampler()
     assert (sampler == order) if balance else isinstance(sampler, torch.utils.data.RandomSampler)
+    trainer.args.group_by_length, trainer.args.gradient_accumulation_steps = True, 3
+    if balance:
+        assert trainer._get_train_sampler() == [3 * trainer.args.train_batch_size]
+    else:
+        with pytest.raises(DataError, match="add --balance_tasks True"):
+            trainer._get_train_sampler()

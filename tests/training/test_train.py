@@ -3,8 +3,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,19 @@ datasets:
 """
 
 
+KILLS = int(os.environ.get("SAMA_TEST_KILLS", "3"))
+"""Runs that are killed; one of each kind by default."""
+
+
 def train(start: Path, shapes_set: Path, out: Path, **flags: Any) -> subprocess.CompletedProcess[str]:
     """Run the trainer as a user does."""
+    process = begin_training(start, shapes_set, out, **flags)
+    stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def begin_training(start: Path, shapes_set: Path, out: Path, **flags: Any) -> subprocess.Popen[str]:
+    """The same, not waited for."""
     out.parent.mkdir(parents=True, exist_ok=True)
     mixture = out.parent / "mixture.yaml"
     mixture.write_text(MIXTURE)
@@ -49,7 +63,10 @@ def train(start: Path, shapes_set: Path, out: Path, **flags: Any) -> subprocess.
     command = [sys.executable, "-m", "sama_plugin.training.train"]
     command += [part for key, value in flags.items() for part in (f"--{key}", str(value))]
     environment = os.environ | {"DS_ACCELERATOR": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
+    )
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -175,6 +192,44 @@ def test_run_that_goes_on_ends_where_an_uninterrupted_one_does(
         torch.testing.assert_close(reached[name], tensor, atol=1e-6, rtol=1e-5, msg=name)
     first = weights_of(parted / "checkpoint-1")
     assert any(not torch.equal(tensor, expected[name]) for name, tensor in first.items())
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Until it is there, or the process has ended."""
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.002)
+
+
+@pytest.mark.slow
+def test_runs_killed_at_any_moment_end_as_an_unbroken_one_does(
+    start: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    flags = {"max_steps": 4, "save_steps": 1, "save_total_limit": 2, "per_device_train_batch_size": 2}
+    begun = time.monotonic()
+    whole = train(start, shapes_set, tmp_path / "whole" / "qwen-out", **flags)
+    lasted = time.monotonic() - begun
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    expected = weights_of(tmp_path / "whole" / "qwen-out")
+    moments = random.Random(0)
+    for number in range(KILLS):
+        out = tmp_path / str(number) / "qwen-out"
+        process = begin_training(start, shapes_set, out, **flags)
+        if number % 3 == 0:  # anywhere, most often while it loads
+            time.sleep(moments.uniform(0, lasted))
+        elif number % 3 == 1:  # while it saves
+            wait_for(out / f"checkpoint-{moments.randint(1, 4)}", process)
+            time.sleep(moments.uniform(0, 0.2))
+        else:  # between steps and saves
+            wait_for(out / f"checkpoint-{moments.randint(1, 3)}" / "trainer_state.json", process)
+            time.sleep(moments.uniform(0, 0.5))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        run = train(start, shapes_set, out, **flags)
+        assert run.returncode == 0, run.stderr[-3000:]
+        reached = weights_of(out)
+        for name, tensor in expected.items():
+            torch.testing.assert_close(reached[name], tensor, atol=1e-6, rtol=1e-5, msg=f"{number}: {name}")
 
 
 @pytest.mark.slow
