@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 
+from sama_plugin.cli.main import main as cli
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.inference.session import VideoSession
 from sama_plugin.training.train import MixedDataset, own_words
@@ -246,6 +247,16 @@ def test_lora_of_the_hosts_script_loads_on_its_base(start: Path, shapes_set: Pat
     assert any("layers.0.self_attn.q_proj" in name for name in changed)
     assert any("mm_projector.region_encoder" in name for name in changed)
     assert "model.norm.weight" not in changed
+    merged = tmp_path / "qwen-merged"
+    assert cli(["convert", str(out), str(merged), "--base", str(start)]) == 0
+    whole = load_checkpoint(merged)
+    assert all(torch.equal(tensor, after[name]) for name, tensor in whole.model.state_dict().items())
+    video = shapes_set / "videos" / "00000.mp4"
+    answers = []
+    for trained in (model, whole.model):
+        session = VideoSession(trained, whole.tokenizer, whole.image_processor, video, max_new_tokens=8)
+        answers.append(session.ask("What moves?").raw)
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.slow
