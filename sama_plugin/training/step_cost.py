@@ -128,6 +128,7 @@ def measure_side(side: str, folder: Path, data: Path, *, batch: int, steps: int)
     pad = int(tokenizer.pad_token_id)
     trained: Any
     dataset: Any
+    collate: Any
     if side == "host":
         builder = InputBuilder(model.sama, processor, model.get_vision_tower().num_patches_per_side)
         trained, dataset = host_model(model), HostDataset(examples, builder)
