@@ -72,12 +72,12 @@ class SamaProjector(nn.Module):
         seg_decoder: nn.Module | None,
     ) -> None:
         super().__init__()
-        self._base_names = (
+        self.base_names = (
             [name for name, _ in base.named_children()] if isinstance(base, nn.Sequential) else []
         )
-        for name, layer in base.named_children() if self._base_names else [("base", base)]:
+        for name, layer in base.named_children() if self.base_names else [("base", base)]:
             self.add_module(name, layer)
-        self._base_names = self._base_names or ["base"]
+        self.base_names = self.base_names or ["base"]
         self.region_encoder = region_encoder
         self.aggregator = aggregator
         self.seg_projection = seg_projection
@@ -85,10 +85,10 @@ class SamaProjector(nn.Module):
 
     def added_names(self) -> set[str]:
         """Names of the weights that a host's projector does not have."""
-        return {name for name in self.state_dict() if name.split(".", 1)[0] not in self._base_names}
+        return {name for name in self.state_dict() if name.split(".", 1)[0] not in self.base_names}
 
     def forward(self, features: Tensor) -> Tensor:
         """Project tower features, as the host's projector does: (T, P, C) → (T, P, N)."""
-        for name in self._base_names:
+        for name in self.base_names:
             features = self.get_submodule(name)(features)
         return features

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
@@ -113,6 +113,7 @@ def measure_side(side: str, folder: Path, data: Path, *, batch: int, steps: int)
     from sama_plugin.data.collator import SamaCollator
     from sama_plugin.data.model_inputs import InputBuilder
     from sama_plugin.host.loading import load_sama_model
+    from sama_plugin.host.plain_model import plain_model
     from sama_plugin.training.train import make_data_module
 
     torch.manual_seed(0)
@@ -131,7 +132,7 @@ def measure_side(side: str, folder: Path, data: Path, *, batch: int, steps: int)
     collate: Any
     if side == "host":
         builder = InputBuilder(model.sama, processor, model.get_vision_tower().num_patches_per_side)
-        trained, dataset = host_model(model), HostDataset(examples, builder)
+        trained, dataset = plain_model(model), HostDataset(examples, builder)
         collate, step = _host_collator(pad), _host_step
     else:
         trained, dataset, collate, step = model, examples, SamaCollator(pad), _sama_step
@@ -174,27 +175,6 @@ def _peak_mb() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / MEGA
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILO / MEGA
-
-
-def host_model(model: Any) -> Any:
-    """The host's own `llava_qwen` around the LLM, base projector and tower of a SAMA model, which gives them up."""
-    from llava.model.language_model.llava_qwen import LlavaQwenConfig, LlavaQwenForCausalLM
-
-    own = model.config.to_dict()
-    fields = {key: value for key, value in own.items() if not key.startswith(("mm_", "sama", "model_type"))}
-    plain = LlavaQwenForCausalLM(LlavaQwenConfig(**fields))
-    plain.config.mm_patch_merge_type = "flat"
-    plain.config.mm_spatial_pool_mode = "bilinear"
-    plain.config.mm_spatial_pool_stride = 2
-    plain.config.tokenizer_padding_side = "right"
-    inner, ours = plain.get_model(), model.get_model()
-    inner.load_state_dict({k: v for k, v in ours.state_dict().items() if k in inner.state_dict()})
-    plain.lm_head = model.lm_head
-    inner.vision_tower = model.get_vision_tower()
-    inner.mm_projector = nn.Sequential(
-        *(model.projector.get_submodule(name) for name in model.projector._base_names)
-    )
-    return plain.to(model.device)
 
 
 def _sama_step(model: Any, batch: dict[str, Any]) -> tuple[Tensor, int]:
