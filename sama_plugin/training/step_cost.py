@@ -8,17 +8,16 @@ its own, in turns, so that one's peak of memory is not the other's and a busy mi
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import logging
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,18 +113,20 @@ def measure_side(side: str, folder: Path, data: Path, *, batch: int, steps: int)
     from sama_plugin.data.model_inputs import InputBuilder
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.host.plain_model import plain_model
-    from sama_plugin.training.train import make_data_module
+    from sama_plugin.training.train import mixed_dataset
 
     torch.manual_seed(0)
     tokenizer, model, processor, _ = load_sama_model(str(folder), torch_dtype=torch.float32)
     (data / "mixture.yaml").write_text(MIXTURE)
-    examples = make_data_module(
+    examples = mixed_dataset(
         tokenizer,
-        SimpleNamespace(data_path=data / "mixture.yaml", video_folder=data, frame_cache_gb=0),
         model,
-        SimpleNamespace(model_max_length=model.context_length, seed=0, output_dir=None),
+        data / "mixture.yaml",
+        data,
+        seed=0,
         mask_targets=side == "sama",
-    )["train_dataset"]
+        cache_gb=0,
+    )
     pad = int(tokenizer.pad_token_id)
     trained: Any
     dataset: Any
@@ -147,7 +148,7 @@ def _run(
 ) -> StepCost:
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=RATE)
-    batches = _endless(loader)
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
     waits, works, tokens = [], [], 0
     for _ in range(WARM_UP + steps):
         begun = time.perf_counter()
@@ -164,11 +165,6 @@ def _run(
         tokens = max(tokens, length)
     waits, works = waits[WARM_UP:], works[WARM_UP:]
     return StepCost(statistics.median(works), sum(waits) / (sum(waits) + sum(works)), _peak_mb(), tokens)
-
-
-def _endless(loader: DataLoader[Any]) -> Iterator[Any]:
-    while True:
-        yield from loader
 
 
 def _peak_mb() -> float:
@@ -226,7 +222,8 @@ def compare(folder: Path, *, batch: int, steps: int, rounds: int = ROUNDS) -> di
                 command += ["--data", data, "--batch", str(batch), "--steps", str(steps)]
                 run = subprocess.run(command, capture_output=True, text=True, check=False)
                 if run.returncode:
-                    raise SamaError(f"The step of side '{side}' failed: {run.stderr.strip()[-2000:]}")
+                    reason = (run.stderr.strip().splitlines() or ["it was killed"])[-1].removeprefix("sama: ")
+                    raise SamaError(f"The step of side '{side}' failed: {reason}")
                 costs[side].append(StepCost(**json.loads(run.stdout.splitlines()[-1])))
     return {
         side: StepCost(*(min(values) for values in zip(*made, strict=True))) for side, made in costs.items()
@@ -265,5 +262,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING)
-    main()
+    from sama_plugin.training.train import run_as_script
+
+    run_as_script(main)

@@ -20,7 +20,6 @@ import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +46,7 @@ from sama_plugin.training.pointing import POINTING_LAYERS, Pointers, find_pointe
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 from sama_plugin.training.seg_alignment import prompt_distance
 from sama_plugin.training.short_loop import ShortLoop, endless_batches
-from sama_plugin.training.train import MixedDataset, make_data_module
+from sama_plugin.training.train import MixedDataset, mixed_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -256,11 +255,11 @@ def seen_dataset(
         facts: from `read_facts`.
         seed: of frame choices and swaps.
     """
-    data_args = SimpleNamespace(data_path=data_path, video_folder=data_root, frame_cache_gb=FRAME_CACHE_GB)
-    training_args = SimpleNamespace(model_max_length=model.context_length, seed=seed, output_dir=None)
-    module = make_data_module(tokenizer, data_args, model, training_args, mask_targets=False)
+    mixed = mixed_dataset(
+        tokenizer, model, data_path, data_root, seed=seed, mask_targets=False, cache_gb=FRAME_CACHE_GB
+    )
     side = -(-model.get_vision_tower().num_patches_per_side // model.sama.dense_pool_stride)
-    return SeenDataset(module["train_dataset"], facts, tokenizer, side, seed=seed)
+    return SeenDataset(mixed, facts, tokenizer, side, seed=seed)
 
 
 def attribute_tokens(tokenizer: Any) -> tuple[Tensor, ...]:
@@ -492,9 +491,10 @@ def ease_matching(
         hidden = layer.input_layernorm(outputs.hidden_states[index])
         keep = batch.patches[:, 0] > 0
         keep[:: 1 + len(keep) // BACKGROUND_ROWS] = True
+        keep &= _is_known(batch.patches)
         seen = hidden[batch.inputs["input_ids"] == FRAME_TOKEN_INDEX]
         keys.append((seen[keep], batch.patches[keep]))
-        named = batch.mentions[:, 0] != IGNORE_INDEX
+        named = _is_known(batch.mentions)
         ends = hidden[torch.isin(batch.inputs["input_ids"], mention_ends(tokenizer))]
         queries.append((ends[named], batch.mentions[named]) if of_mentions else keys[-1])
     attention = layer.self_attn
@@ -509,6 +509,11 @@ def ease_matching(
             projection.weight[own] = 0
             projection.bias[own] = 0
             projection.weight[slots + head * width] = MATCHING_GAIN * reading
+
+
+def _is_known(labels: Tensor) -> Tensor:
+    """(n,) bool; rows of labels (n, A) with size, colour and shape."""
+    return (labels[:, :STILL_ATTRIBUTES] != IGNORE_INDEX).all(dim=1)
 
 
 def _read_attributes(rows: Tensor, attributes: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from torch.utils.data import ConcatDataset
@@ -169,6 +170,30 @@ def make_data_module(
         "eval_dataset": None,
         "data_collator": SamaCollator(tokenizer.pad_token_id),
     }
+
+
+def mixed_dataset(
+    tokenizer: Any, model: Any, path: Path, root: Path, *, seed: int, mask_targets: bool, cache_gb: float
+) -> MixedDataset:
+    """The mixture of a file outside a run of the trainer.
+
+    Args:
+        tokenizer: with SAMA's tokens.
+        model: the SAMA model.
+        path: YAML file.
+        root: folder its paths are relative to.
+        seed: of frame choices.
+        mask_targets: make targets for masks.
+        cache_gb: of decoded frames.
+
+    Raises:
+        DataError: faults of the mixture, see `read_sources`.
+    """
+    data_args = SimpleNamespace(data_path=path, video_folder=root, frame_cache_gb=cache_gb)
+    training_args = SimpleNamespace(model_max_length=model.context_length, seed=seed, output_dir=None)
+    module = make_data_module(tokenizer, data_args, model, training_args, mask_targets=mask_targets)
+    mixed: MixedDataset = module["train_dataset"]
+    return mixed
 
 
 def main(argv: list[str] | None = None) -> None:

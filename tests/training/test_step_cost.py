@@ -20,7 +20,7 @@ def test_both_sides_are_measured_on_the_same_clips(tiny_checkpoint: Path) -> Non
 
 
 def test_side_that_fails_says_why(tmp_path: Path) -> None:
-    with pytest.raises(SamaError, match="The step of side 'sama' failed"):
+    with pytest.raises(SamaError, match=r"side 'sama' failed: Checkpoint folder .* does not exist"):
         compare(tmp_path / "none", batch=1, steps=1, rounds=1)
 
 

@@ -169,6 +169,25 @@ def test_new_layers_change_no_answer_until_they_learn(fresh_model: Any, datasets
     torch.testing.assert_close(fresh_model(**inputs).logits, before)
 
 
+@pytest.mark.parametrize("of_mentions", [False, True])
+def test_heads_are_eased_by_what_is_named_alone(
+    fresh_model: Any, loaded: Any, datasets: Any, unswapped: None, of_mentions: bool
+) -> None:
+    def eased(batch: SeenBatch) -> torch.Tensor:
+        index = fresh_model.config.num_hidden_layers // 2 if of_mentions else 0
+        ease_matching(fresh_model, loaded.tokenizer, iter([batch]), of_mentions=of_mentions)
+        return fresh_model.get_model().layers[index].self_attn.k_proj.weight.detach().clone()
+
+    batch = one_batch(datasets[0][0])
+    before = eased(batch)
+    labels = batch.patches.clone()
+    shape = labels[labels[:, 0] > 0][0, 2]
+    labels[labels[:, 2] == shape, COLOUR] = IGNORE_INDEX
+    hidden = eased(batch._replace(patches=labels))
+    assert torch.isfinite(hidden).all()
+    assert not torch.equal(hidden, before)
+
+
 def test_eased_heads_attend_to_the_same_object(fresh_model: Any, loaded: Any, datasets: Any) -> None:
     item = datasets[0][0]
     batch = one_batch(item)
