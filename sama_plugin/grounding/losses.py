@@ -155,10 +155,10 @@ def uncertain_points(mask_logits: torch.Tensor, num_points: int, seeds: Sequence
     num_drawn = int(num_points * OVERSAMPLE_RATIO)
     num_important = int(num_points * IMPORTANCE_RATIO)
     num_free = num_points - num_important
-    rows = [
-        torch.rand(num_drawn + num_free, 2, generator=torch.Generator().manual_seed(seed)) for seed in seeds
-    ]
-    drawn, free = torch.stack(rows).to(mask_logits.device).split([num_drawn, num_free], dim=1)
+    points = torch.empty(len(seeds), num_drawn + num_free, 2)
+    for row, seed in zip(points, seeds, strict=True):
+        row.uniform_(generator=torch.Generator().manual_seed(seed))
+    drawn, free = points.to(mask_logits.device).split([num_drawn, num_free], dim=1)
     with torch.no_grad():
         certainty = sample_at_points(mask_logits.float(), drawn).abs()
     order = certainty.topk(num_important, dim=1, largest=False).indices
@@ -194,8 +194,6 @@ def mask_losses(
             f"mask_losses got {n} predicted and {gt_masks.shape[0]} target masks, expected as many."
         )
     mask_logits = mask_logits.float()
-    if n == 0:
-        return mask_logits.flatten(), mask_logits.flatten()
     points = uncertain_points(mask_logits, num_points, seeds)
     target = sample_at_points(_resize_targets(gt_masks, mask_logits), points)
     sampled = sample_at_points(mask_logits, points)

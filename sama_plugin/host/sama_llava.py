@@ -615,7 +615,7 @@ def _mask_losses_by_task(
     pairs: GroundingLosses, grounding: list[GroundingInputs | None], tasks: list[str]
 ) -> dict[str, Tensor]:
     """BCE and Dice by task."""
-    counts = [0 if target is None else target.gt_masks[:, :, 0, 0].numel() for target in grounding]
+    counts = [0 if target is None else target.gt_masks.shape[:2].numel() for target in grounding]
     rows = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(pairs.mask_bce.device)
     return _by_task("mask_bce", pairs.mask_bce, rows, tasks) | _by_task(
         "mask_dice", pairs.mask_dice, rows, tasks
