@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -22,52 +21,19 @@ from sama_plugin.inference.session import VideoSession
 from sama_plugin.training.train import MixedDataset, own_words
 from tests.conftest import LoadedCheckpoint, load_checkpoint
 from tests.data.made_samples import make_dataset, search
+from tests.training import training_runs
+from tests.training.training_runs import SOURCE
 
-MIXTURE = """
-datasets:
-  - {json_path: records.json, mask_path: mask_dict.json, video_root: .}
-  - {json_path: records.json, mask_path: mask_dict.json, video_root: ., frames: single, kinds: [name]}
-"""
-
+MIXTURE = f"datasets: [{SOURCE}, {SOURCE[:-1]}, frames: single, kinds: [name]}}]"
+ALL = 8
+"""Examples of a step: all there is, so that a `[SEG]` is among it."""
 
 KILLS = int(os.environ.get("SAMA_TEST_KILLS", "3"))
 """Runs that are killed; one of each kind by default."""
 
 
-def train(start: Path, shapes_set: Path, out: Path, **flags: Any) -> subprocess.CompletedProcess[str]:
-    """Run the trainer as a user does."""
-    process = begin_training(start, shapes_set, out, **flags)
-    stdout, stderr = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
-
-
-def begin_training(start: Path, shapes_set: Path, out: Path, **flags: Any) -> subprocess.Popen[str]:
-    """The same, not waited for."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    mixture = out.parent / "mixture.yaml"
-    mixture.write_text(MIXTURE)
-    flags = {
-        "model_name_or_path": start,
-        "data_path": mixture,
-        "video_folder": shapes_set,
-        "output_dir": out,
-        "max_steps": 2,
-        "per_device_train_batch_size": 8,  # all there is, so that a `[SEG]` is among it
-        "learning_rate": 1e-3,
-        "logging_steps": 1,
-        "save_steps": 2,
-        "model_max_length": 2048,
-        "report_to": "none",
-        "gradient_checkpointing": False,
-        "use_cpu": True,
-    } | flags
-    command = [sys.executable, "-m", "sama_plugin.training.train"]
-    command += [part for key, value in flags.items() for part in (f"--{key}", str(value))]
-    environment = os.environ | {"DS_ACCELERATOR": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
-    )
+train = functools.partial(training_runs.train, mixture=MIXTURE, per_device_train_batch_size=ALL)
+begin_training = functools.partial(training_runs.begin_training, mixture=MIXTURE)
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -90,14 +56,6 @@ def changed_parts(start: Path, end: Path) -> set[str]:
         for key in before
         if not torch.equal(before[key], after[key])
     }
-
-
-@pytest.fixture(scope="module")
-def start(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny checkpoint under a name that the host's script knows as a Qwen model."""
-    folder = tmp_path_factory.mktemp("runs") / "qwen-start"
-    folder.symlink_to(tiny_checkpoint)
-    return folder
 
 
 def test_every_source_of_a_mixture_hears_of_the_epoch(loaded: LoadedCheckpoint, shapes_set: Path) -> None:
