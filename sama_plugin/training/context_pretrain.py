@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from sama_plugin.data.dataset import region_use
 from sama_plugin.data.mixture import read_sources
 from sama_plugin.data.model_inputs import InputBuilder
+from sama_plugin.data.shapes.followups import NEEDS_HISTORY
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import sparse_indices
 from sama_plugin.media.masks import decode_track
@@ -29,9 +30,6 @@ from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer, EncodedDialogue, SlotLayout
 from sama_plugin.schema import Rle, Sample, Turn, VideoInputs
 from sama_plugin.training.short_loop import ShortLoop, endless_batches
-
-NEEDS_HISTORY = ("it_", "other_")
-"""Kinds of question that say nothing without the earlier rounds, which the aggregator does not read."""
 
 TRACK_WEIGHT = 4.0
 POSITIVE_WEIGHT = 4.0
@@ -106,6 +104,7 @@ class QuestionDataset(Dataset[ClipQuestions]):
         rng = np.random.default_rng([self.seed, self.epoch, index])
         num_frames = len(next(iter(sample.masks.values())))
         sparse = sparse_indices(num_frames, self.builder.sama.sampling)
+        # The aggregator reads no earlier rounds.
         turns = [turn for turn in sample.turns if not turn.kind.startswith(NEEDS_HISTORY)]
         dialogue, regions = EncodedDialogue(), []
         max_frames = self.builder.sama.sampling.max_sparse

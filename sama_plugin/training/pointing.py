@@ -1,20 +1,25 @@
 """Part of the stage `talk`: where an answer and its phrases look.
 
 Before an answer begins, and at the `<p>` of every phrase, attention heads after the middle of the LLM have to look at
-frame tokens of the objects that are meant, or at no frame token where nothing is. What a question asks for is told by
-some hundred tokens a clip that way, not by the few words of its answer.
+frame tokens of the objects that are meant, or at no frame token where nothing is; at `[SEG]`, at those still to name.
+What a question asks for is told by some hundred tokens a clip that way, not by the few words of its answer. One layer
+earlier, another head has to look at what was mentioned before: at the object that `it` means, and at those the answer
+has named already.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
-from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START
+from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START, REGION_END, SEG_TOKEN
 from sama_plugin.data.dataset import Example
+from sama_plugin.data.shapes.followups import NEEDS_HISTORY
 from sama_plugin.evaluation.metrics.text_match import says_none
 from sama_plugin.schema import Turn
 from sama_plugin.training.seg_alignment import find_name
@@ -22,6 +27,13 @@ from sama_plugin.training.seg_alignment import find_name
 POINTING_HEADS = (2, 3)
 POINTING_LAYERS = 2
 """After the middle: questions about what is said of the video, then those about what other tokens found first."""
+
+RECALL_HEADS = (4,)
+RECALL_LAYERS = 2
+"""From one before the middle on, so that what was said is known where heads point."""
+
+TELLING_ON = "describe"
+"""Kind of questions whose answers go on about an object after its `[SEG]`, before the next one."""
 
 MAX_OBJECTS = 8
 MIN_SHARE = 1e-4
@@ -34,10 +46,12 @@ class Pointers(NamedTuple):
     Attributes:
         positions: (Q,) long.
         objects: (Q, MAX_OBJECTS) bool; all False where nothing is meant.
+        mentions: (Q, L) bool; ends of earlier mentions that tell what is meant, or what is named already.
     """
 
     positions: Tensor
     objects: Tensor
+    mentions: Tensor
 
     def owners(self) -> Tensor:
         """(Q,) long; 1 + the object, 0 where nothing is meant, `IGNORE_INDEX` where several are."""
@@ -46,8 +60,23 @@ class Pointers(NamedTuple):
         return one.where(count < 2, IGNORE_INDEX)
 
 
+def mention_ends(tokenizer: Any) -> Tensor:
+    """(2,) long; tokens that end the mention of an object."""
+    return torch.tensor(tokenizer.convert_tokens_to_ids([REGION_END, SEG_TOKEN]))
+
+
+def mentioned(turns: Sequence[Turn], ids: tuple[str, ...]) -> list[int]:
+    """1 + index of the object behind each region and each `[SEG]`, in the order of the text; for `mention_ends`."""
+    groups = [
+        group
+        for turn in turns
+        for group in (*((region_id,) for region_id in turn.region_ids), *turn.target_ids)
+    ]
+    return [1 + ids.index(group[0]) if len(group) == 1 else IGNORE_INDEX for group in groups]
+
+
 def find_pointers(example: Example, tokenizer: Any, ids: tuple[str, ...], attributes: Tensor) -> Pointers:
-    """The tokens of an example that point: the last one before each answer, and each `<p>`.
+    """The tokens of an example that point: the last one before each answer, each `<p>`, each `[SEG]` at what is left.
 
     Args:
         example: of the small world.
@@ -57,24 +86,54 @@ def find_pointers(example: Example, tokenizer: Any, ids: tuple[str, ...], attrib
     """
     is_answer = example.labels != IGNORE_INDEX
     before = torch.nonzero(is_answer[1:] & ~is_answer[:-1])[:, 0]
-    starts = (example.input_ids == tokenizer.convert_tokens_to_ids(PHRASE_START)) & is_answer
-    positions, rows = [], []
-    for position, turn in zip(before.tolist(), example.turns, strict=True):
-        meant = _meant(turn, ids, attributes)
+    is_start = (example.input_ids == tokenizer.convert_tokens_to_ids(PHRASE_START)) & is_answer
+    starts = iter(torch.nonzero(is_start)[:, 0].tolist())
+    ends = iter(torch.nonzero(example.input_ids == tokenizer.convert_tokens_to_ids(SEG_TOKEN))[:, 0].tolist())
+    owners = torch.zeros_like(example.input_ids)
+    is_end = torch.isin(example.input_ids, mention_ends(tokenizer))
+    owners[is_end] = torch.tensor(mentioned(example.turns, ids), dtype=torch.long)
+    slots = torch.arange(len(owners))
+    found: list[tuple[int, list[int], Tensor]] = []
+    for first, turn, topic in zip(before.tolist(), example.turns, _topics(example.turns), strict=True):
+        of_topic = (slots < first) & (owners == (0 if topic is None else 1 + ids.index(topic))) & (owners > 0)
+        meant = _meant(turn, topic, ids, attributes)
         if meant is not None:
-            positions.append(position)
-            rows.append(meant)
-    phrases = [target for turn in example.turns for target in turn.target_ids]
-    for position, target in zip(torch.nonzero(starts)[:, 0].tolist(), phrases, strict=True):
-        positions.append(position)
-        rows.append([ids.index(i) for i in target])
-    objects = torch.zeros(len(rows), MAX_OBJECTS, dtype=torch.bool)
-    for row, meant in zip(objects, rows, strict=True):
+            found.append((first, meant, of_topic))
+        targets = [[ids.index(i) for i in target] for target in turn.target_ids]
+        for number, target in enumerate(targets):
+            start, end = next(starts), next(ends)
+            named = (slots > first) & (owners != 0)
+            found.append((start, target, of_topic | (named & (slots < start))))
+            if turn.kind != TELLING_ON:
+                left = [k for later in targets[number + 1 :] for k in later]
+                found.append((end, left, named & (slots <= end)))
+    objects = torch.zeros(len(found), MAX_OBJECTS, dtype=torch.bool)
+    for row, (_, meant, _) in zip(objects, found, strict=True):
         row[meant] = True
-    return Pointers(torch.tensor(positions, dtype=torch.long), objects)
+    positions = torch.tensor([position for position, _, _ in found], dtype=torch.long)
+    mentions = [rows for _, _, rows in found]
+    return Pointers(
+        positions, objects, torch.stack(mentions) if mentions else objects.new_zeros(0, len(slots))
+    )
 
 
-def _meant(turn: Turn, ids: tuple[str, ...], attributes: Tensor) -> list[int] | None:
+def _topics(turns: Sequence[Turn]) -> Iterator[str | None]:
+    """For each question, the object that its `it` or `another one` speaks of, by the rules of the small world."""
+    topic: str | None = None
+    for turn in turns:
+        looks_back = turn.kind.startswith(NEEDS_HISTORY)
+        yield topic if looks_back else None
+        if turn.target_ids:
+            topic = turn.target_ids[0][0] if len(turn.target_ids) == 1 else None
+        elif says_none(turn.answer) or "relation" in turn.kind:
+            topic = None
+        elif len(turn.region_ids) == 1:
+            topic = turn.region_ids[0]
+        elif not looks_back:
+            topic = None
+
+
+def _meant(turn: Turn, topic: str | None, ids: tuple[str, ...], attributes: Tensor) -> list[int] | None:
     """Objects an answer is about; None where its words do not tell."""
     if turn.target_ids:
         return [ids.index(i) for target in turn.target_ids for i in target]
@@ -85,7 +144,8 @@ def _meant(turn: Turn, ids: tuple[str, ...], attributes: Tensor) -> list[int] | 
         return None
     if says_none(turn.answer):
         return []
-    return [ids.index(i) for i in turn.region_ids] or None
+    about = turn.region_ids or ([] if topic is None else [topic])
+    return [ids.index(i) for i in about] or None
 
 
 def pointing_loss(
@@ -107,16 +167,52 @@ def pointing_loss(
     Returns:
         () float each; tokens whose object covers no frame token count nowhere.
     """
-    half = model.config.num_hidden_layers // 2
+    first = model.config.num_hidden_layers // 2
+    wanted = [
+        _wanted_keys(input_ids[i], pointer, owner)
+        for i, (pointer, owner) in enumerate(zip(pointers, owners, strict=True))
+    ]
+    layers = range(first, first + POINTING_LAYERS)
+    return _attention_loss(model, hidden_states, layers, POINTING_HEADS, pointers, wanted)
+
+
+def recall_loss(
+    model: Any, hidden_states: tuple[Tensor, ...], pointers: list[Pointers]
+) -> tuple[Tensor, Tensor]:
+    """Like `pointing_loss`, of the heads that have to look at earlier mentions.
+
+    Args:
+        model: a SAMA model on Qwen2.
+        hidden_states: of the LLM, from the embeddings on; (B, L, N) each.
+        pointers: list of B.
+
+    Returns:
+        () float each; tokens that have no such mention count nowhere.
+    """
+    first = model.config.num_hidden_layers // 2 - 1
+    length = hidden_states[0].shape[1]
+    wanted = [F.pad(pointer.mentions, (0, length - pointer.mentions.shape[1])) for pointer in pointers]
+    layers = range(first, first + RECALL_LAYERS)
+    return _attention_loss(model, hidden_states, layers, RECALL_HEADS, pointers, wanted)
+
+
+def _attention_loss(
+    model: Any,
+    hidden_states: tuple[Tensor, ...],
+    layers: Iterable[int],
+    heads: tuple[int, ...],
+    pointers: list[Pointers],
+    wanted: list[Tensor],
+) -> tuple[Tensor, Tensor]:
+    """() float each: of pointers with a wanted key, (Q, L) bool each, mean log share missed, and share above a half."""
     losses, right = [], []
-    for index in range(half, half + POINTING_LAYERS):
-        queries, keys = _heads(model, index, hidden_states[index])
-        for i, (pointer, owner) in enumerate(zip(pointers, owners, strict=True)):
-            wanted = _wanted_keys(input_ids[i], pointer, owner)  # (Q, L)
+    for index in layers:
+        queries, keys = _heads(model, index, hidden_states[index], heads)
+        for i, (pointer, own) in enumerate(zip(pointers, wanted, strict=True)):
             scores = queries[i][:, pointer.positions] @ keys[i].transpose(1, 2)  # (heads, Q, L)
             later = torch.arange(keys.shape[2])[None] > pointer.positions[:, None]
             attention = scores.masked_fill(later, float("-inf")).softmax(dim=-1).mean(dim=0)
-            share = (attention * wanted).sum(dim=1)[wanted.any(dim=1)]
+            share = (attention * own).sum(dim=1)[own.any(dim=1)]
             losses.append(-share.clamp(min=MIN_SHARE).log())
             right.append(share > 0.5)
     count = max(1, sum(map(len, losses)))
@@ -134,15 +230,15 @@ def _wanted_keys(input_ids: Tensor, pointer: Pointers, owner: Tensor) -> Tensor:
     return table[:, classes]
 
 
-def _heads(model: Any, index: int, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, heads, L, d) queries and keys of the pointing heads of a layer, scaled, with rotary positions."""
+def _heads(model: Any, index: int, hidden: Tensor, heads: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """(B, heads, L, d) queries and keys of some heads of a layer, scaled, with rotary positions."""
     layer = model.get_model().layers[index]
     attention, normed = layer.self_attn, layer.input_layernorm(hidden)
     width = attention.head_dim
-    rows = torch.cat([torch.arange(head * width, (head + 1) * width) for head in POINTING_HEADS])
+    rows = torch.cat([torch.arange(head * width, (head + 1) * width) for head in heads])
     projected = [
-        torch.nn.functional.linear(normed, projection.weight[rows], projection.bias[rows])
-        .unflatten(-1, (len(POINTING_HEADS), width))
+        F.linear(normed, projection.weight[rows], projection.bias[rows])
+        .unflatten(-1, (len(heads), width))
         .transpose(1, 2)
         for projection in (attention.q_proj, attention.k_proj)
     ]

@@ -18,7 +18,7 @@ import dataclasses
 import functools
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,14 +27,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, REGION_END, SEG_TOKEN
+from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example
+from sama_plugin.data.shapes.followups import NEEDS_HISTORY
 from sama_plugin.data.shapes.world import DIRECTIONS, MOTION_WEIGHTS
 from sama_plugin.data.sources.sama239k import read_json
 from sama_plugin.errors import DataError
 from sama_plugin.media.masks import decode_track
-from sama_plugin.schema import Rle, Turn
+from sama_plugin.schema import Rle
 from sama_plugin.training.patch_names import (
     COLOUR,
     VOCABULARIES,
@@ -42,7 +43,15 @@ from sama_plugin.training.patch_names import (
     object_attributes,
     patch_labels,
 )
-from sama_plugin.training.pointing import POINTING_LAYERS, Pointers, find_pointers, pointing_loss
+from sama_plugin.training.pointing import (
+    POINTING_LAYERS,
+    Pointers,
+    find_pointers,
+    mention_ends,
+    mentioned,
+    pointing_loss,
+    recall_loss,
+)
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 from sama_plugin.training.seg_alignment import prompt_distance
 from sama_plugin.training.short_loop import ShortLoop, endless_batches
@@ -61,6 +70,7 @@ FIRST_MOVING_FRAME = 2
 PATCH_WEIGHT = 0.5
 MENTION_WEIGHT = 0.5
 POINTING_WEIGHT = 0.5
+RECALL_WEIGHT = 0.2
 COMING_WEIGHT = 0.5
 LOG_STEPS = 20
 """Even, so that clips are shown."""
@@ -181,7 +191,7 @@ class SeenDataset(Dataset[SeenExample]):
         patches[:unknown, STILL_ATTRIBUTES:] = IGNORE_INDEX
         pointers = find_pointers(example, self.tokenizer, facts.ids, facts.attributes)
         coming = _labels(facts, pointers.owners())
-        mentions = _labels(facts, torch.tensor(_mentioned(example.turns, facts.ids), dtype=torch.long))
+        mentions = _labels(facts, torch.tensor(mentioned(example.turns, facts.ids), dtype=torch.long))
         if len(example.dense_frames) <= FIRST_MOVING_FRAME:
             mentions[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
             coming[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
@@ -210,10 +220,15 @@ class SeenDataset(Dataset[SeenExample]):
     def _swap_words(
         self, example: Example, mentions: Tensor, rng: np.random.Generator
     ) -> tuple[Example, Tensor]:
-        """Answers with other words going in, the same coming out; ends of swapped phrases have no label."""
-        ids, is_answer = example.input_ids.clone(), example.labels != IGNORE_INDEX
+        """Answers with other words going in, the same coming out; ends of swapped phrases have no label.
+
+        Only in last phrases, and in no dialogue that looks back: what was said has to be relied on there.
+        """
+        if any(turn.kind.startswith(NEEDS_HISTORY) for turn in example.turns):
+            return example, mentions
+        ids, is_last = example.input_ids.clone(), self._last_phrases(example)
         for words in self.words:
-            places = torch.nonzero(torch.isin(ids, words) & is_answer)[:, 0]
+            places = torch.nonzero(torch.isin(ids, words) & is_last)[:, 0]
             swapped = places[torch.from_numpy(rng.random(len(places)) < WORD_NOISE)]
             ids[swapped] = words[torch.from_numpy(rng.integers(len(words), size=len(swapped)))]
         is_end = torch.isin(ids, self.ends)
@@ -223,6 +238,18 @@ class SeenDataset(Dataset[SeenExample]):
         mentions[torch.diff(changed, prepend=changed.new_zeros(1)) > 0] = IGNORE_INDEX
         return dataclasses.replace(example, input_ids=ids), mentions
 
+    def _last_phrases(self, example: Example) -> Tensor:
+        """(L,) bool; tokens of each answer from its last `<p>` on, or all of them where it has none."""
+        is_answer = example.labels != IGNORE_INDEX
+        begins = is_answer & ~is_answer.roll(1)
+        starts = (example.input_ids == self.tokenizer.convert_tokens_to_ids(PHRASE_START)) & is_answer
+        answers = begins.cumsum(0)
+        phrases = (begins | starts).cumsum(0)
+        last = torch.zeros(int(answers.max()) + 1, dtype=torch.long).scatter_reduce(
+            0, answers, phrases, "amax"
+        )
+        return is_answer & (phrases == last[answers])
+
 
 def _labels(facts: SceneFacts, owners: Tensor) -> Tensor:
     """(n,) long, 1 + index of an object, 0 for none, `IGNORE_INDEX` for any → (n, A) long labels, see `SeenExample`."""
@@ -230,16 +257,6 @@ def _labels(facts: SceneFacts, owners: Tensor) -> Tensor:
     attributes[~facts.named, COLOUR] = IGNORE_INDEX
     table = torch.cat([torch.zeros_like(attributes[:1]), attributes])
     return table[owners.clamp(min=0)].where(owners[:, None] != IGNORE_INDEX, IGNORE_INDEX)
-
-
-def _mentioned(turns: Sequence[Turn], ids: tuple[str, ...]) -> list[int]:
-    """1 + index of the object behind each region and each `[SEG]`, in the order of the text."""
-    groups = [
-        group
-        for turn in turns
-        for group in (*((region_id,) for region_id in turn.region_ids), *turn.target_ids)
-    ]
-    return [1 + ids.index(group[0]) if len(group) == 1 else IGNORE_INDEX for group in groups]
 
 
 def seen_dataset(
@@ -280,11 +297,6 @@ def attribute_tokens(tokenizer: Any) -> tuple[Tensor, ...]:
     return tuple(groups)
 
 
-def mention_ends(tokenizer: Any) -> Tensor:
-    """(2,) long; tokens that end the mention of an object."""
-    return torch.tensor(tokenizer.convert_tokens_to_ids([REGION_END, SEG_TOKEN]))
-
-
 class SeenBatch(NamedTuple):
     """Like `SeenExample`, of several: inputs from `SamaCollator`, labels one after another, the rest in lists."""
 
@@ -321,6 +333,8 @@ class TalkLosses(NamedTuple):
     mention_shares: Tensor
     pointing: Tensor
     pointing_share: Tensor
+    recall: Tensor
+    recall_share: Tensor
     coming: Tensor
     coming_shares: Tensor
 
@@ -331,6 +345,7 @@ class TalkLosses(NamedTuple):
             (PATCH_WEIGHT, self.patch),
             (MENTION_WEIGHT, self.mention),
             (POINTING_WEIGHT, self.pointing),
+            (RECALL_WEIGHT, self.recall),
             (COMING_WEIGHT, self.coming),
         )
         return self.lm + self.prompt + sum(weight * loss for weight, loss in weighted)
@@ -360,6 +375,7 @@ def talk_losses(
     patch, patch_shares = namers.of_patches(hidden[half][ids == FRAME_TOKEN_INDEX], batch.patches)
     mention, mention_shares = namers.of_mentions(hidden[half + 1][is_end], batch.mentions)
     pointing, pointing_share = pointing_loss(model, ids, hidden, batch.pointers, batch.owners)
+    recall, recall_share = recall_loss(model, hidden, batch.pointers)
     coming, coming_shares = namers.of_pointers(pointers, batch.coming)
     return TalkLosses(
         outputs.losses["lm"],
@@ -370,6 +386,8 @@ def talk_losses(
         mention_shares,
         pointing,
         pointing_share,
+        recall,
+        recall_share,
         coming,
         coming_shares,
     )

@@ -3,19 +3,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START
+from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START, SEG_TOKEN
 from sama_plugin.data.collator import SamaCollator
+from sama_plugin.data.shapes.dialogues import _next_topic, make_dialogues
+from sama_plugin.data.shapes.world import sample_scene
 from sama_plugin.schema import Turn
 from sama_plugin.training.pointing import (
     MAX_OBJECTS,
     POINTING_HEADS,
     POINTING_LAYERS,
+    RECALL_HEADS,
+    RECALL_LAYERS,
     Pointers,
+    _topics,
     find_pointers,
+    mention_ends,
     pointing_loss,
+    recall_loss,
 )
 from sama_plugin.training.seg_alignment import phrase_attributes
 from tests.conftest import load_checkpoint
@@ -29,6 +37,8 @@ def example(loaded: Any, shapes_set: Path) -> Any:
     a, b = mask_ids(shapes_set, "00000")[:2]
     turns = [
         Turn("What does <mask> do?", "It stays still.", (a,)),
+        Turn("Find another.", "<p> The blue square </p> [SEG].", (), ((b,),), kind="other_same_size"),
+        Turn("What colour is it?", "Blue.", kind="it_colour"),
         Turn(
             "Find both.",
             "<p> The small red circle </p> [SEG] and <p> the large blue square </p> [SEG].",
@@ -38,7 +48,7 @@ def example(loaded: Any, shapes_set: Path) -> Any:
         Turn("What hits <mask>?", "The large blue square.", (a,)),
         Turn("Find the white cross.", "There is no white cross."),
         Turn("Is <mask> larger than <mask>?", "No.", (a, b)),
-        Turn("What colour is it?", "Red."),
+        Turn("Describe it.", "<p> The small red circle </p> [SEG] stays.", (), ((a,),), kind="describe"),
     ]
     return make_dataset(loaded, [make_sample(shapes_set, "00000", turns, "points")])[0]
 
@@ -53,15 +63,69 @@ def pointers(example: Any, loaded: Any, shapes_set: Path) -> Pointers:
 def test_tokens_before_answers_and_phrases_point_at_what_they_are_about(
     example: Any, loaded: Any, pointers: Pointers
 ) -> None:
-    found = [torch.nonzero(row)[:, 0].tolist() for row in pointers.objects]
-    # region, both, the one named, none; whether one is larger and what "it" is does not tell; then phrases
-    assert found == [[0], [0, 1], [1], [], [0], [1]]
-    assert pointers.owners().tolist() == [1, IGNORE_INDEX, 2, 0, 1, 2]
-    nexts = [loaded.tokenizer.decode(example.input_ids[p + 1]).strip() for p in pointers.positions[:4]]
-    assert nexts == ["It", PHRASE_START, "The", "There"]
-    assert (example.labels[pointers.positions[:4]] == IGNORE_INDEX).all()
-    starts = loaded.tokenizer.convert_tokens_to_ids(PHRASE_START)
-    assert (example.input_ids[pointers.positions[4:]] == starts).all()
+    ids, tokenizer = example.input_ids, loaded.tokenizer
+    found = [
+        (
+            tokenizer.decode([n for n in ids[p : p + 2].tolist() if n >= 0]).split(),
+            torch.nonzero(row)[:, 0].tolist(),
+        )
+        for p, row in zip(pointers.positions.tolist(), pointers.objects, strict=True)
+    ]
+    first, next_, last = [PHRASE_START, "The"], [PHRASE_START, "the"], [f"{SEG_TOKEN}."]
+    assert found == [
+        (["It"], [0]),  # the region
+        ([PHRASE_START], [1]),
+        (first, [1]),
+        (last, []),
+        (["Blue"], [1]),  # what "it" is
+        ([PHRASE_START], [0, 1]),  # both
+        (first, [0]),
+        ([SEG_TOKEN, "and"], [1]),  # what is left to name
+        (next_, [1]),
+        (last, []),
+        (["The"], [1]),  # the one named
+        (["There"], []),
+        # whether one is larger does not tell
+        ([PHRASE_START], [0]),
+        (first, [0]),  # and goes on about it after `[SEG]`
+    ]
+    assert pointers.owners()[3:7].tolist() == [0, 2, IGNORE_INDEX, 1]
+
+
+def test_tokens_look_back_at_what_it_means_and_what_is_named_already(
+    example: Any, loaded: Any, pointers: Pointers
+) -> None:
+    ends = torch.nonzero(torch.isin(example.input_ids, mention_ends(loaded.tokenizer)))[:, 0].tolist()
+    found = [[ends.index(p) for p in torch.nonzero(row)[:, 0].tolist()] for row in pointers.mentions]
+    # ends: 0 region, 1 another, 2 and 3 both, 4 region, 5 and 6 regions, 7 described
+    another, both = [[0], [0], [1]], [[], [], [2], [2], [2, 3]]
+    assert found == [[], *another, [1], *both, [], [], [], []]
+
+
+def test_topics_are_those_of_the_small_world() -> None:
+    rng = np.random.default_rng(0)
+    looked_back = 0
+    for _ in range(60):
+        scene = sample_scene(rng, "train")
+        for rounds in make_dialogues(scene, rng, 4, split="train"):
+            topic, wanted = None, []
+            for made in rounds:
+                speaks_of_it = made.needs_history and not made.regions
+                wanted.append(str(topic) if speaks_of_it else None)
+                looked_back += speaks_of_it
+                topic = _next_topic(topic, made)
+            turns = [
+                Turn(
+                    r.question,
+                    r.answer,
+                    tuple(map(str, r.regions)),
+                    tuple((str(k),) for k in r.targets),
+                    kind=r.kind,
+                )
+                for r in rounds
+            ]
+            assert list(_topics(turns)) == wanted
+    assert looked_back > 50
 
 
 def test_shares_are_those_of_the_model_s_own_attention(
@@ -84,6 +148,16 @@ def test_shares_are_those_of_the_model_s_own_attention(
             logs.append(-attention[position, torch.isin(on_frames, torch.tensor(meant))].sum().log())
     torch.testing.assert_close(loss, torch.stack(logs).mean())
     assert float(right) == pytest.approx(sum(float(v) < 0.6931 for v in logs) / len(logs))
+    loss, _ = recall_loss(model, outputs.hidden_states, [pointers])
+    looking = pointers.mentions.any(dim=1)
+    shares = [
+        (
+            outputs.attentions[layer][0, list(RECALL_HEADS)].mean(dim=0)[pointers.positions]
+            * pointers.mentions
+        ).sum(-1)
+        for layer in range(half - 1, half - 1 + RECALL_LAYERS)
+    ]
+    torch.testing.assert_close(loss, -torch.cat([s[looking] for s in shares]).log().mean())
 
 
 def test_objects_on_no_frame_token_count_nowhere(loaded: Any, example: Any, pointers: Pointers) -> None:
@@ -92,12 +166,21 @@ def test_objects_on_no_frame_token_count_nowhere(loaded: Any, example: Any, poin
     empty = torch.zeros(int((example.input_ids == FRAME_TOKEN_INDEX).sum()), dtype=torch.long)
     only_none, _ = pointing_loss(loaded.model, batch["input_ids"], hidden, [pointers], [empty])
     chosen = ~pointers.objects.any(dim=1)
-    none = Pointers(pointers.positions[chosen], pointers.objects[chosen])
+    none = Pointers(*(rows[chosen] for rows in pointers))
     torch.testing.assert_close(
         only_none, pointing_loss(loaded.model, batch["input_ids"], hidden, [none], [empty])[0]
     )
-    nobody = Pointers(torch.zeros(0, dtype=torch.long), torch.zeros(0, MAX_OBJECTS, dtype=torch.bool))
-    assert [float(v) for v in pointing_loss(loaded.model, batch["input_ids"], hidden, [nobody], [empty])] == [
-        0,
-        0,
-    ]
+    nobody = Pointers(*(rows[:0] for rows in pointers))
+    nothing = (
+        *pointing_loss(loaded.model, batch["input_ids"], hidden, [nobody], [empty]),
+        *recall_loss(loaded.model, hidden, [nobody]),
+    )
+    assert [float(v) for v in nothing] == [0, 0, 0, 0]
+
+
+def test_an_example_that_mentions_nothing_points_all_the_same(loaded: Any, shapes_set: Path) -> None:
+    turns = [Turn("Find the white cross.", "There is no white cross.")]
+    example = make_dataset(loaded, [make_sample(shapes_set, "00000", turns, "nothing")])[0]
+    pointers = find_pointers(example, loaded.tokenizer, ("other",), torch.zeros(1, 3, dtype=torch.long))
+    assert [tuple(rows.shape) for rows in pointers] == [(1,), (1, MAX_OBJECTS), (1, len(example.input_ids))]
+    assert not pointers.mentions.any()

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX
+from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START
 from sama_plugin.data.collator import SamaCollator
+from sama_plugin.data.shapes.followups import NEEDS_HISTORY
 from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.training.patch_names import COLOUR
+from sama_plugin.training.pointing import mention_ends
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 from sama_plugin.training.seg_alignment import phrase_attributes
 from sama_plugin.training.short_loop import STATE_FILE
@@ -24,7 +26,6 @@ from sama_plugin.training.talk import (
     attribute_tokens,
     ease_matching,
     grow_llm,
-    mention_ends,
     read_facts,
     seen_dataset,
     train_talk,
@@ -114,14 +115,34 @@ def test_swapped_words_go_in_but_do_not_come_out(datasets: Any, loaded: Any) -> 
     assert kept
 
 
+def test_words_that_are_looked_back_at_are_not_swapped(
+    datasets: Any, loaded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sama_plugin.training.talk.WORD_NOISE", 1.0)
+    clips = datasets[0]
+    start, end = loaded.tokenizer.convert_tokens_to_ids([PHRASE_START, "<|im_end|>"])
+    seen = set()
+    for index in range(len(clips)):
+        example, plain = clips[index].example, clips.examples[index]
+        looks_back = any(turn.kind.startswith(NEEDS_HISTORY) for turn in plain.turns)
+        changed = torch.nonzero(example.input_ids != plain.input_ids)[:, 0].tolist()
+        seen.add((looks_back, bool(changed)))
+        for place in changed:
+            rest = plain.input_ids[place:].tolist()
+            assert start not in rest[: rest.index(end)]  # no other phrase follows in the answer
+    assert seen >= {(True, False), (False, True)}
+    assert (True, True) not in seen
+
+
 def test_what_tokens_point_at_is_labelled_with_its_name(datasets: Any, loaded: Any) -> None:
     kinds = set()
     for index in range(len(datasets[0])):
         item = datasets[0][index]
         answers = loaded.tokenizer.decode(item.example.labels[item.example.labels != IGNORE_INDEX])
         phrases = [phrase_attributes(phrase) for phrase in parse_answer(answers).phrases]
-        first_phrase = len(item.coming) - len(phrases)
-        for row, phrase in zip(item.coming[first_phrase:], phrases, strict=True):
+        start = loaded.tokenizer.convert_tokens_to_ids(PHRASE_START)
+        is_start = datasets[0].examples[index].input_ids[item.pointers.positions] == start
+        for row, phrase in zip(item.coming[is_start], phrases, strict=True):
             assert torch.equal(row[:STILL_ATTRIBUTES], 1 + phrase)
         for row, owner in zip(item.coming, item.pointers.owners().tolist(), strict=True):
             assert (row == {0: 0, IGNORE_INDEX: IGNORE_INDEX}.get(owner, row)).all()

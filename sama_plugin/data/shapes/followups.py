@@ -21,6 +21,9 @@ from sama_plugin.data.shapes.rounds import (
 )
 from sama_plugin.data.shapes.world import GROWING
 
+NEEDS_HISTORY = ("it_", "other_")
+"""How kinds of questions begin that speak of an object without pointing at it."""
+
 
 def _it_attribute(kind: str) -> Asker:
     def ask(talk: Dialogue) -> Round | None:
