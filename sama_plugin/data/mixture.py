@@ -6,6 +6,7 @@ datasets:
     video_root: shapes/train
     frames: clip                           # or `single`: one frame per example
     kinds: [name, attribute]               # only these kinds of question; default all
+    tasks: [referring, none]               # only questions of these tasks; default all
     merge: 1                               # neighbouring dialogues about one video in one example
     repeat: 1
     task: general                          # default: the task of a dialogue's first turn
@@ -39,6 +40,7 @@ class SourceConfig:
         json_path, mask_path, video_root: relative to the data root.
         frames: `clip`, or `single` for one frame per example.
         kinds: kinds of question kept, each alone as its own dialogue rounds; empty keeps dialogues whole.
+        tasks: likewise, by the task a question exercises.
         merge: so many neighbouring dialogues about one video become one example, which encodes the video once.
         repeat: how often the source is listed in an epoch.
         task: counts for balancing in place of the dialogues' own tasks, e.g. `general`; empty keeps those.
@@ -49,6 +51,7 @@ class SourceConfig:
     video_root: str
     frames: str = "clip"
     kinds: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
     merge: int = 1
     repeat: int = 1
     task: str = ""
@@ -56,10 +59,11 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if self.frames not in ("clip", "single"):
             raise DataError(f"{self.json_path}: frames is '{self.frames}', expected 'clip' or 'single'.")
-        if not isinstance(self.kinds, tuple):
-            raise DataError(
-                f"{self.json_path}: kinds is {self.kinds!r}, expected a list of kinds of question."
-            )
+        for name, values in (("kinds", self.kinds), ("tasks", self.tasks)):
+            if not isinstance(values, tuple):
+                raise DataError(
+                    f"{self.json_path}: {name} is {values!r}, expected a list of {name} of question."
+                )
         for name, value in (("merge", self.merge), ("repeat", self.repeat)):
             if not isinstance(value, int) or value < 1:
                 raise DataError(f"{self.json_path}: {name} is {value!r}, expected a whole number from 1.")
@@ -114,11 +118,10 @@ def read_source(source: SourceConfig, root: Path) -> list[Sample]:
         DataError: missing or malformed files, or nothing left.
     """
     records = read_records(root / source.json_path, root / source.mask_path, root / source.video_root)
-    samples = [kept for record in records for kept in _keep_kinds(record.sample, source.kinds)]
+    samples = [kept for record in records for kept in _keep_turns(record.sample, source.kinds, source.tasks)]
     if not samples:
-        raise DataError(
-            f"{root / source.json_path} has no dialogue of kinds {', '.join(source.kinds) or 'any'}."
-        )
+        kinds, tasks = (", ".join(values) or "any" for values in (source.kinds, source.tasks))
+        raise DataError(f"{root / source.json_path} has no question of kinds {kinds} and tasks {tasks}.")
     return [_merged(group) for group in _groups(samples, source.merge)] * source.repeat
 
 
@@ -175,7 +178,11 @@ def _merged(group: list[Sample]) -> Sample:
     return dataclasses.replace(group[0], turns=turns, masks=masks)
 
 
-def _keep_kinds(sample: Sample, kinds: tuple[str, ...]) -> Iterator[Sample]:
-    turns = tuple(turn for turn in sample.turns if not kinds or turn.kind in kinds)
+def _keep_turns(sample: Sample, kinds: tuple[str, ...], tasks: tuple[str, ...]) -> Iterator[Sample]:
+    turns = tuple(
+        turn
+        for turn in sample.turns
+        if (not kinds or turn.kind in kinds) and (not tasks or turn.task in tasks)
+    )
     if turns:
         yield dataclasses.replace(sample, turns=turns)

@@ -352,14 +352,14 @@ class TalkLosses(NamedTuple):
 
 
 def talk_losses(
-    model: Any, tokenizer: Any, names: AttributeEmbedding, namers: Namers, batch: SeenBatch
+    model: Any, tokenizer: Any, names: AttributeEmbedding | None, namers: Namers, batch: SeenBatch
 ) -> TalkLosses:
     """Language loss, distance of `[SEG]` from its name's prompt, and losses of what tokens see, of a batch.
 
     Args:
         model: a SAMA model.
         tokenizer: its tokenizer.
-        names: prompts of SAM2 for names.
+        names: prompts of SAM2 for names; None for a head without SAM2.
         namers: of patches on the hidden states after half of the LLM's layers, of mentions one layer later, of what
             tokens point at after the layers that point.
         batch: what the tokens show.
@@ -368,7 +368,9 @@ def talk_losses(
     outputs = model(**{**inputs, "grounding": None}, output_hidden_states=True)
     hidden = outputs.hidden_states
     is_end = torch.isin(ids, mention_ends(tokenizer))
-    prompt = prompt_distance(model, tokenizer, names, inputs, outputs.last_hidden_state)
+    prompt = torch.zeros(())
+    if names is not None:
+        prompt = prompt_distance(model, tokenizer, names, inputs, outputs.last_hidden_state)
     half = model.config.num_hidden_layers // 2
     ends = hidden[half + POINTING_LAYERS]
     pointers = torch.cat([row[p.positions] for row, p in zip(ends, batch.pointers, strict=True)])
@@ -396,7 +398,7 @@ def talk_losses(
 def train_talk(
     model: Any,
     tokenizer: Any,
-    names: AttributeEmbedding,
+    names: AttributeEmbedding | None,
     datasets: tuple[SeenDataset, SeenDataset],
     out: Path,
     *,
@@ -411,7 +413,7 @@ def train_talk(
     Args:
         model: a SAMA model; changed in place.
         tokenizer: its tokenizer.
-        names: prompts of SAM2 for names.
+        names: prompts of SAM2 for names; None for a head without SAM2.
         datasets: of clips and of single frames; batches alternate.
         out: folder of the state while running.
         seed: of the heads and of the order.

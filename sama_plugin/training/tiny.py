@@ -13,6 +13,7 @@ import argparse
 import logging
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
 
 DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
+TALK_DATA = ("tiny_talk.yaml", "tiny_talk_frames.yaml")
 FINAL_NAME = "llava-sama-qwen-tiny"
 
 
@@ -77,31 +79,56 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options, host_flags = parser.parse_known_args(argv)
     out: Path = options.out
+    make_foundations(
+        out,
+        videos=options.videos,
+        sam2_steps=options.sam2_steps,
+        scale=options.scale,
+        workers=options.workers,
+        seed=options.seed,
+        host_flags=host_flags,
+    )
+    steps = max(1, round(TALK_STEPS * options.scale))
+    talk_stage(out, out / "data", TALK_DATA, out / "sam2", steps=steps, seed=options.seed)
+    run_stage(CLIPS, out, out / "data", options.scale, options.seed, host_flags)
+    final = out / FINAL_NAME
+    write_final(stage_folder(out, "clips"), final)
+    print_end(final)
+
+
+def make_foundations(
+    out: Path, *, videos: int, sam2_steps: int, scale: float, workers: int, seed: int, host_flags: list[str]
+) -> None:
+    """Data and all stages before `talk`; those that are done are left alone.
+
+    Args:
+        out: folder of all stages.
+        videos: of the training split.
+        sam2_steps: of the SAM2 stage, before the factor.
+        scale: factor on the steps of every stage.
+        workers: processes that render videos.
+        seed: of weights and orders.
+        host_flags: passed to the host's training script.
+    """
     from sama_plugin.config import SAM2_PRESETS
     from sama_plugin.data.shapes import make_shapes
     from sama_plugin.training.sam2_pretrain import pretrain_sam2
 
-    for split, videos in (("train", options.videos), ("unnamed", -(-options.videos // 2))):
-        folder = out / "data" / split
-        make_shapes(folder, TRAIN_SEED, videos, split, dialogues=DIALOGUES, workers=options.workers)
+    data = out / "data"
+    for split, count in (("train", videos), ("unnamed", -(-videos // 2))):
+        make_shapes(data / split, TRAIN_SEED, count, split, dialogues=DIALOGUES, workers=workers)
     if not (out / "sam2" / "model.safetensors").is_file():
-        steps = max(1, round(options.sam2_steps * options.scale))
-        pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=options.seed, num_steps=steps)
-    if not _is_done(out / "tower"):
-        tower_stage(out, options.scale, options.seed)
-    if not _is_done(_folder(out, "start")):
-        make_start(_folder(out, "start"), seed=options.seed, tower=out / "tower")
-    run_stage(WORDS, out, options.scale, options.seed, host_flags)
-    if not _is_done(_folder(out, "context")):
-        context_stage(out, options.scale, options.seed)
-    if not _is_done(_folder(out, "joined")):
-        join_sam2(_folder(out, "context"), out / "sam2", _folder(out, "joined"))
-    if not _is_done(_folder(out, "talk")):
-        talk_stage(out, options.scale, options.seed)
-    run_stage(CLIPS, out, options.scale, options.seed, host_flags)
-    final = out / FINAL_NAME
-    write_final(_folder(out, "clips"), final)
-    print_end(final)
+        steps = max(1, round(sam2_steps * scale))
+        pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=seed, num_steps=steps)
+    if not is_done(out / "tower"):
+        tower_stage(out, scale, seed)
+    if not is_done(stage_folder(out, "start")):
+        make_start(stage_folder(out, "start"), seed=seed, tower=out / "tower")
+    run_stage(WORDS, out, data, scale, seed, host_flags)
+    if not is_done(stage_folder(out, "context")):
+        context_stage(out, scale, seed)
+    if not is_done(stage_folder(out, "joined")):
+        join_sam2(stage_folder(out, "context"), out / "sam2", stage_folder(out, "joined"))
 
 
 def write_final(trained: Path, final: Path) -> None:
@@ -171,8 +198,8 @@ def context_stage(out: Path, scale: float, seed: int) -> None:
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.training.context_pretrain import pretrain_context
 
-    tokenizer, model, _, _ = load_sama_model(str(_folder(out, "words")), device_map="cpu")
-    folder = _folder(out, "context")
+    tokenizer, model, _, _ = load_sama_model(str(stage_folder(out, "words")), device_map="cpu")
+    folder = stage_folder(out, "context")
     steps = max(1, round(CONTEXT_STEPS * scale))
     data = DATA_CONFIGS / "tiny_context.yaml"
     pretrain_context(model, tokenizer, data, out / "data", folder, seed=seed, num_steps=steps)
@@ -180,40 +207,63 @@ def context_stage(out: Path, scale: float, seed: int) -> None:
     model.save_pretrained(folder)  # config.json last: whole
 
 
-def talk_stage(out: Path, scale: float, seed: int) -> None:
-    """Teach dialogues and what `[SEG]` says to SAM2; see `talk`."""
+def talk_stage(
+    out: Path, data: Path, configs: tuple[str, str], sam2: Path | None, *, steps: int, seed: int
+) -> None:
+    """Teach dialogues and what `[SEG]` says to SAM2, unless that is done; see `talk`.
+
+    Args:
+        out: folder of the stages; `joined` is the start.
+        data: folder of the splits.
+        configs: files of `data_configs/`, of clips and of single frames.
+        sam2: folder of the SAM2 stage, which knows the prompts of names; None for a head without SAM2.
+        steps: optimiser steps.
+        seed: of the order.
+    """
+    folder = stage_folder(out, "talk")
+    if is_done(folder):
+        logger.info("Stage talk is done: %s", folder)
+        return
     _register()
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.training.seg_alignment import load_names
     from sama_plugin.training.talk import read_facts, seen_dataset, train_talk
 
-    tokenizer, model, _, _ = load_sama_model(str(_folder(out, "joined")), device_map="cpu")
-    facts = read_facts(out / "data" / "train") | read_facts(out / "data" / "unnamed")
+    tokenizer, model, _, _ = load_sama_model(str(stage_folder(out, "joined")), device_map="cpu")
+    facts = read_facts(data / "train") | read_facts(data / "unnamed")
     clips, frames = (
-        seen_dataset(model, tokenizer, DATA_CONFIGS / name, out / "data", facts, seed=seed)
-        for name in ("tiny_talk.yaml", "tiny_talk_frames.yaml")
+        seen_dataset(model, tokenizer, DATA_CONFIGS / name, data, facts, seed=seed) for name in configs
     )
-    names = load_names(out / "sam2", model.sama.sam2.hidden_dim)
-    steps = max(1, round(TALK_STEPS * scale))
-    train_talk(model, tokenizer, names, (clips, frames), _folder(out, "talk"), seed=seed, num_steps=steps)
-    tokenizer.save_pretrained(_folder(out, "talk"))
-    model.save_pretrained(_folder(out, "talk"))  # config.json last: whole
+    names = None if sam2 is None else load_names(sam2, model.sama.sam2.hidden_dim)
+    train_talk(model, tokenizer, names, (clips, frames), folder, seed=seed, num_steps=steps)
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)  # config.json last: whole
 
 
-def run_stage(stage: Stage, out: Path, scale: float, seed: int, host_flags: list[str]) -> None:
+def run_stage(
+    stage: Stage, out: Path, data: Path, scale: float, seed: int, host_flags: Sequence[str]
+) -> None:
     """Train one stage in its own process, unless its checkpoint is there.
+
+    Args:
+        stage: what to train.
+        out: folder of the stages.
+        data: folder of the splits.
+        scale: factor on its steps.
+        seed: of the trainer.
+        host_flags: any flag of the host's training script.
 
     Raises:
         SamaError: the trainer failed.
     """
-    folder = _folder(out, stage.name)
-    if _is_done(folder):
+    folder = stage_folder(out, stage.name)
+    if is_done(folder):
         logger.info("Stage %s is done: %s", stage.name, folder)
         return
     flags = {
-        "model_name_or_path": _folder(out, stage.start),
+        "model_name_or_path": stage_folder(out, stage.start),
         "data_path": DATA_CONFIGS / stage.data,
-        "video_folder": out / "data",
+        "video_folder": data,
         "output_dir": folder,
         "max_steps": max(1, round(stage.steps * scale)),
         "per_device_train_batch_size": stage.batch,
@@ -250,11 +300,13 @@ def _register() -> None:
     sama_plugin.register()
 
 
-def _folder(out: Path, name: str) -> Path:
+def stage_folder(out: Path, name: str) -> Path:
+    """Where a stage's checkpoint is."""
     return out / f"qwen-{name}"
 
 
-def _is_done(folder: Path) -> bool:
+def is_done(folder: Path) -> bool:
+    """Whether a stage's checkpoint is whole: its config is written last."""
     return (folder / "config.json").is_file()
 
 

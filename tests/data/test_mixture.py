@@ -51,6 +51,7 @@ def test_mixtures_of_the_repository_can_be_read() -> None:
         (f"datasets: [{ENTRY}, frame: clip}}]", r"datasets\[0\]: unknown key 'frame'.*did you mean frames"),
         (f"datasets: [{ENTRY}, frames: all}}]", "frames is 'all', expected 'clip' or 'single'"),
         (f"datasets: [{ENTRY}, kinds: name}}]", "kinds is 'name', expected a list"),
+        (f"datasets: [{ENTRY}, tasks: none}}]", "tasks is 'none', expected a list"),
         (f"datasets: [{ENTRY}, merge: 0}}]", "merge is 0, expected a whole number from 1"),
         (f"datasets: [{ENTRY}, repeat: 1.5}}]", "repeat is 1.5, expected a whole number from 1"),
     ],
@@ -90,8 +91,16 @@ def test_merge_joins_dialogues_about_one_video(shapes_set: Path) -> None:
         assert sample.masks == first.masks | second.masks
 
 
+def test_tasks_keep_only_their_turns(shapes_set: Path) -> None:
+    kept = read_source(SourceConfig(**SHAPES, kinds=("motion",), tasks=("grounding",)), shapes_set)
+    every = read_source(SourceConfig(**SHAPES, kinds=("motion",)), shapes_set)
+    of_task = [turn for sample in every for turn in sample.turns if turn.task == "grounding"]
+    assert [turn for sample in kept for turn in sample.turns] == of_task
+    assert of_task
+
+
 def test_kinds_that_nobody_asks_are_refused(shapes_set: Path) -> None:
-    with pytest.raises(DataError, match=r"records\.json has no dialogue of kinds smell"):
+    with pytest.raises(DataError, match=r"no question of kinds smell and tasks any"):
         read_source(SourceConfig(**SHAPES, kinds=("smell",)), shapes_set)
 
 

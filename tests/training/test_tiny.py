@@ -37,20 +37,22 @@ def flags_of(command: list[str]) -> dict[str, str]:
 
 
 def test_stage_is_one_run_of_the_trainer(commands: list[list[str]], tmp_path: Path) -> None:
-    tiny.run_stage(STAGE, tmp_path, 0.5, 9, ["--bf16", "True"])
+    tiny.run_stage(STAGE, tmp_path, tmp_path / "data", 0.5, 9, ["--bf16", "True"])
     (command,) = commands
     assert command[1:3] == ["-m", "sama_plugin.training.train"]
     assert command[-2:] == ["--bf16", "True"]  # after ours, so that the user's flag wins
     flags = flags_of(command)
     assert flags["model_name_or_path"] == str(tmp_path / "qwen-start")
     assert flags["output_dir"] == str(tmp_path / "qwen-words")
+    assert flags["video_folder"] == str(tmp_path / "data")
     assert (flags["max_steps"], flags["per_device_train_batch_size"], flags["seed"]) == ("50", "7", "9")
     for name in ("mask_bce_weight", "mask_dice_weight", "mask_iou_weight", "presence_weight"):
         assert float(flags[name]) == 0
 
 
 def test_stage_with_masks_keeps_the_scores_weights(commands: list[list[str]], tmp_path: Path) -> None:
-    tiny.run_stage(tiny.Stage("clips", "a", "tiny_clips.yaml", 1, 1, 1e-3, (5.0, 2.0)), tmp_path, 1.0, 0, [])
+    stage = tiny.Stage("clips", "a", "tiny_clips.yaml", 1, 1, 1e-3, (5.0, 2.0))
+    tiny.run_stage(stage, tmp_path, tmp_path, 1.0, 0, [])
     flags = flags_of(commands[0])
     assert (float(flags["mask_bce_weight"]), float(flags["mask_dice_weight"])) == (5, 2)
     assert "presence_weight" not in flags
@@ -58,23 +60,22 @@ def test_stage_with_masks_keeps_the_scores_weights(commands: list[list[str]], tm
 
 def test_finished_stage_is_not_run_again(commands: list[list[str]], tmp_path: Path) -> None:
     (tmp_path / "qwen-words").mkdir()
-    tiny.run_stage(STAGE, tmp_path, 1.0, 0, [])
+    tiny.run_stage(STAGE, tmp_path, tmp_path, 1.0, 0, [])
     assert len(commands) == 1
     (tmp_path / "qwen-words" / "config.json").write_text("{}")
-    tiny.run_stage(STAGE, tmp_path, 1.0, 0, [])
+    tiny.run_stage(STAGE, tmp_path, tmp_path, 1.0, 0, [])
     assert len(commands) == 1
 
 
 def test_failed_stage_says_how_to_go_on(commands: list[list[str]], tmp_path: Path) -> None:
     with pytest.raises(SamaError, match=r"Stage words failed; .*Run the same command again to go on from"):
-        tiny.run_stage(STAGE, tmp_path, 1.0, 0, ["--fail", "1"])
+        tiny.run_stage(STAGE, tmp_path, tmp_path, 1.0, 0, ["--fail", "1"])
 
 
 def test_data_of_all_stages_can_be_read() -> None:
-    talk = ("tiny_talk.yaml", "tiny_talk_frames.yaml")
-    for name in (tiny.WORDS.data, tiny.CLIPS.data, "tiny_context.yaml", *talk):
+    for name in (tiny.WORDS.data, tiny.CLIPS.data, "tiny_context.yaml", *tiny.TALK_DATA):
         sources = read_mixture(tiny.DATA_CONFIGS / name)
-        assert any(source.video_root == "unnamed" for source in sources) == (name in talk)
+        assert any(source.video_root == "unnamed" for source in sources) == (name in tiny.TALK_DATA)
 
 
 def test_start_is_the_same_for_the_same_seed(tmp_path: Path) -> None:

@@ -1,0 +1,277 @@
+"""The paper's ablations in small: `python -m sama_plugin.training.ablations --out DIR`.
+
+    foundations of the tiny recipe (tower, SAM2, words, context) ─► start of each arm ─► talk ─► clips ─► test ─► table
+
+Arms differ in one thing each and share the rest: foundations, steps, seed and test. The full arm's table is no table of
+the shipped checkpoint, which trains for longer. Every stage is skipped when it is done and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from sama_plugin.evaluation.harness import RESULTS_FILE, evaluate, open_benchmark
+from sama_plugin.evaluation.results import Results, read_results
+from sama_plugin.training import tiny
+
+logger = logging.getLogger(__name__)
+
+TALK_STEPS = 700
+CLIPS_STEPS = 100
+"""About half an hour on 2 cores together."""
+
+TEST_SEED = 4242
+TEST_VIDEOS = 60
+EVENT_KINDS = ("motion", "order", "it_motion", "obj_motion")
+"""Questions answered in words about what an object does, and which event comes first."""
+
+TABLE_FILE, PLOT_FILE = "ablations.md", "ablations.png"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One model of the comparison.
+
+    Attributes:
+        name: of its folder.
+        title: in table and plot.
+        head: grounding head.
+        use_aggregator: whether questions get context tokens.
+        talk: mixture files of stage `talk`.
+        clips: mixture file of stage `clips`.
+    """
+
+    name: str
+    title: str
+    head: str = "sam2"
+    use_aggregator: bool = True
+    talk: tuple[str, str] = tiny.TALK_DATA
+    clips: str = tiny.CLIPS.data
+
+
+ARMS = (
+    Arm("full", "full"),
+    Arm("no_sam", "no SAM", head="dot"),
+    Arm("no_aggregator", "no aggregator", use_aggregator=False),
+    Arm(
+        "public",
+        "public-style data only",
+        talk=("public_talk.yaml", "public_talk_frames.yaml"),
+        clips="public_clips.yaml",
+    ),
+)
+
+
+class Row(NamedTuple):
+    """Scores of an arm; fractions in [0, 1]."""
+
+    arm: Arm
+    scores: dict[str, float]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train and test every arm, then write table and plot.
+
+    Args:
+        argv: our options, then any flag of the host's training script, passed to every stage that is a run of it.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("outputs/ablations"), help="folder of the arms")
+    parser.add_argument(
+        "--tiny",
+        type=Path,
+        default=Path("outputs/tiny"),
+        help="folder of the tiny recipe; made where it lacks stages",
+    )
+    parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
+    parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the SAM2 stage")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
+    parser.add_argument("--test-videos", type=int, default=TEST_VIDEOS, help="videos of the test split")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render videos")
+    parser.add_argument("--seed", type=int, default=0)
+    options, host_flags = parser.parse_known_args(argv)
+    from sama_plugin.data.shapes import make_shapes
+
+    tiny.make_foundations(
+        options.tiny,
+        videos=options.videos,
+        sam2_steps=options.sam2_steps,
+        scale=options.scale,
+        workers=options.workers,
+        seed=options.seed,
+        host_flags=host_flags,
+    )
+    test = options.out / "test"
+    make_shapes(test, TEST_SEED, options.test_videos, "test", workers=options.workers)
+    rows = []
+    for arm in ARMS:
+        logger.info("Arm %s", arm.title)
+        folder = options.out / arm.name
+        train_arm(arm, options.tiny, folder, options.scale, options.seed, host_flags)
+        rows.append(Row(arm, summarise(measure_arm(folder, test, options.seed))))
+    steps = [max(1, round(count * options.scale)) for count in (TALK_STEPS, CLIPS_STEPS)]
+    caption = (
+        f"{options.test_videos} unseen videos; each arm {steps[0]} steps of talk and {steps[1]} of clips, "
+        f"seed {options.seed}. In percent; in brackets the distance from the first row in points."
+    )
+    table = format_rows(rows, caption)
+    _write_text(options.out / TABLE_FILE, table)
+    draw_rows(rows, options.out / PLOT_FILE)
+    sys.stdout.write(f"{table}\nwritten: {options.out / TABLE_FILE}, {options.out / PLOT_FILE}\n")
+
+
+def train_arm(arm: Arm, recipe: Path, out: Path, scale: float, seed: int, host_flags: list[str]) -> None:
+    """Train an arm from the recipe's foundations, or the rest of it.
+
+    Args:
+        arm: what differs.
+        recipe: folder of the tiny recipe, with `joined`.
+        out: folder of the arm's stages.
+        scale: factor on the steps.
+        seed: of fresh weights and orders.
+        host_flags: any flag of the host's training script.
+    """
+    if not tiny.is_done(tiny.stage_folder(out, "joined")):
+        make_arm_start(arm, tiny.stage_folder(recipe, "joined"), tiny.stage_folder(out, "joined"), seed)
+    data, sam2 = recipe / "data", recipe / "sam2" if arm.head == "sam2" else None
+    tiny.talk_stage(out, data, arm.talk, sam2, steps=max(1, round(TALK_STEPS * scale)), seed=seed)
+    clips = replace(tiny.CLIPS, data=arm.clips, steps=CLIPS_STEPS)
+    tiny.run_stage(clips, out, data, scale, seed, host_flags)
+
+
+def make_arm_start(arm: Arm, joined: Path, folder: Path, seed: int) -> None:
+    """Write the start of an arm: the foundations without the parts it lacks, and with fresh ones where they differ.
+
+    Args:
+        arm: what differs.
+        joined: checkpoint of the foundations.
+        folder: to write.
+        seed: of fresh weights.
+    """
+    import sama_plugin
+
+    sama_plugin.register()
+    from sama_plugin.host.loading import load_sama_model
+    from sama_plugin.host.sama_llava import build_projector
+
+    tokenizer, model, _, _ = load_sama_model(str(joined), device_map="cpu")
+    sama = model.sama
+    changed = replace(
+        sama, use_aggregator=arm.use_aggregator, grounding=replace(sama.grounding, head=arm.head)
+    )
+    if changed != sama:
+        model.config.sama = changed.to_dict()
+        torch.manual_seed(seed)
+        projector, trained = build_projector(model.config), model.projector.state_dict()
+        own = projector.state_dict()
+        kept = {
+            name: trained[name] for name in own if name in trained and own[name].shape == trained[name].shape
+        }
+        projector.load_state_dict(own | kept)
+        model.get_model().mm_projector = projector
+        if arm.head != "sam2":
+            model.sam2_head = None
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)  # config.json last: whole
+
+
+def measure_arm(folder: Path, test: Path, seed: int) -> Results:
+    """Results of a trained arm on the test videos; measured once."""
+    file = folder / "results" / RESULTS_FILE
+    if not file.is_file():
+        from sama_plugin.evaluation.session_answerer import SessionAnswerer
+        from sama_plugin.host.loading import load_sama_model
+
+        checkpoint = tiny.stage_folder(folder, tiny.CLIPS.name)
+        tokenizer, model, processor, _ = load_sama_model(str(checkpoint), device_map="cpu")
+        settings: dict[str, Any] = {"seed": seed, "temperature": 0.0}
+        answerer = SessionAnswerer(model, tokenizer, processor, **settings)
+        evaluate(open_benchmark("shapes", test), answerer, file.parent, settings, checkpoint=checkpoint)
+    return read_results(file)
+
+
+def summarise(results: Results) -> dict[str, float]:
+    """Columns of the table from the results of `shapes`; fractions in [0, 1], NaN where no case was there.
+
+    `overall` is the mean of grounding, referring, multi-turn and no-target.
+    """
+    metrics = {name: float("nan") if value is None else value for name, value in results.metrics.items()}
+    events = [
+        (metrics[name], results.counts[name])
+        for kind in EVENT_KINDS
+        for name in (f"referring_accuracy/{kind}", f"multi_turn_accuracy/{kind}")
+        if results.counts.get(name)
+    ]
+    scores = {
+        "J&F": metrics["J&F"],
+        "referring": metrics["referring_accuracy"],
+        "multi-turn": metrics["multi_turn_accuracy"],
+        "no-target": metrics["no_target_accuracy"],
+    }
+    overall = sum(scores.values()) / len(scores)
+    asked = sum(count for _, count in events)
+    right = sum(share * count for share, count in events)
+    return scores | {"motion and events": right / asked if asked else float("nan"), "overall": overall}
+
+
+def format_rows(rows: list[Row], caption: str) -> str:
+    """A Markdown table under its caption."""
+    columns = list(rows[0].scores)
+    lines = [
+        caption,
+        "",
+        f"| | {' | '.join(columns)} |",
+        f"|---|{'---:|' * len(columns)}",
+    ]
+    for row in rows:
+        cells = [f"{100 * row.scores[name]:.1f}" for name in columns]
+        if row is not rows[0]:
+            gaps = [100 * (row.scores[name] - rows[0].scores[name]) for name in columns]
+            cells = [f"{cell} ({gap:+.1f})" for cell, gap in zip(cells, gaps, strict=True)]
+        lines.append(f"| {row.arm.title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw_rows(rows: list[Row], path: Path) -> None:
+    """A bar for each arm in each column, as PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 4), layout="constrained")
+    columns = list(rows[0].scores)
+    width = 0.8 / len(rows)
+    for i, row in enumerate(rows):
+        places = [place + (i - (len(rows) - 1) / 2) * width for place in range(len(columns))]
+        axes.bar(places, [100 * row.scores[name] for name in columns], width, label=row.arm.title)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("%")
+    axes.legend(ncols=len(rows), loc="upper center", bbox_to_anchor=(0.5, -0.08), frameon=False)
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, format="png", dpi=150)
+    pyplot.close(figure)
+    os.replace(temporary, path)
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    main()

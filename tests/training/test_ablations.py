@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from sama_plugin.data.mixture import read_mixture
+from sama_plugin.data.shapes import make_shapes
+from sama_plugin.evaluation.results import Results
+from sama_plugin.training import ablations, tiny
+from sama_plugin.training.ablations import ARMS, Arm, Row
+from tests.conftest import load_checkpoint
+
+FULL, NO_SAM, NO_AGGREGATOR, PUBLIC = ARMS
+SCORES = {"J&F": 0.5, "referring": 0.75}
+
+
+@pytest.fixture
+def recipe(tiny_checkpoint: Path, shapes_set: Path, tmp_path: Path) -> Path:
+    """A folder as the tiny recipe leaves it before `talk`."""
+    folder = tmp_path / "recipe"
+    (folder / "data").mkdir(parents=True)
+    for split in ("train", "unnamed"):
+        (folder / "data" / split).symlink_to(shapes_set)
+    tiny.stage_folder(folder, "joined").symlink_to(tiny_checkpoint)
+    return folder
+
+
+@pytest.mark.parametrize("arm", [NO_SAM, NO_AGGREGATOR])
+def test_start_of_an_arm_keeps_all_that_it_shares_with_the_full_one(
+    arm: Arm, loaded: Any, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    ablations.make_arm_start(arm, tiny_checkpoint, tmp_path / "start", seed=3)
+    model = load_checkpoint(tmp_path / "start").model
+    own, full = model.state_dict(), loaded.model.state_dict()
+    assert {name.split(".")[2] for name in full.keys() - own.keys()} == {
+        NO_SAM: {"seg_decoder"},
+        NO_AGGREGATOR: {"aggregator"},
+    }[arm]
+    changed = {
+        name.split(".")[2] for name in own if not torch.equal(own[name], full.get(name, own[name][:0]))
+    }
+    assert changed == ({"seg_projection"} if arm is NO_SAM else set())
+    assert (model.sam2_head is None) == (arm is NO_SAM)
+    ablations.make_arm_start(arm, tiny_checkpoint, tmp_path / "again", seed=3)
+    again = load_checkpoint(tmp_path / "again").model.state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in own.items())
+
+
+def test_an_arm_is_trained_tested_and_left_alone_when_done(recipe: Path, tmp_path: Path) -> None:
+    make_shapes(tmp_path / "test", 5, 1, progress=False)
+
+    def run() -> tuple[Results, list[float]]:
+        ablations.train_arm(NO_SAM, recipe, tmp_path / "arm", 0.001, 0, ["--use_cpu", "True"])
+        results = ablations.measure_arm(tmp_path / "arm", tmp_path / "test", 0)
+        return results, [path.stat().st_mtime for path in sorted((tmp_path / "arm").rglob("*.safetensors"))]
+
+    results, times = run()
+    assert results.counts["dialogues"] == 2
+    model = load_checkpoint(tiny.stage_folder(tmp_path / "arm", "clips")).model
+    assert model.sama.grounding.head == "dot"
+    assert run() == (results, times)
+
+
+def test_public_style_questions_stand_alone_and_keep_to_one_task(recipe: Path) -> None:
+    for name in (*PUBLIC.talk, PUBLIC.clips):
+        for source in read_mixture(tiny.DATA_CONFIGS / name):
+            assert source.tasks in (("referring",), ("grounding", "none"))
+            assert not any(
+                kind.startswith(("it_", "obj_", "other_")) or kind in ("relation", "when")
+                for kind in source.kinds
+            )
+            assert "motion" not in source.kinds or "grounding" in source.tasks
+
+
+def test_summary_counts_events_by_their_questions() -> None:
+    metrics = {
+        "J&F": 0.4,
+        "referring_accuracy": 0.8,
+        "multi_turn_accuracy": 0.6,
+        "no_target_accuracy": None,
+        "referring_accuracy/motion": 1.0,
+        "multi_turn_accuracy/it_motion": 0.5,
+        "referring_accuracy/colour": 0.0,
+    }
+    counts = {
+        "referring_accuracy/motion": 1,
+        "multi_turn_accuracy/it_motion": 4,
+        "referring_accuracy/colour": 9,
+    }
+    scores = ablations.summarise(Results("shapes", metrics, counts, {}, {}))
+    assert scores["motion and events"] == pytest.approx(3 / 5)
+    assert scores["overall"] != scores["overall"]  # not asked, not known
+    metrics["no_target_accuracy"] = 0.2
+    assert ablations.summarise(Results("shapes", metrics, counts, {}, {}))["overall"] == pytest.approx(0.5)
+
+
+def test_table_says_how_far_each_arm_is_from_the_full_one(tmp_path: Path) -> None:
+    rows = [Row(FULL, SCORES), Row(NO_SAM, {"J&F": 0.375, "referring": 0.76})]
+    assert ablations.format_rows(rows, "One video.").splitlines() == [
+        "One video.",
+        "",
+        "| | J&F | referring |",
+        "|---|---:|---:|",
+        "| full | 50.0 | 75.0 |",
+        "| no SAM | 37.5 (-12.5) | 76.0 (+1.0) |",
+    ]
+    ablations.draw_rows(rows, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as plot:
+        assert plot.size[0] > plot.size[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
