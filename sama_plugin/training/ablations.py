@@ -1,9 +1,11 @@
 """The paper's ablations in small: `python -m sama_plugin.training.ablations --out DIR`.
 
-    foundations of the tiny recipe (tower, SAM2, words, context) ─► start of each arm ─► talk ─► clips ─► test ─► table
+    foundations of the tiny recipe (SAM2, tower, words, context) ─► start of each arm ─► talk ─► clips ─► test ─► table
 
-Arms differ in one thing each and share the rest: foundations, steps, seed and test. The full arm's table is no table of
-the shipped checkpoint, which trains for longer. Every stage is skipped when it is done and goes on where it was.
+Each arm lacks one thing and shares the rest: foundations, steps, seed and test. The arm that lacks data lacks it from
+`context` on, the first stage that reads dialogues about clips. The full arm is not the shipped checkpoint, which trains
+for longer.
+Every stage is skipped when it is done and goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,18 +20,16 @@ from typing import Any, NamedTuple
 
 import torch
 
+from sama_plugin.errors import DataError
 from sama_plugin.evaluation.harness import RESULTS_FILE, evaluate, open_benchmark
-from sama_plugin.evaluation.results import Results, read_results
+from sama_plugin.evaluation.results import Results, fingerprint_folder, read_results
 from sama_plugin.training import tiny
+from sama_plugin.training.run_settings import check_settings
+from sama_plugin.training.train import run_as_script
 
 logger = logging.getLogger(__name__)
 
-TALK_STEPS = 700
-CLIPS_STEPS = 100
-"""About half an hour on 2 cores together."""
-
 TEST_SEED = 4242
-TEST_VIDEOS = 60
 EVENT_KINDS = ("motion", "order", "it_motion", "obj_motion")
 """Questions answered in words about what an object does, and which event comes first."""
 
@@ -45,6 +45,7 @@ class Arm:
         title: in table and plot.
         head: grounding head.
         use_aggregator: whether questions get context tokens.
+        context: mixture file of stage `context`.
         talk: mixture files of stage `talk`.
         clips: mixture file of stage `clips`.
     """
@@ -53,6 +54,7 @@ class Arm:
     title: str
     head: str = "sam2"
     use_aggregator: bool = True
+    context: str = tiny.CONTEXT_DATA
     talk: tuple[str, str] = tiny.TALK_DATA
     clips: str = tiny.CLIPS.data
 
@@ -64,6 +66,7 @@ ARMS = (
     Arm(
         "public",
         "public-style data only",
+        context="public_context.yaml",
         talk=("public_talk.yaml", "public_talk_frames.yaml"),
         clips="public_clips.yaml",
     ),
@@ -82,6 +85,10 @@ def main(argv: list[str] | None = None) -> None:
 
     Args:
         argv: our options, then any flag of the host's training script, passed to every stage that is a run of it.
+
+    Raises:
+        DataError: a setting out of its range, or a folder that was begun with other settings.
+        SamaError: a stage failed.
     """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -93,36 +100,32 @@ def main(argv: list[str] | None = None) -> None:
         default=Path("outputs/tiny"),
         help="folder of the tiny recipe; made where it lacks stages",
     )
-    parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
-    parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the SAM2 stage")
-    parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
-    parser.add_argument("--test-videos", type=int, default=TEST_VIDEOS, help="videos of the test split")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render videos")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--talk-steps", type=int, default=700, help="of each arm")
+    parser.add_argument("--clips-steps", type=int, default=100, help="of each arm")
+    parser.add_argument("--test-videos", type=int, default=60, help="videos of the test split")
+    tiny.add_options(parser)
     options, host_flags = parser.parse_known_args(argv)
     from sama_plugin.data.shapes import make_shapes
 
-    tiny.make_foundations(
-        options.tiny,
-        videos=options.videos,
-        sam2_steps=options.sam2_steps,
-        scale=options.scale,
-        workers=options.workers,
-        seed=options.seed,
-        host_flags=host_flags,
-    )
+    names = ("talk_steps", "clips_steps", "test_videos")
+    for name in names:
+        if getattr(options, name) < 1:
+            raise DataError(f"--{name.replace('_', '-')} is {getattr(options, name)}, expected 1 or more.")
+    tiny.make_foundations(options.tiny, options, host_flags)
+    settings = {name: getattr(options, name) for name in (*names, "seed")}
+    settings |= {"foundations": fingerprint_folder(tiny.stage_folder(options.tiny, "joined"))}
+    check_settings(options.out, settings | {"flags": " ".join(host_flags)}, goes_on=True)
     test = options.out / "test"
     make_shapes(test, TEST_SEED, options.test_videos, "test", workers=options.workers)
     rows = []
     for arm in ARMS:
         logger.info("Arm %s", arm.title)
         folder = options.out / arm.name
-        train_arm(arm, options.tiny, folder, options.scale, options.seed, host_flags)
+        train_arm(arm, options.tiny, folder, options, host_flags)
         rows.append(Row(arm, summarise(measure_arm(folder, test, options.seed))))
-    steps = [max(1, round(count * options.scale)) for count in (TALK_STEPS, CLIPS_STEPS)]
     caption = (
-        f"{options.test_videos} unseen videos; each arm {steps[0]} steps of talk and {steps[1]} of clips, "
-        f"seed {options.seed}. In percent; in brackets the distance from the first row in points."
+        f"{options.test_videos} unseen videos; each arm {options.talk_steps} steps of talk and {options.clips_steps} "
+        f"of clips, seed {options.seed}. In percent; in brackets the distance from the first row in points."
     )
     table = format_rows(rows, caption)
     _write_text(options.out / TABLE_FILE, table)
@@ -130,23 +133,29 @@ def main(argv: list[str] | None = None) -> None:
     sys.stdout.write(f"{table}\nwritten: {options.out / TABLE_FILE}, {options.out / PLOT_FILE}\n")
 
 
-def train_arm(arm: Arm, recipe: Path, out: Path, scale: float, seed: int, host_flags: list[str]) -> None:
+def train_arm(arm: Arm, recipe: Path, out: Path, options: argparse.Namespace, host_flags: list[str]) -> None:
     """Train an arm from the recipe's foundations, or the rest of it.
 
     Args:
-        arm: what differs.
-        recipe: folder of the tiny recipe, with `joined`.
+        arm: what it lacks.
+        recipe: folder of the tiny recipe, with all stages before `talk`.
         out: folder of the arm's stages.
-        scale: factor on the steps.
-        seed: of fresh weights and orders.
+        options: `talk_steps`, `clips_steps`, `scale` of the context stage, and `seed`.
         host_flags: any flag of the host's training script.
     """
+    data, seed = recipe / "data", options.seed
+    foundation = tiny.stage_folder(recipe, "joined")
+    if arm.context != tiny.CONTEXT_DATA:
+        tiny.context_stage(tiny.stage_folder(recipe, "words"), out, data, arm.context, options.scale, seed)
+        foundation = tiny.stage_folder(out, "own")
+        if not tiny.is_done(foundation):
+            tiny.join_sam2(tiny.stage_folder(out, "context"), recipe / "sam2", foundation)
     if not tiny.is_done(tiny.stage_folder(out, "joined")):
-        make_arm_start(arm, tiny.stage_folder(recipe, "joined"), tiny.stage_folder(out, "joined"), seed)
-    data, sam2 = recipe / "data", recipe / "sam2" if arm.head == "sam2" else None
-    tiny.talk_stage(out, data, arm.talk, sam2, steps=max(1, round(TALK_STEPS * scale)), seed=seed)
-    clips = replace(tiny.CLIPS, data=arm.clips, steps=CLIPS_STEPS)
-    tiny.run_stage(clips, out, data, scale, seed, host_flags)
+        make_arm_start(arm, foundation, tiny.stage_folder(out, "joined"), seed)
+    sam2 = recipe / "sam2" if arm.head == "sam2" else None
+    tiny.talk_stage(out, data, arm.talk, sam2, steps=options.talk_steps, seed=seed)
+    clips = replace(tiny.CLIPS, data=arm.clips, steps=options.clips_steps)
+    tiny.run_stage(clips, out, data, 1.0, seed, host_flags)
 
 
 def make_arm_start(arm: Arm, joined: Path, folder: Path, seed: int) -> None:
@@ -189,6 +198,9 @@ def measure_arm(folder: Path, test: Path, seed: int) -> Results:
     """Results of a trained arm on the test videos; measured once."""
     file = folder / "results" / RESULTS_FILE
     if not file.is_file():
+        import sama_plugin
+
+        sama_plugin.register()
         from sama_plugin.evaluation.session_answerer import SessionAnswerer
         from sama_plugin.host.loading import load_sama_model
 
@@ -273,5 +285,4 @@ def _write_text(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    main()
+    run_as_script(main)

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sama_plugin.errors import SamaError
+from sama_plugin.errors import DataError, SamaError
+from sama_plugin.training.run_settings import check_settings
+from sama_plugin.training.train import check_flags, run_as_script
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
 
 DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
+CONTEXT_DATA = "tiny_context.yaml"
 TALK_DATA = ("tiny_talk.yaml", "tiny_talk_frames.yaml")
 FINAL_NAME = "llava-sama-qwen-tiny"
 
@@ -72,22 +75,10 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("outputs/tiny"), help="folder of all stages")
-    parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
-    parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the SAM2 stage")
-    parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render videos")
-    parser.add_argument("--seed", type=int, default=0)
+    add_options(parser)
     options, host_flags = parser.parse_known_args(argv)
     out: Path = options.out
-    make_foundations(
-        out,
-        videos=options.videos,
-        sam2_steps=options.sam2_steps,
-        scale=options.scale,
-        workers=options.workers,
-        seed=options.seed,
-        host_flags=host_flags,
-    )
+    make_foundations(out, options, host_flags)
     steps = max(1, round(TALK_STEPS * options.scale))
     talk_stage(out, out / "data", TALK_DATA, out / "sam2", steps=steps, seed=options.seed)
     run_stage(CLIPS, out, out / "data", options.scale, options.seed, host_flags)
@@ -96,37 +87,52 @@ def main(argv: list[str] | None = None) -> None:
     print_end(final)
 
 
-def make_foundations(
-    out: Path, *, videos: int, sam2_steps: int, scale: float, workers: int, seed: int, host_flags: list[str]
-) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `make_foundations` reads."""
+    parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
+    parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the SAM2 stage")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render videos")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def make_foundations(out: Path, options: argparse.Namespace, host_flags: list[str]) -> None:
     """Data and all stages before `talk`; those that are done are left alone.
 
     Args:
         out: folder of all stages.
-        videos: of the training split.
-        sam2_steps: of the SAM2 stage, before the factor.
-        scale: factor on the steps of every stage.
-        workers: processes that render videos.
-        seed: of weights and orders.
+        options: see `add_options`.
         host_flags: passed to the host's training script.
+
+    Raises:
+        DataError: a setting out of its range, flags the host's script does not know, or a folder that was begun with
+            other settings.
+        SamaError: a stage failed.
     """
+    if not 0 < options.scale < float("inf") or options.seed < 0:
+        raise DataError(
+            f"--scale is {options.scale} and --seed {options.seed}; expected a scale above 0 and a seed from 0."
+        )
+    check_flags(host_flags)
+    names = ("videos", "sam2_steps", "scale", "seed")
+    settings = {name: getattr(options, name) for name in names} | {"flags": " ".join(host_flags)}
+    check_settings(out, settings, goes_on=True)
     from sama_plugin.config import SAM2_PRESETS
     from sama_plugin.data.shapes import make_shapes
     from sama_plugin.training.sam2_pretrain import pretrain_sam2
 
-    data = out / "data"
-    for split, count in (("train", videos), ("unnamed", -(-videos // 2))):
-        make_shapes(data / split, TRAIN_SEED, count, split, dialogues=DIALOGUES, workers=workers)
+    data, scale, seed = out / "data", options.scale, options.seed
+    for split, count in (("train", options.videos), ("unnamed", -(-options.videos // 2))):
+        make_shapes(data / split, TRAIN_SEED, count, split, dialogues=DIALOGUES, workers=options.workers)
     if not (out / "sam2" / "model.safetensors").is_file():
-        steps = max(1, round(sam2_steps * scale))
+        steps = max(1, round(options.sam2_steps * scale))
         pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=seed, num_steps=steps)
     if not is_done(out / "tower"):
         tower_stage(out, scale, seed)
     if not is_done(stage_folder(out, "start")):
         make_start(stage_folder(out, "start"), seed=seed, tower=out / "tower")
     run_stage(WORDS, out, data, scale, seed, host_flags)
-    if not is_done(stage_folder(out, "context")):
-        context_stage(out, scale, seed)
+    context_stage(stage_folder(out, "words"), out, data, CONTEXT_DATA, scale, seed)
     if not is_done(stage_folder(out, "joined")):
         join_sam2(stage_folder(out, "context"), out / "sam2", stage_folder(out, "joined"))
 
@@ -192,17 +198,28 @@ def join_sam2(checkpoint: Path, sam2_folder: Path, out: Path) -> None:
     model.save_pretrained(out)  # config.json last: whole
 
 
-def context_stage(out: Path, scale: float, seed: int) -> None:
-    """Pretrain the context aggregator; see `context_pretrain`."""
+def context_stage(start: Path, out: Path, data: Path, config: str, scale: float, seed: int) -> None:
+    """Pretrain the context aggregator, unless that is done; see `context_pretrain`.
+
+    Args:
+        start: checkpoint that knows the words.
+        out: folder of the stages.
+        data: folder of the splits.
+        config: file of `data_configs/`.
+        scale: factor on the steps.
+        seed: of the order.
+    """
+    folder = stage_folder(out, "context")
+    if is_done(folder):
+        logger.info("Stage context is done: %s", folder)
+        return
     _register()
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.training.context_pretrain import pretrain_context
 
-    tokenizer, model, _, _ = load_sama_model(str(stage_folder(out, "words")), device_map="cpu")
-    folder = stage_folder(out, "context")
+    tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
     steps = max(1, round(CONTEXT_STEPS * scale))
-    data = DATA_CONFIGS / "tiny_context.yaml"
-    pretrain_context(model, tokenizer, data, out / "data", folder, seed=seed, num_steps=steps)
+    pretrain_context(model, tokenizer, DATA_CONFIGS / config, data, folder, seed=seed, num_steps=steps)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)  # config.json last: whole
 
@@ -282,6 +299,7 @@ def run_stage(
         "save_steps": 250,
         "save_total_limit": 1,
         "report_to": "none",
+        "use_cpu": True,
         "dataloader_num_workers": 1,
         "mask_bce_weight": stage.masks[0],
         "mask_dice_weight": stage.masks[1],
@@ -311,5 +329,4 @@ def is_done(folder: Path) -> bool:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    main()
+    run_as_script(main)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sama_plugin.data.mixture import read_mixture
+from sama_plugin.data.mixture import read_sources
 from sama_plugin.data.shapes import make_shapes
 from sama_plugin.evaluation.results import Results
 from sama_plugin.training import ablations, tiny
@@ -15,6 +16,7 @@ from sama_plugin.training.ablations import ARMS, Arm, Row
 from tests.conftest import load_checkpoint
 
 FULL, NO_SAM, NO_AGGREGATOR, PUBLIC = ARMS
+OPTIONS = Namespace(talk_steps=2, clips_steps=1, scale=0.001, seed=0)
 SCORES = {"J&F": 0.5, "referring": 0.75}
 
 
@@ -54,7 +56,7 @@ def test_an_arm_is_trained_tested_and_left_alone_when_done(recipe: Path, tmp_pat
     make_shapes(tmp_path / "test", 5, 1, progress=False)
 
     def run() -> tuple[Results, list[float]]:
-        ablations.train_arm(NO_SAM, recipe, tmp_path / "arm", 0.001, 0, ["--use_cpu", "True"])
+        ablations.train_arm(NO_SAM, recipe, tmp_path / "arm", OPTIONS, [])
         results = ablations.measure_arm(tmp_path / "arm", tmp_path / "test", 0)
         return results, [path.stat().st_mtime for path in sorted((tmp_path / "arm").rglob("*.safetensors"))]
 
@@ -65,15 +67,55 @@ def test_an_arm_is_trained_tested_and_left_alone_when_done(recipe: Path, tmp_pat
     assert run() == (results, times)
 
 
-def test_public_style_questions_stand_alone_and_keep_to_one_task(recipe: Path) -> None:
-    for name in (*PUBLIC.talk, PUBLIC.clips):
-        for source in read_mixture(tiny.DATA_CONFIGS / name):
-            assert source.tasks in (("referring",), ("grounding", "none"))
-            assert not any(
-                kind.startswith(("it_", "obj_", "other_")) or kind in ("relation", "when")
-                for kind in source.kinds
-            )
-            assert "motion" not in source.kinds or "grounding" in source.tasks
+def test_public_style_questions_stand_alone_in_words_or_in_masks(shapes_set: Path, tmp_path: Path) -> None:
+    for split in ("train", "unnamed"):
+        (tmp_path / split).symlink_to(shapes_set)
+    asked = set()
+    for name in (PUBLIC.context, *PUBLIC.talk, PUBLIC.clips):
+        for _, samples in read_sources(tiny.DATA_CONFIGS / name, tmp_path):
+            for sample in samples:
+                asked |= {(turn.task, turn.kind) for turn in sample.turns}
+                assert len({turn.task == "referring" for turn in sample.turns}) == 1
+    words = {("referring", kind) for kind in ("name", "colour", "shape", "size")}
+    masks = {(task, kind) for task in ("grounding", "none") for kind in ("attribute", "motion", "several")}
+    assert asked <= words | masks
+    assert {task for task, _ in asked} == {"referring", "grounding", "none"}
+    full = {
+        (turn.task, turn.kind)
+        for _, samples in read_sources(tiny.DATA_CONFIGS / FULL.clips, tmp_path)
+        for sample in samples
+        for turn in sample.turns
+    }
+    assert full - asked
+
+
+def test_arm_without_data_goes_without_it_from_the_context_stage_on(
+    recipe: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = []
+
+    def context_stage(start: Path, out: Path, data: Path, config: str, scale: float, seed: int) -> None:
+        seen.append((start, config))
+        tiny.stage_folder(out, "context").symlink_to(tiny_checkpoint)
+
+    monkeypatch.setattr(tiny, "context_stage", context_stage)
+    monkeypatch.setattr(tiny, "join_sam2", lambda start, sam2, out: seen.append((start, out)))
+    monkeypatch.setattr(tiny, "talk_stage", lambda *args, **kwargs: None)
+    monkeypatch.setattr(tiny, "run_stage", lambda *args: None)
+    monkeypatch.setattr(
+        ablations, "make_arm_start", lambda arm, joined, folder, seed: seen.append((joined, folder))
+    )
+    out = tmp_path / "arm"
+    out.mkdir()
+    ablations.train_arm(PUBLIC, recipe, out, OPTIONS, [])
+    assert seen == [
+        (recipe / "qwen-words", "public_context.yaml"),
+        (out / "qwen-context", out / "qwen-own"),
+        (out / "qwen-own", out / "qwen-joined"),
+    ]
+    seen.clear()
+    ablations.train_arm(FULL, recipe, tmp_path / "full", OPTIONS, [])
+    assert seen == [(recipe / "qwen-joined", tmp_path / "full" / "qwen-joined")]
 
 
 def test_summary_counts_events_by_their_questions() -> None:
