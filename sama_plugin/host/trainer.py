@@ -192,10 +192,12 @@ class SamaTrainer(LLaVATrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """A checkpoint is a whole SAMA folder: model, SAM2, tower, tokenizer."""
         folder = Path(output_dir or self.args.output_dir)
-        self.accelerator.unwrap_model(self.model).save_pretrained(folder, state_dict=state_dict)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(self.args, folder / "training_args.bin")
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
-        torch.save(self.args, folder / "training_args.bin")
+        # Last, and of it `config.json`: where that is, the folder is whole.
+        self.accelerator.unwrap_model(self.model).save_pretrained(folder, state_dict=state_dict)
 
 
 class EpochTeller(TrainerCallback):
@@ -210,7 +212,17 @@ class EpochTeller(TrainerCallback):
 
 def last_whole_checkpoint(output_dir: Path) -> str | None:
     """The newest `checkpoint-N` that was written to its end: the trainer's state comes last."""
-    whole = [state.parent for state in output_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
+    states = output_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")
+    whole = [state.parent for state in states if _is_json(state)]
     numbered = [folder for folder in whole if folder.name.rpartition("-")[2].isdigit()]
     newest = max(numbered, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
     return None if newest is None else str(newest)
+
+
+def _is_json(path: Path) -> bool:
+    """Whether a file was written to its end."""
+    try:
+        json.loads(path.read_text())
+    except ValueError:
+        return False
+    return True

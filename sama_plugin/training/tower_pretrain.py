@@ -18,6 +18,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModel
 
 from sama_plugin.data.shapes.render import render_frame
 from sama_plugin.data.shapes.world import sample_scene
+from sama_plugin.host.checkpoint import folder_transaction
 from sama_plugin.media.transforms import tower_frames
 from sama_plugin.training.patch_names import AttributeNamer, patch_labels, scene_attributes
 from sama_plugin.training.short_loop import ShortLoop
@@ -121,5 +122,6 @@ def pretrain_tower(
         loop.update(loss)
         if step % LOG_STEPS == 0:
             loop.show(loss=loss.detach(), shapes=right[-1])
-    tower.eval().save_pretrained(out)
-    processor.save_pretrained(out)
+    with folder_transaction(out) as staged:
+        tower.eval().save_pretrained(staged)
+        processor.save_pretrained(staged)

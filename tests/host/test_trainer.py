@@ -215,6 +215,7 @@ def test_checkpoint_cut_off_while_it_was_written_is_passed_over(
         (tmp_path / f"checkpoint-{step}").mkdir()
     for step in (9, 10):
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-11" / "trainer_state.json").write_text('{"global_')
     assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
 
 
