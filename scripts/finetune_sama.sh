@@ -6,7 +6,7 @@
 # tiny   the checkpoint that ships, from nothing, on CPU in one process: renders 3,000 videos of the small world, then
 #        SAM2, tower, words, context, talk, clips (see sama_plugin/training/tiny.py). 2 cores, no GPU; every stage is
 #        skipped when it is done and goes on where it was when it is not. The whole recipe has not been timed in one
-#        run. Smallest run, 166 s, worthless but whole: --videos 12 --scale 0.003
+#        run. Smallest run, worthless but whole: --videos 12 --scale 0.003
 #
 # 0.5b, 7b   the second stage, LLM and SAMA's parts (sama_plugin/training/stages.py), from what pretrain_sama.sh or
 #        `sama convert` wrote. --lora_enable True --lora_r 128 --lora_alpha 256 trains the LLM by LoRA (on LLaVA-NeXT
@@ -15,7 +15,7 @@
 #        any machine (see sama_plugin/training/plan.py); hours were not measured. Smallest CPU run, with a tiny start:
 #        ... --use_cpu True --bf16 False --max_steps 2
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+here=$(dirname "${BASH_SOURCE[0]}")
 preset=${1:-}
 [ $# -gt 0 ] && shift
 case "$preset ${1:-}" in
@@ -27,8 +27,8 @@ case "$preset ${1:-}" in
     exit 2
     ;;
 esac
-source scripts/setup.sh "$extras"
-source scripts/launch.sh
+source "$here"/setup.sh "$extras"
+source "$here"/launch.sh
 case "$preset $*" in
   tiny* | *"--plan"*) NPROC=1 NNODES=1 sama_launch "$preset" "$@" ;;
   *) sama_launch "$preset" finetune "$@" ;;

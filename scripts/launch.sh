@@ -10,6 +10,10 @@ sama_launch() {
   if [ "$processes" -eq 1 ] && [ "$nodes" -eq 1 ]; then
     exec sama train "$@"
   fi
+  if [ "$nodes" -gt 1 ] && [ -z "${MASTER_ADDR:-}" ]; then
+    printf 'NNODES=%s but no MASTER_ADDR; set it to the address of the machine with NODE_RANK=0\n' "$nodes" >&2
+    return 2
+  fi
   exec torchrun --nproc_per_node "$processes" --nnodes "$nodes" --node_rank "${NODE_RANK:-0}" \
     --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${MASTER_PORT:-29500}" \
     -m sama_plugin.training.stages "$@"

@@ -11,7 +11,7 @@
 # Run again with the same flags, it goes on from the last whole checkpoint. Smallest CPU run, with a tiny start:
 #   scripts/pretrain_sama.sh 0.5b --start TINY --data YAML --root DIR --out DIR --use_cpu True --bf16 False --max_steps 2
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+here=$(dirname "${BASH_SOURCE[0]}")
 case "${1:-} ${2:-}" in
   "0.5b --"* | "7b --"*) preset=$1 && shift ;;
   *)
@@ -20,8 +20,8 @@ case "${1:-} ${2:-}" in
     exit 2
     ;;
 esac
-source scripts/setup.sh host,train
-source scripts/launch.sh
+source "$here"/setup.sh host,train
+source "$here"/launch.sh
 case " $* " in
   *" --plan "*) sama_launch "$preset" --mm_tunable_parts mm_mlp_adapter "$@" ;;
   *) sama_launch "$preset" pretrain "$@" ;;
