@@ -23,3 +23,9 @@ class HostError(SamaError):
 
 class CheckpointError(SamaError):
     """A checkpoint folder that is incomplete, foreign or damaged."""
+
+
+def own_words(error: SamaError) -> str:
+    """What an error says, without the traceback that a loader's worker process puts before it."""
+    text = str(error)
+    return text.rpartition(f"{type(error).__name__}: ")[2].strip() if "Original Traceback" in text else text

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import sama_plugin
 from sama_plugin.cli import bench, chat, convert, demo, doctor, eval, shapes, train
-from sama_plugin.errors import SamaError
+from sama_plugin.errors import SamaError, own_words
 
 VERBS = (demo, chat, shapes, train, bench, eval, convert, doctor)
 """Modules with `add_parser`; what is heavy they import when they run."""
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except SamaError as error:
-        return _fail(str(error))
+        return _fail(own_words(error))
     except KeyboardInterrupt:
         return _fail("interrupted; nothing half-written is left.")
     except BrokenPipeError:

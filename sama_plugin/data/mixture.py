@@ -39,7 +39,7 @@ class SourceConfig:
     Attributes:
         json_path, mask_path, video_root: relative to the data root.
         frames: `clip`, or `single` for one frame per example.
-        kinds: kinds of question kept, each alone as its own dialogue rounds; empty keeps dialogues whole.
+        kinds: kinds of question kept, the rest of a dialogue is left out; empty keeps dialogues whole.
         tasks: likewise, by the task a question exercises.
         merge: so many neighbouring dialogues about one video become one example, which encodes the video once.
         repeat: how often the source is listed in an epoch.

@@ -8,7 +8,7 @@ Import after `compat.before_trainer()` and `registration.register()`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,26 @@ def get_model(
 def save_final(trainer: SamaTrainer, output_dir: str) -> None:
     """Save a whole SAMA folder, also after adapter-only training (the host's version calls CUDA and drops parts)."""
     trainer.save_model(output_dir)
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Read the flags as the host's script will.
+
+    Raises:
+        DataError: flags it does not know, words that belong to none, or no model, data or output.
+    """
+    parser = transformers.HfArgumentParser((SamaModelArguments, SamaDataArguments, SamaTrainingArguments))
+    known, left = parser.parse_known_args(list(flags))
+    if left:
+        raise DataError(f"The training script does not know {' '.join(left)}; see `sama train -- --help`.")
+    given = {flag.removeprefix("--").partition("=")[0].replace("-", "_") for flag in flags}
+    missing = [name for name in ("model_name_or_path", "data_path", "output_dir") if name not in given]
+    if missing:
+        raise DataError(f"Training needs --{', --'.join(missing)}.")
+    if known.dataloader_persistent_workers:
+        raise DataError(
+            "--dataloader_persistent_workers True shows the frames of the first epoch in all of them; leave it out."
+        )
 
 
 def run_training(make_data_module: Callable[..., DataModule]) -> None:

@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.errors import DataError
+from sama_plugin.data.mixture import SourceConfig
+from sama_plugin.errors import DataError, HostError
+from sama_plugin.schema import Sample
 
 SETTINGS_FILE = "run_settings.json"
 OF_TRAINING = (
@@ -35,41 +37,62 @@ OF_TRAINING = (
     "lora_enable",
     "lora_r",
     "lora_alpha",
+    "lora_dropout",
     "mask_bce_weight",
     "mask_dice_weight",
     "mask_iou_weight",
     "presence_weight",
     "balance_tasks",
+    "group_by_length",
+    "optim",
+    "adam_epsilon",
     "bf16",
     "fp16",
 )
 """Training arguments that change what a run ends with; how often it saves or logs does not."""
 
 
-def run_settings(data_path: Path, training_args: Any) -> dict[str, Any]:
-    """Settings of a run as plain values, the mixture by its content.
+def run_settings(
+    data_path: Path, root: Path, sources: list[tuple[SourceConfig, list[Sample]]], training_args: Any
+) -> dict[str, Any]:
+    """Settings of a run as plain values, the mixture by its content, its sources by how much they hold.
 
     Args:
         data_path: the mixture file.
+        root: folder its paths are relative to.
+        sources: from `read_sources`.
         training_args: the host's, with SAMA's.
     """
+    files = [root / name for source, _ in sources for name in (source.json_path, source.mask_path)]
     values = {name: getattr(training_args, name, None) for name in OF_TRAINING}
     plain = {name: value if _is_plain(value) else str(value) for name, value in values.items()}
-    return plain | {"data": hashlib.sha256(data_path.read_bytes()).hexdigest()}
+    return plain | {
+        "data": hashlib.sha256(data_path.read_bytes()).hexdigest(),
+        "data_bytes": sum(file.stat().st_size for file in files),
+        "examples": sum(len(samples) for _, samples in sources),
+    }
 
 
 def _is_plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str)
 
 
-def check_settings(output_dir: Path, settings: dict[str, Any], *, goes_on: bool, force: bool) -> None:
+def check_settings(
+    output_dir: Path,
+    settings: dict[str, Any],
+    *,
+    goes_on: bool,
+    force: bool | None = None,
+    is_writer: bool = True,
+) -> None:
     """Remember the settings of a run, or refuse to go on with other ones.
 
     Args:
         output_dir: of the run; made if missing.
-        settings: from `run_settings`.
-        goes_on: there is a checkpoint to go on from.
-        force: go on all the same, with the new settings.
+        settings: plain values, such as from `run_settings`.
+        goes_on: there is something to go on from.
+        force: go on all the same, with the new settings; None where that is no choice.
+        is_writer: remember them; one of several processes does.
 
     Raises:
         DataError: other settings than the run was started with; says which, and both values.
@@ -77,17 +100,33 @@ def check_settings(output_dir: Path, settings: dict[str, Any], *, goes_on: bool,
     path = output_dir / SETTINGS_FILE
     if goes_on and path.is_file() and not force:
         before = json.loads(path.read_text())
-        changed = [key for key in sorted(before | settings) if before.get(key) != settings.get(key)]
+        changed = [key for key in sorted(before.keys() & settings.keys()) if before[key] != settings[key]]
         if changed:
-            shown = "; ".join(f"{key} was {before.get(key)}, is {settings.get(key)}" for key in changed)
+            shown = "; ".join(f"{key} was {before[key]}, is {settings[key]}" for key in changed)
+            choice = "" if force is None else ", or --force True to go on with the new ones"
             raise DataError(
-                f"{output_dir} holds a run with other settings: {shown}. Give the same ones to go on, another "
-                "--output_dir to start anew, or --force True to go on with the new ones."
+                f"{output_dir} holds a run with other settings: {shown}. Give the same ones to go on, another output "
+                f"folder to start anew{choice}."
             )
+    if not is_writer:
+        return
     output_dir.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(settings, indent=1) + "\n")
     os.replace(partial, path)
+
+
+def check_processes(training_args: Any) -> None:
+    """Refuse to spread one process over several GPUs, which cuts batches at places that regions and masks do not have.
+
+    Raises:
+        HostError: one process and more GPUs; says how to start one for each.
+    """
+    if training_args.n_gpu > 1:
+        raise HostError(
+            f"One process sees {training_args.n_gpu} GPUs; start one for each with torchrun (the scripts do: "
+            f"NPROC={training_args.n_gpu}), or set CUDA_VISIBLE_DEVICES to one of them."
+        )
 
 
 def check_batch(training_args: Any) -> None:

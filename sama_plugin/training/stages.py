@@ -92,7 +92,9 @@ def check_devices(host_flags: Sequence[str]) -> None:
     import torch
 
     processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
-    if "--use_cpu" in host_flags:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--use_cpu", nargs="?", const="true", default="false")
+    if parser.parse_known_args(list(host_flags))[0].use_cpu.lower() in ("true", "yes", "1", "t", "y"):
         return
     if gpus == 0:
         raise HostError("This machine has no GPU; for a trial on its CPU add: --use_cpu True --bf16 False")

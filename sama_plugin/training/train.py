@@ -6,9 +6,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from torch.utils.data import ConcatDataset
@@ -18,10 +18,10 @@ from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example, SamaDataset
 from sama_plugin.data.mixture import read_sources, read_task_weights
 from sama_plugin.data.model_inputs import InputBuilder
-from sama_plugin.errors import DataError, HostError, SamaError
+from sama_plugin.errors import DataError, HostError, SamaError, own_words
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer
-from sama_plugin.training.run_settings import check_batch, check_settings, run_settings
+from sama_plugin.training.run_settings import check_batch, check_processes, check_settings, run_settings
 
 logger = logging.getLogger(__name__)
 
@@ -72,21 +72,31 @@ class MixedDataset(ConcatDataset[Example]):
             DataError: there are too many by now.
         """
         known = (
-            {json.loads(line)["index"] for line in report.read_text().splitlines()}
+            {json.loads(line)["sample"] for line in report.read_text().splitlines()}
             if report.exists()
             else set()
         )
-        if index not in known:
-            logger.warning("Passed over sample %d of the mixture: %s", index, error)
+        name = self.sample_ids[index]
+        if name not in known:
+            logger.warning("Passed over sample %s of the mixture: %s", name, error)
             report.parent.mkdir(parents=True, exist_ok=True)
             with report.open("a") as file:  # one short write each: whole lines, also from several processes
-                file.write(json.dumps({"index": index, "error": str(error)}) + "\n")
-        broken = len(known | {index})
+                file.write(json.dumps({"sample": name, "error": str(error)}) + "\n")
+        broken = len(known | {name})
         if broken > self.max_broken:
             raise DataError(
                 f"{broken} samples of the mixture cannot be read, --max_broken_samples is {self.max_broken}; {report} "
-                f"names them. The last one: {error}"
+                f"names them: mend them and remove that file, or allow more. The last one: {error}"
             )
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Of every example."""
+        return [
+            sample.sample_id
+            for dataset in self.datasets
+            for sample in dataset.samples  # type: ignore[attr-defined]
+        ]
 
     def balanced_sampler(self, seed: int, *, group_step: int | None = None) -> BalancedSampler:
         """Order in which every task gets its share; see `data.balance`.
@@ -157,14 +167,19 @@ def make_data_module(
     mixed = MixedDataset(datasets, tasks, read_task_weights(path))
     if training_args.output_dir is not None:
         output_dir = Path(training_args.output_dir)
+        goes_on, is_first = any(output_dir.glob("checkpoint-*")), training_args.process_index == 0
+        check_processes(training_args)
         check_batch(training_args)
         check_settings(
             output_dir,
-            run_settings(path, training_args),
-            goes_on=any(output_dir.glob("checkpoint-*")),
+            run_settings(path, root, sources, training_args),
+            goes_on=goes_on,
             force=training_args.force,
+            is_writer=is_first,
         )
         mixed.report, mixed.max_broken = output_dir / BROKEN_FILE, training_args.max_broken_samples
+        if is_first and not goes_on:
+            mixed.report.unlink(missing_ok=True)
     return {
         "train_dataset": mixed,
         "eval_dataset": None,
@@ -203,10 +218,37 @@ def main(argv: list[str] | None = None) -> None:
         argv: flags of the host's training script and SAMA's; the process's own if None.
 
     Raises:
+        DataError: flags that the host's script does not know, or a mixture or settings with a fault.
         HostError: the host's training side cannot be imported here.
     """
     if argv is not None:
         sys.argv[1:] = argv  # the host's script parses the process's arguments itself
+    seam = _host_training()
+    seam.check_flags(sys.argv[1:])
+    seam.run_training(make_data_module)
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Refuse flags that no run of the trainer would take, before hours of work lead up to one.
+
+    Args:
+        flags: of the host's training script.
+
+    Raises:
+        DataError: an unknown flag or a word that belongs to none.
+        HostError: the host's training side cannot be imported here.
+    """
+    if flags:
+        usual = ["--model_name_or_path", "M", "--data_path", "D", "--output_dir", "O"]
+        _host_training().check_flags([*usual, *flags])
+
+
+def _host_training() -> ModuleType:
+    """`host.train_seam`, imported as late as training begins.
+
+    Raises:
+        HostError: the host's training side cannot be imported here.
+    """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from sama_plugin.host import compat, registration
 
@@ -214,18 +256,12 @@ def main(argv: list[str] | None = None) -> None:
     registration.register()
     try:
         with compat.quiet_host_import():
-            from sama_plugin.host.train_seam import run_training
+            from sama_plugin.host import train_seam
     except ImportError as error:
         raise HostError(
             f"The host's training cannot be imported: {error}; run: pip install -e .[host,train]"
         ) from error
-    run_training(make_data_module)
-
-
-def own_words(error: SamaError) -> str:
-    """What an error says, without the traceback that a loader's worker process puts before it."""
-    text = str(error)
-    return text.rpartition(f"{type(error).__name__}: ")[2].strip() if "Original Traceback" in text else text
+    return train_seam
 
 
 def run_as_script(entry: Callable[[], None]) -> None:

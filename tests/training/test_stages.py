@@ -48,6 +48,9 @@ def test_missing_gpus_are_explained(
     with pytest.raises(HostError, match=r"has no GPU; .* --use_cpu True"):
         check_devices([])
     check_devices(ON_CPU)
+    check_devices(["--use_cpu=True"])
+    with pytest.raises(HostError, match="has no GPU"):
+        check_devices(["--use_cpu", "False"])
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     check_devices([])

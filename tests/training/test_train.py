@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -16,9 +17,9 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 
 from sama_plugin.cli.main import main as cli
-from sama_plugin.errors import DataError, MediaError
+from sama_plugin.errors import DataError, MediaError, own_words
 from sama_plugin.inference.session import VideoSession
-from sama_plugin.training.train import MixedDataset, own_words
+from sama_plugin.training.train import MixedDataset, check_flags
 from tests.conftest import LoadedCheckpoint, load_checkpoint
 from tests.data.made_samples import make_dataset, search
 from tests.training import training_runs
@@ -75,7 +76,7 @@ def test_broken_samples_are_passed_over_and_named_until_there_are_too_many(
     for _ in range(2):
         assert mixed[0].sample_id == mixed[1].sample_id == "search"
     (line,) = report.read_text().splitlines()
-    assert json.loads(line)["index"] == 0
+    assert json.loads(line)["sample"] == "cut 0"
     assert "0.mp4" in json.loads(line)["error"]
     with pytest.raises(DataError, match=r"2 samples .* --max_broken_samples is 1; .*broken\.jsonl .*1\.mp4"):
         _ = mixed[2]
@@ -101,6 +102,38 @@ def test_error_in_a_loader_s_worker_is_told_in_its_own_words() -> None:
         next(iter(DataLoader(Cut(), num_workers=1)))
     assert own_words(caught.value) == "Sample 'a': cut off."
     assert own_words(DataError("Plain.")) == "Plain."
+
+
+def test_command_line_tells_a_worker_s_error_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "sama_plugin.training.tiny.main", lambda flags: next(iter(DataLoader(Cut(), num_workers=1)))
+    )
+    assert cli(["train", "tiny"]) == 2
+    assert capsys.readouterr().err == "sama: Sample 'a': cut off.\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        (["--learnig_rate", "1"], "does not know --learnig_rate 1; see"),
+        (["stray"], "does not know stray; see"),
+        (["--dataloader_persistent_workers", "True"], "frames of the first epoch"),
+    ],
+)
+def test_flags_that_no_run_takes_are_refused_at_once(
+    train_seam: object, flags: list[str], fault: str
+) -> None:
+    check_flags([])
+    check_flags(["--learning_rate", "1"])
+    with pytest.raises(DataError, match=fault):
+        check_flags(flags)
+
+
+def test_run_without_model_and_data_is_refused(train_seam: ModuleType) -> None:
+    with pytest.raises(DataError, match="needs --data_path, --output_dir"):
+        train_seam.check_flags(["--model_name_or_path", "M"])
 
 
 @pytest.mark.slow
@@ -169,7 +202,7 @@ def test_runs_killed_at_any_moment_end_as_an_unbroken_one_does(
     lasted = time.monotonic() - begun
     assert whole.returncode == 0, whole.stderr[-3000:]
     expected = weights_of(tmp_path / "whole" / "qwen-out")
-    moments = random.Random(0)
+    moments, endings = random.Random(0), []
     for number in range(KILLS):
         out = tmp_path / str(number) / "qwen-out"
         process = begin_training(start, shapes_set, out, **flags)
@@ -184,11 +217,13 @@ def test_runs_killed_at_any_moment_end_as_an_unbroken_one_does(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        endings.append(process.returncode)
         run = train(start, shapes_set, out, **flags)
         assert run.returncode == 0, run.stderr[-3000:]
         reached = weights_of(out)
         for name, tensor in expected.items():
             torch.testing.assert_close(reached[name], tensor, atol=1e-6, rtol=1e-5, msg=f"{number}: {name}")
+    assert endings.count(-signal.SIGKILL) > KILLS // 2, endings  # few had ended before
 
 
 @pytest.mark.slow
