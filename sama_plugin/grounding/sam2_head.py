@@ -1,13 +1,15 @@
 """Stage 6: prompt embeddings and frames in, masks out; the frozen SAM2 and the decoder fine-tuned on `[SEG]`.
 
 Training and inference share `segment`: the fine-tuned decoder turns language prompts into masks on chosen
-frames. At inference SAM2's untouched weights carry these masks through the clip, forward from the first
-prompted frame to the end, then back to the beginning, all objects at once, each frame encoded once.
+frames. At inference SAM2's untouched weights carry these masks through the clip, forward from an object's first
+prompted frame to the end, then back to the beginning; objects on one frame share its features, those with
+the same prompted frames a batch.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -46,21 +48,24 @@ MAX_SCRIBBLE_CLICKS = 8
 MIN_BOX_SHARE = 0.05
 """Below this share of its box, SAM2's mask of a box prompt is not believed."""
 
-ABSENT_LOGIT = -1024.0
-"""Mask logit of an object that is not in a frame, as in SAM2."""
+
+KEPT_FRAMES = 32
+"""Frames between the first prompts of two objects that are kept for the way back; others are encoded again."""
 
 
 @dataclass(frozen=True)
 class GroundFrame:
-    """Masks of S objects on one video frame.
+    """Masks of some objects on one video frame.
 
     Attributes:
         frame_idx: 0-based.
-        masks: (S, H, W) bool, video pixels; all False where an object is absent.
-        scores: (S,) float32 in [0, 1]; how sure it is that each object is in this frame.
+        objects: (G,) int; which of the S objects.
+        masks: (G, H, W) bool, video pixels; all False where an object is absent.
+        scores: (G,) float32 in [0, 1]; how sure it is that each object is in this frame.
     """
 
     frame_idx: int
+    objects: np.ndarray
     masks: np.ndarray
     scores: np.ndarray
 
@@ -71,8 +76,8 @@ class Grounding:
 
     Attributes:
         scores: (S,) float32 in [0, 1]; best over the frames tried; low for an object that is not in the clip.
-        frames: each frame of the clip once, not in order (forward from the first prompted frame, then
-            backward); nothing if no object is in the clip. Made while it is read.
+        frames: each frame of the clip once for each object that is in it, not in order (forward from its first
+            prompted frame, then backward). Made while it is read.
     """
 
     scores: np.ndarray
@@ -131,6 +136,21 @@ class _Tracker:
 
     decoder: MaskDecoder
     is_gated: bool
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Objects that are prompted on the same frames, and so share a memory.
+
+    Attributes:
+        rows: (G,) long; which of all objects.
+        bank: their memory.
+        given: prompted frame → (G, h, w) logits and (G,) object logits.
+    """
+
+    rows: torch.Tensor
+    bank: MemoryBank
+    given: dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 
 class Sam2Head:
@@ -354,24 +374,18 @@ class Sam2Head:
         """
         cache = {} if features is None else features
         tracker = _Tracker(self.sam2.sam_mask_decoder, is_gated=True)
-        bank = self._new_bank()
-        given: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        for frame_idx in sorted(prompts):
-            own = self._features_of(clip, frame_idx, cache, tracker).expand(len(prompts[frame_idx]))
-            with self._autocast():
-                logits, object_logits, pointers = self.sam2.accept_masks(
-                    own, self._to_input(prompts[frame_idx])
-                )
-                entry = self.sam2.remember(own, logits, object_logits, pointers, is_prompt=True)
-            bank.add(frame_idx, entry, is_prompted=True)
-            given[frame_idx] = (logits[:, 0].float(), object_logits.float())
-        yield from self._track(clip, bank, given, cache, tracker, is_two_way=True)
+        rows = torch.arange(len(next(iter(prompts.values()))))
+        group = self._prompted_group(clip, prompts, rows, cache, tracker)
+        for frame_idx, _, logits, object_logits in self._track(
+            clip, [group], cache, tracker, is_two_way=True
+        ):
+            yield frame_idx, logits, object_logits
 
     def ground(self, clip: VideoClip, prompt_embeds: torch.Tensor, seg_decoder: MaskDecoder) -> Grounding:
         """Masks of S objects on every frame of a clip.
 
-        Candidate frames are tried over the whole clip, the best by object score times predicted IoU become
-        prompts, SAM2 carries them on. An object below the minimum score is absent and not tracked. Under
+        Candidate frames are tried over the whole clip, the best of each object by object score times predicted IoU
+        become its prompts, SAM2 carries them on. An object below the minimum score is absent and not tracked. Under
         `propagation="official"` the fine-tuned decoder does everything, from the first five frames, forward
         only, and nothing is ever absent.
 
@@ -395,14 +409,14 @@ class Sam2Head:
         best = frame_scores.topk(min(self.grounding.prompted_frames, len(frame_indices)), dim=0).indices
         is_present = (scores >= self.grounding.min_score) & in_frame.gather(0, best[:1])[0]
         kept = is_present.nonzero()[:, 0]
-        chosen = sorted({frame_indices[i] for i in best[:, kept].flatten().tolist()})
-        prompts = {}
-        for i in chosen:
-            absent = predictions[i].object_logits[0, kept, None, None] <= 0
-            prompts[i] = predictions[i].mask_logits[0, kept].masked_fill(absent, ABSENT_LOGIT)
-        return Grounding(
-            scores.cpu().numpy(), self._ground_frames(clip, prompts, kept.cpu().numpy(), len(scores), cache)
-        )
+        is_prompt = torch.zeros_like(in_frame).scatter_(0, best, True)
+        is_prompt &= in_frame & (frame_scores >= self.grounding.min_score)
+        prompts, prompted = {}, {}
+        for i, rows in zip(frame_indices, is_prompt[:, kept], strict=True):
+            if rows.any():
+                prompts[i], prompted[i] = predictions[i].mask_logits[0, kept], rows
+        frames = self._ground_frames(clip, prompts, prompted, kept.cpu().numpy(), cache)
+        return Grounding(scores.cpu().numpy(), frames)
 
     def ground_tracks(
         self,
@@ -425,11 +439,13 @@ class Sam2Head:
         """
         grounding = self.ground(clip, prompt_embeds, seg_decoder)
         rles: list[list[Rle | None]] = [[None] * clip.num_frames for _ in grounding.scores]
-        for done, frame in enumerate(grounding.frames, start=1):
-            for rle, mask in zip(rles, frame.masks, strict=True):
-                rle[frame.frame_idx] = encode_mask(mask) if mask.any() else None
+        made: Counter[int] = Counter()
+        for frame in grounding.frames:
+            for index, mask in zip(frame.objects.tolist(), frame.masks, strict=True):
+                rles[index][frame.frame_idx] = encode_mask(mask) if mask.any() else None
+                made[index] += 1
             if progress is not None:
-                progress(done, clip.num_frames)
+                progress(sum(made.values()) // len(made), clip.num_frames)
         return [GroundedTrack(float(s), rle) for s, rle in zip(grounding.scores, rles, strict=True)]
 
     def _autocast(self) -> AbstractContextManager[Any]:
@@ -474,63 +490,112 @@ class Sam2Head:
             logits = F.interpolate(logits[:, None], size=side, mode="bilinear", align_corners=False)[:, 0]
         return logits > 0
 
+    def _prompted_group(
+        self,
+        clip: VideoClip,
+        prompts: dict[int, torch.Tensor],
+        rows: torch.Tensor,
+        cache: dict[int, FrameFeatures],
+        tracker: _Tracker,
+    ) -> _Group:
+        """A group whose memory holds its prompts, frame → (G, h, w)."""
+        bank = self._new_bank()
+        given: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        for frame_idx in sorted(prompts):
+            own = self._features_of(clip, frame_idx, cache, tracker).expand(len(rows))
+            with self._autocast():
+                logits, object_logits, pointers = self.sam2.accept_masks(
+                    own, self._to_input(prompts[frame_idx])
+                )
+                entry = self.sam2.remember(own, logits, object_logits, pointers, is_prompt=True)
+            bank.add(frame_idx, entry, is_prompted=True)
+            given[frame_idx] = (logits[:, 0].float(), object_logits.float())
+        return _Group(rows, bank, given)
+
     def _track(
         self,
         clip: VideoClip,
-        bank: MemoryBank,
-        given: dict[int, tuple[torch.Tensor, torch.Tensor]],
+        groups: list[_Group],
         cache: dict[int, FrameFeatures],
         tracker: _Tracker,
         *,
         is_two_way: bool,
-    ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-        """From the first given frame to the end, then (if two-way) back to 0; given frames as they are."""
-        first = min(given)
-        for frame_idx, frame in clip.iter_frames(first):
-            if frame_idx in given:
-                cache.pop(frame_idx, None)
-                logits, object_logits = given[frame_idx]
-            else:
-                logits, object_logits = self._step(
-                    clip, frame_idx, frame, bank, cache, tracker, is_reverse=False
-                )
-            bank.trim([frame_idx + 1, first] if is_two_way and first > 0 else [frame_idx + 1])
-            yield frame_idx, logits, object_logits
-        if not is_two_way or first == 0:
+    ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Frame, rows of all objects that are seen to there, their logits and object logits.
+
+        Each group goes from its first given frame to the end, then (if two-way) from there back to 0; all that see to a
+        frame on the same way share its features. Given frames are as they are.
+        """
+        firsts = [min(group.given) for group in groups]
+        turn = max(firsts)
+        for frame_idx, frame in clip.iter_frames(min(firsts)):
+            near = [(group, first) for group, first in zip(groups, firsts, strict=True) if first <= frame_idx]
+            keeps = is_two_way and frame_idx < turn
+            yield self._visit(
+                clip, frame_idx, frame, [g for g, _ in near], cache, tracker, is_reverse=False, keeps=keeps
+            )
+            for group, first in near:
+                group.bank.trim([frame_idx + 1, first] if is_two_way and first > 0 else [frame_idx + 1])
+        if not is_two_way or turn == 0:
             return
-        for frame_idx, frame in clip.iter_frames_reversed(first - 1):
-            logits, object_logits = self._step(clip, frame_idx, frame, bank, cache, tracker, is_reverse=True)
-            bank.trim([frame_idx - 1])
-            yield frame_idx, logits, object_logits
+        for frame_idx, frame in clip.iter_frames_reversed(turn - 1):
+            left = [group for group, first in zip(groups, firsts, strict=True) if first > frame_idx]
+            yield self._visit(clip, frame_idx, frame, left, cache, tracker, is_reverse=True, keeps=False)
+            for group in left:
+                group.bank.trim([frame_idx - 1])
+
+    def _visit(
+        self,
+        clip: VideoClip,
+        frame_idx: int,
+        frame: np.ndarray,
+        groups: list[_Group],
+        cache: dict[int, FrameFeatures],
+        tracker: _Tracker,
+        *,
+        is_reverse: bool,
+        keeps: bool,
+    ) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What `_track` yields for one frame; its features stay in the cache if wanted and there is room."""
+        features = cache.pop(frame_idx, None)
+        parts = []
+        for group in groups:
+            if frame_idx in group.given:
+                parts.append(group.given[frame_idx])
+                continue
+            if features is None:
+                features = self.encode(sam2_frames(frame[None], self.image_size))
+            with self._autocast():
+                features = features.project(tracker.decoder)
+            parts.append(self._step(clip, frame_idx, features, group, tracker, is_reverse=is_reverse))
+        if keeps and features is not None and len(cache) < KEPT_FRAMES:
+            cache[frame_idx] = features
+        logits, object_logits = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        return frame_idx, torch.cat([group.rows for group in groups]), logits, object_logits
 
     def _step(
         self,
         clip: VideoClip,
         frame_idx: int,
-        frame: np.ndarray,
-        bank: MemoryBank,
-        cache: dict[int, FrameFeatures],
+        features: FrameFeatures,
+        group: _Group,
         tracker: _Tracker,
         *,
         is_reverse: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Segment one unprompted frame from memory and remember it."""
-        features = cache.pop(frame_idx, None)
-        if features is None:
-            features = self.encode(sam2_frames(frame[None], self.image_size))
-        num_objects = next(iter(bank.entries["cond_frame_outputs"].values()))["obj_ptr"].shape[0]
+        """Segment a group on a frame where it is not prompted, from memory, and remember it."""
         with self._autocast():
-            rows = features.project(tracker.decoder).expand(num_objects)
+            rows = features.expand(len(group.rows))
             embed = self.sam2.embed_with_memory(
-                rows, bank.entries, frame_idx, clip.num_frames, is_reverse=is_reverse
+                rows, group.bank.entries, frame_idx, clip.num_frames, is_reverse=is_reverse
             )
-            sparse, dense = self.sam2.embed_points(None, None, num_objects)
+            sparse, dense = self.sam2.embed_points(None, None, len(group.rows))
             best = self.sam2.decode(embed, rows.levels[:2], sparse, dense, decoder=tracker.decoder).best()
             logits = best.gated_logits() if tracker.is_gated else best.mask_logits
             pointers = self.sam2.point_to_object(best.tokens, best.object_logits)
             entry = self.sam2.remember(rows, logits, best.object_logits, pointers)
-        bank.add(frame_idx, entry, is_prompted=False)
-        return logits[:, 0], best.object_logits
+        group.bank.add(frame_idx, entry, is_prompted=False)
+        return logits[:, 0].float(), best.object_logits.float()
 
     @torch.no_grad()
     def _try_candidates(
@@ -549,24 +614,32 @@ class Sam2Head:
                 cache[frame_idx] = features.project(self.sam2.sam_mask_decoder)
         return predictions
 
+    @torch.no_grad()
     def _ground_frames(
         self,
         clip: VideoClip,
         prompts: dict[int, torch.Tensor],
+        prompted: dict[int, torch.Tensor],
         kept: np.ndarray,
-        num_objects: int,
         cache: dict[int, FrameFeatures],
     ) -> Iterator[GroundFrame]:
-        """Propagate the `kept` of `num_objects` objects; prompted frames show the prompts themselves."""
+        """Track the objects `kept`, each from its own prompts; where one is prompted, the prompt itself is shown."""
         if not prompts:
             return
-        for frame_idx, logits, object_logits in self.propagate(clip, prompts, features=cache):
-            shown = prompts.get(frame_idx, logits)
-            masks = np.zeros((num_objects, clip.height, clip.width), dtype=bool)
-            masks[kept] = _to_video(shown, clip.height, clip.width)
-            scores = np.zeros(num_objects, np.float32)
-            scores[kept] = object_logits.sigmoid().cpu().numpy()
-            yield GroundFrame(frame_idx, masks, scores)
+        tracker = _Tracker(self.sam2.sam_mask_decoder, is_gated=True)
+        groups = [
+            self._prompted_group(clip, {i: prompts[i][rows] for i in frames}, rows, cache, tracker)
+            for frames, rows in _rows_by_frames(prompted)
+        ]
+        for frame_idx, rows, logits, object_logits in self._track(
+            clip, groups, cache, tracker, is_two_way=True
+        ):
+            shown = logits
+            if frame_idx in prompts:
+                is_prompt = prompted[frame_idx][rows]
+                shown = prompts[frame_idx][rows].where(is_prompt[:, None, None], logits)
+            masks = _to_video(shown, clip.height, clip.width)
+            yield GroundFrame(frame_idx, kept[rows.numpy()], masks, object_logits.sigmoid().cpu().numpy())
 
     @torch.no_grad()
     def _ground_official(
@@ -588,21 +661,32 @@ class Sam2Head:
             bank.add(frame_idx, entry, is_prompted=True)
             given[frame_idx] = (best.mask_logits[:, 0], best.object_logits)
             scores.append(best.object_logits.sigmoid() * best.iou[:, 0])
+        group = _Group(torch.arange(len(prompt_embeds)), bank, given)
         return Grounding(
-            torch.stack(scores).amax(0).cpu().numpy(), self._official_frames(clip, bank, given, tracker)
+            torch.stack(scores).amax(0).cpu().numpy(), self._official_frames(clip, group, tracker)
         )
 
     @torch.no_grad()
     def _official_frames(
         self,
         clip: VideoClip,
-        bank: MemoryBank,
-        given: dict[int, tuple[torch.Tensor, torch.Tensor]],
+        group: _Group,
         tracker: _Tracker,
     ) -> Iterator[GroundFrame]:
-        for frame_idx, logits, object_logits in self._track(clip, bank, given, {}, tracker, is_two_way=False):
+        for frame_idx, rows, logits, object_logits in self._track(
+            clip, [group], {}, tracker, is_two_way=False
+        ):
             masks = _to_video(logits, clip.height, clip.width)
-            yield GroundFrame(frame_idx, masks, object_logits.sigmoid().cpu().numpy())
+            yield GroundFrame(frame_idx, rows.numpy(), masks, object_logits.sigmoid().cpu().numpy())
+
+
+def _rows_by_frames(prompted: dict[int, torch.Tensor]) -> list[tuple[list[int], torch.Tensor]]:
+    """Frame → (S,) bool, whether each object is prompted there, to frames and the rows of objects that share them."""
+    frames = sorted(prompted)
+    rows: dict[tuple[int, ...], list[int]] = {}
+    for row, on in enumerate(torch.stack([prompted[i] for i in frames], dim=1).tolist()):
+        rows.setdefault(tuple(i for i, is_on in zip(frames, on, strict=True) if is_on), []).append(row)
+    return [(list(own), torch.tensor(indices)) for own, indices in rows.items()]
 
 
 def spread_frames(num_frames: int, count: int) -> list[int]:

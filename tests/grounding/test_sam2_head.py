@@ -15,7 +15,7 @@ from sama_plugin.config import GroundingConfig
 from sama_plugin.errors import PromptError
 from sama_plugin.grounding import sam2_head
 from sama_plugin.grounding.prediction import SegPrediction
-from sama_plugin.grounding.sam2_head import MemoryBank, Sam2Head, spread_frames
+from sama_plugin.grounding.sam2_head import GroundFrame, MemoryBank, Sam2Head, spread_frames
 from sama_plugin.grounding.sam2_model import NO_OBJ_SCORE, ClipPrompt
 from sama_plugin.media.masks import decode_mask
 from sama_plugin.media.transforms import sam2_frames
@@ -248,20 +248,22 @@ def prediction_of(scores: list[float], objects: list[float]) -> SegPrediction:
 
 def ground_with(
     head: Sam2Head, clip: MemoryClip, predictions: list[SegPrediction]
-) -> tuple[Any, dict[int, torch.Tensor] | None]:
-    """`ground` with made-up candidate predictions; also the prompts it propagated."""
+) -> tuple[np.ndarray, list[GroundFrame]]:
+    """`ground` with made-up candidate predictions: scores and all frames."""
     count = predictions[0].iou.shape[1]
-    with (
-        mock.patch.object(Sam2Head, "segment", side_effect=predictions),
-        mock.patch.object(Sam2Head, "propagate", autospec=True, side_effect=Sam2Head.propagate) as propagate,
-    ):
+    with mock.patch.object(Sam2Head, "segment", side_effect=predictions):
         result = head.ground(clip, prompt_embeds(count), new_decoder())
-        frames = list(result.frames)
-    prompts = propagate.call_args.args[2] if propagate.called else None
-    return (result.scores, frames), prompts
+        return result.scores, list(result.frames)
 
 
-def test_best_candidates_of_each_object_become_prompts_for_all() -> None:
+def masks_of(frames: list[GroundFrame], index: int) -> dict[int, np.ndarray]:
+    """Frame → mask of an object; each frame once."""
+    rows = [(f.frame_idx, f.masks[f.objects.tolist().index(index)]) for f in frames if index in f.objects]
+    assert len(dict(rows)) == len(rows)
+    return dict(rows)
+
+
+def test_best_candidates_of_each_object_become_its_prompts() -> None:
     clip = MemoryClip(8)  # candidates 1, 3, 5, 7
     predictions = [
         prediction_of([0.9, 0.1], [9, -9]),
@@ -269,38 +271,67 @@ def test_best_candidates_of_each_object_become_prompts_for_all() -> None:
         prediction_of([0.2, 0.8], [9, 9]),
         prediction_of([0.1, 0.1], [9, 9]),
     ]
-    (scores, frames), prompts = ground_with(new_head(candidate_frames=4), clip, predictions)
-    assert sorted(prompts) == [1, 3, 5]
-    assert (prompts[1][1] <= 0).all(), "the second object is not in frame 1"
-    assert (prompts[1][0] > 0).any()
+    scores, frames = ground_with(new_head(candidate_frames=4), clip, predictions)
     assert scores == pytest.approx([0.9, 0.8], abs=1e-3)
-    assert sorted(f.frame_idx for f in frames) == list(range(8))
-    by_index = {f.frame_idx: f for f in frames}
-    assert by_index[3].masks.shape == (2, clip.height, clip.width)
-    assert by_index[3].masks[:, :, :50].all()
-    assert not by_index[3].masks[:, :, 70:].any()
-    assert not by_index[1].masks[1].any()
+    prompt = predictions[0].mask_logits[0, :1]
+    for index, own in ((0, (1, 3)), (1, (3, 5))):
+        masks = masks_of(frames, index)
+        assert sorted(masks) == list(range(8))
+        assert masks[3].shape == (clip.height, clip.width)
+        for frame in own:
+            assert masks[frame][:, :50].all()
+            assert not masks[frame][:, 70:].any()
+        alone = {i: logits for i, logits, _ in new_head().propagate(clip, dict.fromkeys(own, prompt))}
+        for i in set(range(8)) - set(own):
+            large = F.interpolate(alone[i][None], size=(clip.height, clip.width), mode="bilinear")[0, 0] > 0
+            assert (large.numpy() == masks[i]).mean() > 0.999, "tracked from its own prompts alone"
+
+
+@pytest.mark.parametrize("kept", [32, 9, 0])
+def test_frames_on_both_ways_are_encoded_once_while_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    settings = {"candidate_frames": 2, "prompted_frames": 1}  # candidates 5 and 15
+    clip, head = MemoryClip(20), new_head(**settings)
+    predictions = [prediction_of([0.9, 0.6], [9, 9]), prediction_of([0.6, 0.9], [9, 9])]
+    _, expected = ground_with(new_head(**settings), clip, predictions)
+    monkeypatch.setattr(sam2_head, "KEPT_FRAMES", kept)
+    _, frames = ground_with(head, clip, predictions)
+    between = 10  # frames 5 to 14; frame 15 is in the same cache
+    assert head.frames_encoded - 20 == between - min(between, max(0, kept - 1))
+    for index in range(2):
+        wanted, got = masks_of(expected, index), masks_of(frames, index)
+        assert sorted(got) == list(range(20))
+        assert all(np.array_equal(got[i], wanted[i]) for i in got)
+
+
+def test_second_best_frame_below_the_minimum_score_is_no_prompt() -> None:
+    clip = MemoryClip(4)  # candidates 1 and 3
+    predictions = [prediction_of([0.9, 0.8], [9, 9]), prediction_of([0.4, 0.7], [9, -1])]
+    _, frames = ground_with(new_head(candidate_frames=2), clip, predictions)
+    for index in range(2):
+        masks = masks_of(frames, index)
+        assert masks[1][:, :50].all()
+        assert not np.array_equal(masks[3], masks[1])
 
 
 def test_absent_object_has_no_masks_a_low_score_and_is_not_tracked() -> None:
     clip = MemoryClip(4)
     predictions = [prediction_of([0.9, 0.4, 0.9], [9, 9, -1]), prediction_of([0.8, 0.3, 0.2], [9, 9, -1])]
-    (scores, frames), prompts = ground_with(new_head(candidate_frames=2), clip, predictions)
-    assert all(p.shape[0] == 1 for p in prompts.values())
+    scores, frames = ground_with(new_head(candidate_frames=2), clip, predictions)
     assert scores[1] < 0.5
     assert scores[2] < 0.5
-    assert all(not f.masks[1:].any() and not f.scores[1:].any() for f in frames)
-    assert any(f.masks[0].any() for f in frames)
+    assert all(f.objects.tolist() == [0] for f in frames)
+    assert any(f.masks.any() for f in frames)
 
 
 def test_object_whose_mask_is_empty_is_absent() -> None:
     clip = MemoryClip(2)
     empty = prediction_of([0.9], [9])
     empty = SegPrediction(torch.full_like(empty.mask_logits, -8), empty.iou, empty.object_logits)
-    (scores, frames), prompts = ground_with(new_head(candidate_frames=1), clip, [empty])
+    scores, frames = ground_with(new_head(candidate_frames=1), clip, [empty])
     assert scores.tolist() == [0]
     assert frames == []
-    assert prompts is None
 
 
 def test_tracks_are_run_lengths_per_frame_and_progress_is_told() -> None:
@@ -314,8 +345,8 @@ def test_tracks_are_run_lengths_per_frame_and_progress_is_told() -> None:
     grounding = head.ground(clip, embeds, decoder)
     assert [t.score for t in tracks] == grounding.scores.tolist()
     for frame in grounding.frames:
-        for track, mask in zip(tracks, frame.masks, strict=True):
-            rle = track.rle[frame.frame_idx]
+        for index, mask in zip(frame.objects, frame.masks, strict=True):
+            rle = tracks[index].rle[frame.frame_idx]
             assert (rle is None) == (not mask.any())
             if rle is not None:
                 assert np.array_equal(decode_mask(rle), mask)
