@@ -100,13 +100,21 @@ def check_outputs(args: argparse.Namespace, clip: VideoClip) -> None:
     Raises:
         MediaError: a place that cannot be written to, or too little disk.
     """
-    from sama_plugin.inference.outputs import check_file, check_folder, expected_bytes
+    from sama_plugin.inference.outputs import (
+        OUTPUT_FILES,
+        check_file,
+        check_folder,
+        check_kept,
+        expected_bytes,
+    )
 
     if args.out is not None:
         check_folder(args.out, expected_bytes(clip))
+        check_kept(clip, [args.out / name for name in OUTPUT_FILES])
     if args.json not in (None, JSON_TO_STDOUT):
         file = Path(args.json)
         check_file(file)
+        check_kept(clip, [file])
         if args.out is not None and file.absolute() in (args.out.absolute(), *args.out.absolute().parents):
             raise MediaError(f"--json '{file}' is the folder of --out, or one around it; name a file.")
 
@@ -149,19 +157,24 @@ def _talk(session: VideoSession, out: Path | None, to: TextIO) -> None:
 
 
 def _read_line(prompt: str, to: TextIO) -> str | None:
-    """The next line, stripped; None at the end of input or Ctrl-C. What nobody typed is shown as if typed."""
+    """The next line, stripped; None at the end of input, Ctrl-C or bytes that are no text.
+
+    What nobody typed is shown as if typed.
+    """
     print(file=to)
-    if sys.stdin.isatty() and to is sys.stdout:
-        try:
-            return input(prompt).strip()
-        except (EOFError, KeyboardInterrupt):
-            print(file=to)
-            return None
-    print(prompt, end="", file=to, flush=True)
     try:
+        if sys.stdin.isatty() and to is sys.stdout:
+            return input(prompt).strip()
+        print(prompt, end="", file=to, flush=True)
         line = sys.stdin.readline()
+    except (EOFError, KeyboardInterrupt):
+        print(file=to)
+        return None
     except UnicodeDecodeError as error:
-        raise PromptError(f"Standard input holds bytes that are no text ({error}).") from error
+        print(
+            f"\nsama: The input holds bytes that are no text ({error}); the conversation ends here.", file=to
+        )
+        return None
     print("" if sys.stdin.isatty() else line.rstrip("\n"), file=to)
     return line.strip() if line else None
 

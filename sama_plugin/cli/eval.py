@@ -34,11 +34,13 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the data, load the model, ask everything, print the table."""
     from sama_plugin.evaluation.harness import RESULTS_FILE, evaluate, open_benchmark
+    from sama_plugin.evaluation.metrics.object_matching import check_scipy
     from sama_plugin.evaluation.results import format_table
     from sama_plugin.inference.outputs import check_folder
 
     benchmark = open_benchmark(args.benchmark, args.data)
     check_folder(args.out)
+    check_scipy()
     decoding = decoding_options(args)
     loaded = load_model(args)
     from sama_plugin.evaluation.session_answerer import SessionAnswerer

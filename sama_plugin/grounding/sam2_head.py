@@ -708,5 +708,5 @@ def _clicks(prompt: RegionPrompt) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _to_video(logits: torch.Tensor, height: int, width: int) -> np.ndarray:
     """(n, h, w) logits to (n, H, W) bool on the CPU."""
-    masks: Any = masks_to_video(logits.float(), height, width)
-    return masks.cpu().numpy() if isinstance(masks, torch.Tensor) else masks
+    masks: np.ndarray = masks_to_video(logits.float(), height, width).cpu().numpy()
+    return masks

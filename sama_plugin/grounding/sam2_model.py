@@ -65,10 +65,6 @@ class FrameFeatures:
         """Frames n."""
         return self.levels[2].shape[0]
 
-    def select(self, i: int) -> FrameFeatures:
-        """Frame `i` alone, n = 1."""
-        return self._map(lambda x: x[i : i + 1])
-
     def take(self, rows: torch.Tensor) -> FrameFeatures:
         """Frames by index, repeats allowed: (K, ...) for (K,) long `rows`."""
         return self._map(lambda x: x[rows.to(x.device)])

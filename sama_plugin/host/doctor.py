@@ -25,6 +25,7 @@ LIBRARIES = (
     ("accelerate", "accelerate", ">=0.34", ""),
     ("av", "av", ">=12", ""),
     ("pycocotools.mask", "pycocotools", ">=2.0.7", ""),
+    ("scipy", "scipy", ">=1.4", "`sama eval`"),
     ("peft", "peft", ">=0.15", "LoRA"),
     ("deepspeed", "deepspeed", ">=0.14", "training on several GPUs, and LLaVA-NeXT's own trainer"),
     ("flash_attn", "flash-attn", ">=2.5", "attn_implementation='flash_attention_2' on CUDA"),

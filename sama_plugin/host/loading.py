@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from sama_plugin.config import SamaConfig
+from sama_plugin.constants import SEG_TOKEN
 from sama_plugin.errors import CheckpointError, HostError, SamaError
 from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import load_sam2
@@ -112,6 +113,7 @@ def load_sama_model(
     model.eval()
     check_loaded(model, folder)
     tokenizer = load_tokenizer(folder)
+    check_parts(folder, model, tokenizer)
     return tokenizer, model, model.get_vision_tower().image_processor, model.context_length
 
 
@@ -166,6 +168,32 @@ def load_parts(model: Any, folder: Path) -> None:
     if sama.grounding.head == "sam2":
         sam2 = load_sam2(folder / SAM2_FOLDER, sama.sam2, device=model.device)
         model.sam2_head = Sam2Head(sam2, sama.grounding)
+
+
+def check_parts(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Compare the parts of a folder with each other, which may each be whole and yet of two checkpoints.
+
+    Args:
+        folder: for the message.
+        model: with its tower.
+        tokenizer: of the folder.
+
+    Raises:
+        CheckpointError: a tower of another width, or a tokenizer with more or other tokens than the model knows.
+    """
+    width, tokens = model.get_vision_tower().vision_tower.config.hidden_size, len(tokenizer)
+    seg = tokenizer.convert_tokens_to_ids(SEG_TOKEN)
+    config = model.config
+    for what, found, wanted, fits in (
+        ("The vision tower's width", width, config.mm_hidden_size, width == config.mm_hidden_size),
+        ("The tokenizer's size", tokens, f"{config.vocab_size} or less", tokens <= config.vocab_size),
+        (f"The tokenizer's id of {SEG_TOKEN}", seg, config.seg_token_id, config.seg_token_id in (None, seg)),
+    ):
+        if not fits:
+            raise CheckpointError(
+                f"{what} is {found}, by {folder}/config.json it is {wanted}; the folder mixes two checkpoints. Copy it "
+                "again."
+            )
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -273,19 +301,14 @@ def _quantization(load_8bit: bool, load_4bit: bool) -> dict[str, Any]:
 def _load_lora(folder: Path, model_base: str | None, **settings: Any) -> tuple[Any, Any, Any, int]:
     """Base folder, then what LoRA training kept whole, then the adapter merged in."""
     if model_base is None:
-        raise CheckpointError(f"{folder} is a LoRA folder; give its base checkpoint as model_base.")
+        raise CheckpointError(
+            f"{folder} is a LoRA folder; give its base checkpoint as model_base, or merge both first: sama convert "
+            f"{folder} OUT --base BASE"
+        )
     if importlib.util.find_spec("peft") is None:
         raise HostError("LoRA folders need peft: `pip install sama-plugin[train]`.")
-    from peft import PeftModel
-
     tokenizer, model, image_processor, context_len = load_sama_model(model_base, **settings)
-    safe, pickled = folder / "non_lora_trainables.safetensors", folder / "non_lora_trainables.bin"
-    if safe.is_file():
-        extra = load_file(safe)
-    elif pickled.is_file():
-        extra = torch.load(pickled, map_location="cpu", weights_only=True)
-    else:
-        raise CheckpointError(f"LoRA folder {folder} lacks {safe.name} (and {pickled.name}); copy it again.")
+    extra = _read_lora_part(folder, "non_lora_trainables")
     extra = {key.removeprefix("base_model.").removeprefix("model."): value for key, value in extra.items()}
     own = model.state_dict()
     spare = [key for key in extra if key not in own and f"model.{key}" not in own]
@@ -298,7 +321,60 @@ def _load_lora(folder: Path, model_base: str | None, **settings: Any) -> tuple[A
             f"{folder}: keys of another shape than in {model_base}: {', '.join(other[:5])}."
         )
     model.load_state_dict(extra, strict=False)
-    merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
+    merged = _merge_adapter(model, folder)
     merged.eval()
     check_loaded(merged, folder)
     return tokenizer, merged, image_processor, context_len
+
+
+def _merge_adapter(model: Any, folder: Path) -> Any:
+    """The model with a LoRA folder's adapter in its weights.
+
+    Raises:
+        CheckpointError: an adapter that is missing, damaged, or of another model.
+    """
+    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+    adapter = _read_lora_part(folder, "adapter_model")
+    try:
+        wrapped = get_peft_model(model, PeftConfig.from_pretrained(folder))
+    except Exception as error:  # peft raises many kinds
+        raise CheckpointError(
+            f"{folder}/adapter_config.json cannot be used ({type(error).__name__}: {error}); copy it again."
+        ) from error
+    wanted = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+    missing, spare = sorted(wanted.keys() - adapter.keys()), sorted(adapter.keys() - wanted.keys())
+    other = sorted(k for k in wanted.keys() & adapter.keys() if wanted[k].shape != adapter[k].shape)
+    faults = [
+        f"{len(keys)} {what} ({', '.join(keys[:3])})"
+        for what, keys in (("missing", missing), ("spare", spare), ("of another shape", other))
+        if keys
+    ]
+    if faults:
+        raise CheckpointError(
+            f"The adapter in {folder} does not fit its base and adapter_config.json: {'; '.join(faults)}; copy it "
+            "again, or give the base it was trained on."
+        )
+    set_peft_model_state_dict(wrapped, adapter)
+    return wrapped.merge_and_unload()
+
+
+def _read_lora_part(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    """Tensors of a file of a LoRA folder, in either form.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    safe, pickled = folder / f"{name}.safetensors", folder / f"{name}.bin"
+    path = safe if safe.is_file() or not pickled.is_file() else pickled
+    if not path.is_file():
+        raise CheckpointError(f"LoRA folder {folder} lacks {safe.name} (and {pickled.name}); copy it again.")
+    try:
+        tensors: dict[str, torch.Tensor] = (
+            load_file(path) if path is safe else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # safetensors, pickle and torch raise many kinds
+        raise CheckpointError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); copy it again."
+        ) from error
+    return tensors

@@ -15,7 +15,7 @@ from sama_plugin.inference.visualization import enlargement, write_overlay, writ
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.schema import GroundedAnswer, Region
 
-OVERLAY_FILE, STRIP_FILE, ANSWER_FILE = "overlay.mp4", "strip.png", "answer.json"
+OUTPUT_FILES = OVERLAY_FILE, STRIP_FILE, ANSWER_FILE = "overlay.mp4", "strip.png", "answer.json"
 
 BYTES_PER_PIXEL = 0.02
 """Of an overlay video, roughly; for the check before the model runs."""
@@ -70,6 +70,19 @@ def check_file(path: Path, needed_bytes: int = LEAST_FREE_BYTES) -> None:
     check_folder(path.parent, needed_bytes)
 
 
+def check_kept(clip: VideoClip, targets: Iterable[Path]) -> None:
+    """See that no file to be written is the video itself, or lies in its folder of frames.
+
+    Raises:
+        MediaError: one is or does.
+    """
+    video = Path(clip.path)
+    for target in targets:
+        place = target.parent if video.is_dir() else target
+        if place.exists() and video.exists() and place.samefile(video):
+            raise MediaError(f"Writing '{target}' would change the video '{video}'; choose another place.")
+
+
 def write_outputs(
     folder: Path,
     clip: VideoClip,
@@ -91,11 +104,12 @@ def write_outputs(
         The three files.
 
     Raises:
-        MediaError: the disk refuses, or a folder has the name of one of them; all is then as it was before.
+        MediaError: the disk refuses, a folder has the name of one of them, or one is the video itself; all is then as
+            it was before.
     """
     shown = list(regions)
-    names = (OVERLAY_FILE, STRIP_FILE, ANSWER_FILE)
-    for name in names:
+    check_kept(clip, [folder / name for name in OUTPUT_FILES])
+    for name in OUTPUT_FILES:
         if (folder / name).is_dir():
             raise MediaError(f"Cannot write '{folder / name}': it is a folder; choose another place.")
     made = _missing_folders(folder)
@@ -106,7 +120,7 @@ def write_outputs(
             write_overlay(work / OVERLAY_FILE, clip, answers, shown, progress=progress)
             write_strip(work / STRIP_FILE, clip, answers, shown)
             write_answer_file(work / ANSWER_FILE, answer_document(clip, answers, shown))
-            for name in names:
+            for name in OUTPUT_FILES:
                 os.replace(work / name, folder / name)
     except BaseException as error:
         for path in made:
@@ -115,7 +129,7 @@ def write_outputs(
         if isinstance(error, OSError):
             raise MediaError(f"Cannot write to '{folder}': {error.strerror or error}.") from error
         raise
-    return [folder / name for name in names]
+    return [folder / name for name in OUTPUT_FILES]
 
 
 def _missing_folders(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from sama_plugin.constants import SEG_TOKEN, SPECIAL_TOKENS
 from sama_plugin.data.model_inputs import InputBuilder, RegionUse
-from sama_plugin.errors import CheckpointError, PromptError
+from sama_plugin.errors import CheckpointError, MediaError, PromptError
 from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
@@ -120,9 +120,16 @@ class VideoSession:
 
         Raises:
             PromptError: the name is taken, or SAM2 finds nothing there.
+            MediaError: the frame is not in the clip, or the mask is not of its size.
         """
         if prompt.name in self.regions:
             raise PromptError(f"Region '{prompt.name}' is defined already; give the second one another name.")
+        self.clip.check_frame(prompt.frame)
+        size = (self.clip.height, self.clip.width)
+        if prompt.mask is not None and prompt.mask.shape != size:
+            raise MediaError(
+                f"Region '{prompt.name}': the mask is {prompt.mask.shape}, frames of {self.clip.path} are {size}."
+            )
         if prompt.mask is not None:
             mask = prompt.mask
         else:
@@ -171,10 +178,9 @@ class VideoSession:
         # A copy: an abandoned stream must not change what is drawn for the next question.
         generator = torch.Generator()
         generator.set_state(self._generator.get_state())
-        head = self.model.sam2_head
-        vision_before, sam2_before = self._num_encoded, head.frames_encoded if head is not None else 0
-        dialogue, uses = self._lay_out(question)
-        embeds = self._embed(dialogue, uses)
+        vision_before = self._num_encoded
+        dialogue, uses, region_frames = self._lay_out(question)
+        embeds = self._embed(dialogue, uses, region_frames)
         encoded = time.perf_counter()
         tokens: list[GeneratedToken] = []
         shown, first_token = "", encoded
@@ -195,7 +201,7 @@ class VideoSession:
         raw = self._decode(tokens)
         if raw != shown:  # cut off within a character
             yield raw[len(shown) :]
-        objects = self._ground(tokens)
+        objects, sam2_frames = self._ground(tokens)
         if self._dialogue is not before:
             raise PromptError(
                 "Another question was asked before this answer was read to its end, so this turn does not count; read "
@@ -217,7 +223,7 @@ class VideoSession:
                 },
                 counters={
                     "vision_frames_encoded": self._num_encoded - vision_before,
-                    "sam2_frames_encoded": (head.frames_encoded if head is not None else 0) - sam2_before,
+                    "sam2_frames_encoded": sam2_frames,
                     "prefix_tokens_reused": 0,
                     "prefix_tokens_computed": embeds.shape[1],
                 },
@@ -245,8 +251,11 @@ class VideoSession:
         text = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text.strip()
 
-    def _lay_out(self, question: str) -> tuple[EncodedDialogue, list[RegionUse]]:
-        """The conversation with this question, and the regions of all questions; nothing of the session changes."""
+    def _lay_out(self, question: str) -> tuple[EncodedDialogue, list[RegionUse], list[int]]:
+        """The conversation with this question, regions of all questions and the frames only they need.
+
+        Nothing of the session changes.
+        """
         check_question(question, self._reserved_tokens)
         known = {**self.regions, **self.objects}
         in_data_form, names = resolve_placeholders(question, known)
@@ -259,8 +268,12 @@ class VideoSession:
         regions = [
             self.regions[name] if name in self.regions else self._object_region(name) for name in names
         ]
-        uses = [RegionUse(region.mask, self._frame_slot(region.frame), question_index) for region in regions]
-        return dialogue, self._uses + uses
+        region_frames = list(self._region_frames)
+        uses = [
+            RegionUse(region.mask, self._frame_slot(region.frame, region_frames), question_index)
+            for region in regions
+        ]
+        return dialogue, self._uses + uses, region_frames
 
     def _object_region(self, name: str) -> Region:
         """An object of an earlier answer as a region: its mask on the sparse frame that shows most of it.
@@ -278,21 +291,22 @@ class VideoSession:
         frame = max(shown, key=lambda f: mask_area(shown[f]))
         return Region(name, frame, decode_mask(shown[frame]))
 
-    def _frame_slot(self, frame: int) -> int:
-        """Row of `pixel_values` that shows a frame; a frame beyond the sparse ones is added."""
+    def _frame_slot(self, frame: int, region_frames: list[int]) -> int:
+        """Row of `pixel_values` that shows a frame; one beyond the sparse ones is added to `region_frames`."""
         if frame in self._sparse:
             return self._sparse.index(frame)
-        if frame not in self._region_frames:
-            self._region_frames.append(frame)
-        return len(self._sparse) + self._region_frames.index(frame)
+        if frame not in region_frames:
+            region_frames.append(frame)
+        return len(self._sparse) + region_frames.index(frame)
 
-    def _embed(self, dialogue: EncodedDialogue, uses: list[RegionUse]) -> Tensor:
+    def _embed(self, dialogue: EncodedDialogue, uses: list[RegionUse], region_frames: list[int]) -> Tensor:
         """(1, L, N) float; frames seen before are not encoded again."""
-        wanted = self._sparse + self._region_frames
+        wanted = self._sparse + region_frames
         new = wanted[0 if self._features is None else len(self._features) :]
         if new:
             features = self._encode(self.clip.read(new))
             self._features = features if self._features is None else torch.cat([self._features, features])
+            self._region_frames = region_frames
         assert self._features is not None, "a clip has at least one sparse frame"
         video = self._builder.video_inputs(None, len(self._sparse), self._dense, dialogue.question_ids, uses)
         input_ids = torch.tensor([dialogue.input_ids], device=self.model.device)
@@ -303,12 +317,12 @@ class VideoSession:
         self._num_encoded += len(frames)
         return self.model.encode_frames([self._builder.tower_pixels(frames)])[0]
 
-    def _ground(self, tokens: Sequence[GeneratedToken]) -> list[GroundedObject]:
-        """Masks of every `[SEG]`, all objects in one pass over the video."""
+    def _ground(self, tokens: Sequence[GeneratedToken]) -> tuple[list[GroundedObject], int]:
+        """Masks of every `[SEG]`, all objects in one pass over the video; and how many frames SAM2 encoded for it."""
         seg_id = self.tokenizer.convert_tokens_to_ids(SEG_TOKEN)
         places = [place for place, token in enumerate(tokens) if token.token_id == seg_id]
         if not places or self.model.sama.grounding.head == "none":
-            return []
+            return [], 0
         # By token: a model may also spell `[SEG]` in letters, which is no object.
         phrases = [parse_answer(self._decode(tokens[: place + 1])).phrases[-1] for place in places]
         states = torch.stack([tokens[place].hidden_state for place in places])
@@ -320,9 +334,12 @@ class VideoSession:
             def show(done: int, _: int) -> None:
                 bar.update(done - bar.n)
 
+            head = self.model.sam2_head
+            before = 0 if head is None else head.frames_encoded
             tracks = self.model.ground_tracks(self.clip, states, self._encode, progress=show)
+            encoded = 0 if head is None else head.frames_encoded - before
         first = len(self.objects) + 1
-        return [
+        objects = [
             GroundedObject(
                 id=f"obj{first + i}",
                 phrase=phrase,
@@ -333,6 +350,7 @@ class VideoSession:
             )
             for i, (track, phrase) in enumerate(zip(tracks, phrases, strict=True))
         ]
+        return objects, encoded
 
 
 def _check_parts(model: Any) -> None:

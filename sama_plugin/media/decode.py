@@ -112,7 +112,7 @@ class VideoClip:
         """
         wanted = [int(i) for i in indices]
         for i in wanted:
-            self._check_index(i)
+            self.check_frame(i)
         places: dict[int, list[int]] = {}
         for place, i in enumerate(wanted):
             places.setdefault(i, []).append(place)
@@ -171,8 +171,8 @@ class VideoClip:
         Raises:
             MediaError: a border outside the clip, or a frame that cannot be decoded.
         """
-        self._check_index(start)
-        self._check_index(stop)
+        self.check_frame(start)
+        self.check_frame(stop)
         held = min(max(REVERSE_BYTES // (3 * self.height * self.width), 1), REVERSE_FRAMES)
         high = start
         with self._source.open() as reader:
@@ -205,10 +205,15 @@ class VideoClip:
         Raises:
             MediaError: a frame outside the clip.
         """
-        self._check_index(frame)
+        self.check_frame(frame)
         return float(self.timestamps_s[frame])
 
-    def _check_index(self, frame: int) -> None:
+    def check_frame(self, frame: int) -> None:
+        """See that the clip has a frame.
+
+        Raises:
+            MediaError: it has not.
+        """
         if not 0 <= frame < self.num_frames:
             raise MediaError(
                 f"Frame {frame} is not in '{self.path}', which has {self.num_frames} frames "

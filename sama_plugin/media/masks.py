@@ -1,9 +1,8 @@
-"""Binary masks ↔ COCO run lengths, boxes, polygons and disks; and when a mask track is visible."""
+"""Binary masks ↔ COCO run lengths and boxes; and when a mask track is visible."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco
@@ -134,59 +133,6 @@ def mask_of_box(box_xyxy: Sequence[float], height: int, width: int) -> np.ndarra
     return mask
 
 
-def mask_of_polygon(polygons: Sequence[Any] | np.ndarray, height: int, width: int) -> np.ndarray:
-    """Fill one polygon, or the union of several.
-
-    Args:
-        polygons: (n, 2) points as x, y pixels; or a list of such; or COCO's flat lists `[x, y, x, y, ...]`.
-        height: H.
-        width: W.
-
-    Returns:
-        (H, W) bool.
-
-    Raises:
-        MediaError: a polygon with fewer than three points.
-
-    Source: COCO `segmentation`. Differs: the official code adds overlapping parts up; here they are united.
-    """
-    parts = _flat_polygons(polygons)
-    for part in parts:
-        if len(part) < 6 or len(part) % 2:
-            raise MediaError(f"A polygon has {len(part)} numbers, expected x, y of at least 3 points.")
-    if not parts:
-        return np.zeros((height, width), dtype=bool)
-    merged = coco.merge(coco.frPyObjects(parts, height, width))
-    return np.ascontiguousarray(coco.decode(merged)).astype(bool)
-
-
-def disk_mask(
-    points_xy: np.ndarray | Sequence[Sequence[float]], radius: float, height: int, width: int
-) -> np.ndarray:
-    """Draw a filled disk around each point.
-
-    Args:
-        points_xy: (n, 2) float, pixels; (0.5, 0.5) is the middle of the first pixel.
-        radius: pixels; the pixel that holds a point inside the frame is always set.
-        height: H.
-        width: W.
-
-    Returns:
-        (H, W) bool.
-    """
-    mask = np.zeros((height, width), dtype=bool)
-    for x, y in np.asarray(points_xy, dtype=np.float64).reshape(-1, 2):
-        top, bottom = max(int(np.floor(y - radius)), 0), min(int(np.ceil(y + radius)) + 1, height)
-        left, right = max(int(np.floor(x - radius)), 0), min(int(np.ceil(x + radius)) + 1, width)
-        if top >= bottom or left >= right:
-            continue
-        rows, columns = np.ogrid[top:bottom, left:right]
-        mask[top:bottom, left:right] |= (columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 <= radius**2
-        if 0 <= x < width and 0 <= y < height:
-            mask[int(y), int(x)] = True
-    return mask
-
-
 def visible_spans(
     rles: Sequence[Rle | None], timestamps_s: np.ndarray, end_s: float
 ) -> list[tuple[float, float]]:
@@ -217,17 +163,6 @@ def visible_spans(
             spans.append((times[start], times[frame]))
             start = None
     return spans
-
-
-def _flat_polygons(polygons: Sequence[Any] | np.ndarray) -> list[list[float]]:
-    """Bring every accepted spelling to COCO's list of flat lists."""
-    parts = list(polygons)
-    if not parts:
-        return []
-    first = np.asarray(parts[0], dtype=np.float64)
-    if first.ndim == 0 or (first.ndim == 1 and first.size == 2):
-        parts = [parts]
-    return [np.asarray(part, dtype=np.float64).reshape(-1).tolist() for part in parts]
 
 
 def _check_rle(rle: Rle) -> tuple[tuple[int, int], bytes | list[int]]:

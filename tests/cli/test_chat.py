@@ -156,6 +156,32 @@ def test_ctrl_c_at_the_prompt_ends_the_conversation_and_keeps_it(
     assert len(json.loads((tmp_path / "o" / "answer.json").read_text())["turns"]) == 1
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid")])
+def test_conversation_from_a_pipe_is_kept_when_it_breaks(
+    run_chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    class Broken(io.StringIO):
+        def readline(self, *args: int) -> str:  # type: ignore[override]
+            line = super().readline(*args)
+            if not line:
+                raise end
+            return line
+
+    monkeypatch.setattr("sys.stdin", Broken("What?\n"))
+    assert run_chat("--out", str(tmp_path / "o")) == 0
+    assert len(json.loads((tmp_path / "o" / "answer.json").read_text())["turns"]) == 1
+
+
+def test_outputs_that_would_replace_the_video_are_refused_before_the_model_is_loaded(
+    run_chat: Chat, no_model: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = tmp_path / "overlay.mp4"
+    write_video(video, [np.full((HEIGHT, WIDTH, 3), 9, np.uint8)] * 2, 5)
+    for places in (["--out", str(tmp_path)], ["--json", str(video)]):
+        assert run_chat("--ask", "What?", *places, video=video) == 2
+        assert "would change the video" in capsys.readouterr().err
+
+
 def test_end_of_input_without_a_question_writes_nothing(
     run_chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -299,7 +299,6 @@ def test_features_expand_frame_by_frame_and_project_once() -> None:
         assert torch.equal(repeated[2], level[1])
     taken = features.take(torch.tensor([1, 1, 0]))
     assert torch.equal(taken.levels[2][0], features.levels[2][1])
-    assert torch.equal(features.select(1).levels[0], features.levels[0][1:])
     decoder = head.sam2.sam_mask_decoder
     projected = features.project(decoder)
     assert torch.equal(

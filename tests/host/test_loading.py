@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from sama_plugin.errors import CheckpointError, HostError
 from sama_plugin.inference.session import VideoSession
@@ -238,6 +239,45 @@ def test_lora_folder_of_another_size_is_refused(
     save_file({look: torch.zeros(2, 2)}, lora_folder[0] / "non_lora_trainables.safetensors")
     with pytest.raises(CheckpointError, match=r"keys of another shape than in .*look_llm"):
         load_checkpoint(lora_folder[0], model_base=str(tiny_checkpoint))
+
+
+def test_damaged_lora_folder_is_named(lora_folder: tuple[Path, torch.Tensor], tiny_checkpoint: Path) -> None:
+    folder, base = lora_folder[0], str(tiny_checkpoint)
+    adapter = folder / "adapter_model.safetensors"
+    weights = load_file(adapter)
+    first = sorted(weights)[0]
+    for damaged, fault in (
+        ({k: v for k, v in weights.items() if k != first}, r"1 missing \(base_model.*\)"),
+        (weights | {"base_model.spare": torch.zeros(1)}, r"1 spare \(base_model\.spare\)"),
+        (weights | {first: torch.zeros(3, 3)}, r"1 of another shape"),
+    ):
+        save_file(damaged, adapter)
+        with pytest.raises(CheckpointError, match=rf"adapter in .* does not fit .*: {fault}"):
+            load_checkpoint(folder, model_base=base)
+    adapter.write_bytes(b"cut")
+    with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors cannot be read"):
+        load_checkpoint(folder, model_base=base)
+    adapter.unlink()
+    with pytest.raises(CheckpointError, match=r"LoRA folder .* lacks adapter_model\.safetensors"):
+        load_checkpoint(folder, model_base=base)
+
+
+def test_parts_of_two_checkpoints_in_one_folder_are_told_apart(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    from sama_plugin.host.presets import TINY_TOWER
+
+    folder = tmp_path / "mixed"
+    shutil.copytree(tiny_checkpoint, folder)
+    tower = CLIPVisionConfig(**TINY_TOWER | {"hidden_size": 48, "num_attention_heads": 2})
+    CLIPVisionModel(tower).save_pretrained(folder / "vision_tower")
+    with pytest.raises(CheckpointError, match=r"vision tower's width is 48, by .*config\.json it is 96"):
+        load_checkpoint(folder)
+    shutil.rmtree(folder)
+    shutil.copytree(tiny_checkpoint, folder)
+    tokenizer = load_checkpoint(tiny_checkpoint).tokenizer
+    tokenizer.add_tokens(["foreign"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(CheckpointError, match=r"tokenizer's size is \d+, .* it is \d+ or less"):
+        load_checkpoint(folder)
 
 
 def test_config_of_a_lora_base_can_be_overwritten(

@@ -7,6 +7,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sama_plugin.errors import MediaError
 from sama_plugin.inference import outputs
@@ -31,6 +32,24 @@ def test_second_conversation_replaces_the_first(tmp_path: Path) -> None:
         outputs.write_outputs(tmp_path / "o", clip, answers)
     assert len(json.loads((tmp_path / "o" / "answer.json").read_text())["turns"]) == 1
     assert len(list((tmp_path / "o").iterdir())) == 3
+
+
+def test_the_video_itself_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "o").mkdir()
+    (video,) = outputs.write_outputs(tmp_path / "made", make_clip(tmp_path), make_answers())[:1]
+    clip = VideoClip.open(video.rename(tmp_path / "o" / "overlay.mp4"))
+    before = Path(clip.path).read_bytes()
+    with pytest.raises(MediaError, match=r"Writing '.*overlay\.mp4' would change the video '.*overlay\.mp4'"):
+        outputs.write_outputs(tmp_path / "o", clip, make_answers())
+    assert Path(clip.path).read_bytes() == before
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["overlay.mp4"]
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for i in range(2):
+        Image.new("RGB", (32, 24)).save(frames / f"{i:05d}.png")
+    with pytest.raises(MediaError, match=r"Writing '.*frames.answer\.json' would change the video"):
+        outputs.check_kept(VideoClip.open(frames), [frames / "answer.json"])
+    outputs.check_kept(VideoClip.open(frames), [tmp_path / "o" / "answer.json"])
 
 
 @pytest.mark.parametrize("error", [MediaError("no space left"), KeyboardInterrupt()])

@@ -21,7 +21,7 @@ from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video
 from sama_plugin.media.masks import decode_mask, encode_mask
 from sama_plugin.media.transforms import look_masks
-from sama_plugin.schema import Rle
+from sama_plugin.schema import RegionPrompt, Rle
 from tests.conftest import LoadedCheckpoint, load_checkpoint
 from tests.inference.scripted import write_answers
 
@@ -399,6 +399,47 @@ def test_open_clip_and_folder_of_frames_do_as_a_video(
         for source in (video, clip, frames)
     }
     assert len(raws) == 1
+
+
+def test_region_that_does_not_fit_the_clip_is_refused(session: VideoSession) -> None:
+    mask = np.ones((10, 10), dtype=bool)
+    with pytest.raises(
+        MediaError, match=r"Region 'r1': the mask is \(10, 10\), frames of .* are \(128, 160\)"
+    ):
+        session.add_region(RegionPrompt("r1", "mask", 0, mask=mask))
+    with pytest.raises(MediaError, match="Frame 999 is not in"):
+        session.add_region(RegionPrompt("r1", "mask", 999, mask=square(9)))
+    assert not session.regions
+
+
+def test_frame_that_cannot_be_read_spoils_no_later_question(
+    session: VideoSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.ask("What moves?")
+    frame = next(i for i in range(session.clip.num_frames) if i not in session._sparse)
+    session.region("r1", frame=frame, mask=square(9))
+
+    def broken(indices: Any) -> np.ndarray:
+        raise MediaError("Frame is damaged.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session.clip, "read", broken)
+        with pytest.raises(MediaError, match="damaged"):
+            session.ask("What is <r1>?")
+        session.ask("What else moves?")
+    session.ask("What is <r1>?")
+    assert len(session.answers) == 3
+
+
+def test_frames_sam2_encoded_for_another_session_do_not_count(
+    loaded: LoadedCheckpoint, session: VideoSession, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_answers(monkeypatch, loaded.tokenizer, ["Nothing moves."])
+    stream = session.stream("What moves?")
+    next(stream)
+    new_session(loaded, video).region("r1", point=(30, 20))
+    assert list(stream) is not None
+    assert session.answers[0].counters["sam2_frames_encoded"] == 0
 
 
 def test_one_frame_video_is_answered(

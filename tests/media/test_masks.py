@@ -9,11 +9,9 @@ from sama_plugin.media.masks import (
     box_of_mask,
     decode_mask,
     decode_track,
-    disk_mask,
     encode_mask,
     encode_track,
     mask_of_box,
-    mask_of_polygon,
     visible_spans,
 )
 
@@ -121,34 +119,6 @@ def test_box_fills_every_pixel_it_touches_and_is_cut_at_the_frame():
     np.testing.assert_array_equal(mask_of_box((1.2, 0.9, 1.4, 1.1), 3, 3), picture(".#. .#. ..."))
     np.testing.assert_array_equal(mask_of_box((-5, -5, 1, 2), 3, 3), picture("#.. #.. ..."))
     assert not mask_of_box((-5, -5, -1, -1), 3, 3).any()
-
-
-def test_polygons_unite():
-    square = [1, 1, 4, 1, 4, 4, 1, 4]
-    expected = np.zeros((6, 6), bool)
-    expected[1:4, 1:4] = True
-    np.testing.assert_array_equal(mask_of_polygon([square], 6, 6), expected)
-    np.testing.assert_array_equal(mask_of_polygon(np.array(square, float).reshape(-1, 2), 6, 6), expected)
-    np.testing.assert_array_equal(mask_of_polygon(square, 6, 6), expected)
-    both = mask_of_polygon([square, [2, 2, 6, 2, 6, 6, 2, 6]], 6, 6)
-    expected[2:6, 2:6] = True
-    np.testing.assert_array_equal(both, expected)
-    assert mask_of_polygon([], 6, 6).sum() == 0
-
-
-def test_polygon_of_two_points_raises():
-    with pytest.raises(MediaError, match="4 numbers, expected x, y of at least 3 points"):
-        mask_of_polygon([[1, 1, 4, 1]], 6, 6)
-
-
-def test_disk_is_round_and_cut_at_the_frame():
-    np.testing.assert_array_equal(
-        disk_mask([[2.5, 2.5]], 1.2, 5, 5), picture("..... ..#.. .###. ..#.. .....")
-    )
-    np.testing.assert_array_equal(disk_mask([[0.5, 0.5], [2.5, 0.5]], 0, 2, 3), picture("#.# ..."))
-    assert disk_mask([[2.9, 2.1]], 0, 4, 4).tolist()[2][2]
-    assert not disk_mask([[50, 50]], 3, 5, 5).any()
-    assert not disk_mask(np.zeros((0, 2)), 3, 5, 5).any()
 
 
 def test_visible_spans_last_until_the_next_frame():

@@ -5,6 +5,7 @@ Misses and false alarms count: what has no partner scores 0.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -63,17 +64,26 @@ def score_objects(gt_tracks: Sequence[np.ndarray], pred_tracks: Sequence[np.ndar
     return ObjectScores(region / most, contour / most, partners)
 
 
+def check_scipy() -> None:
+    """See that several objects can be scored.
+
+    Raises:
+        HostError: scipy is missing.
+    """
+    if importlib.util.find_spec("scipy") is None:
+        raise HostError(
+            "Scoring several objects needs scipy, which is missing: pip install 'sama-plugin[eval]'."
+        )
+
+
 def _assign(similarity: np.ndarray) -> list[tuple[int, int]]:
     """Pairs (row, column) with the largest sum of a (G, P) float matrix."""
     if similarity.size == 0:
         return []
     if similarity.size == 1:
         return [(0, 0)]
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError as error:
-        raise HostError(
-            "Scoring several objects needs scipy, which is missing: pip install 'sama-plugin[eval]'."
-        ) from error
+    check_scipy()
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(similarity, maximize=True)
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True)]
