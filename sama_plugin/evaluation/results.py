@@ -44,8 +44,8 @@ def code_version(checkpoint: Path | None = None) -> dict[str, Any]:
         checkpoint: folder of the model, if one answered.
 
     Returns:
-        `version` of this package, git `commit` if it runs from a checkout (with `+changes` behind it where
-        tracked files differ), else None, and `checkpoint`, a fingerprint of the folder's contents, or None.
+        `version` of this package, git `commit` if it runs from a checkout (with a digest of the changes behind it
+        where tracked files differ), else None, and `checkpoint`, a fingerprint of the folder's contents, or None.
 
     Raises:
         CheckpointError: the folder does not exist or is empty.
@@ -185,5 +185,5 @@ def _git_commit(folder: Path) -> str | None:
     commit = ask_git("rev-parse", "HEAD")
     if commit is None:
         return None
-    changes = ask_git("status", "--porcelain", "--untracked-files=no", "--", ".")
-    return f"{commit}+changes" if changes else commit
+    changes = ask_git("diff", "HEAD", "--", ".")
+    return f"{commit}+{hashlib.sha256(changes.encode()).hexdigest()[:12]}" if changes else commit

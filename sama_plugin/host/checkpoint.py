@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -191,6 +191,21 @@ def folder_transaction(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """What safetensors says of a full disk, in our words.
+
+    Raises:
+        CheckpointError: the weights cannot be written.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{folder} cannot be written: {error}; free the disk or choose another place."
+        ) from error
+
+
 class SamaCheckpointMixin:
     """`save_pretrained` for a SAMA model: LLM and projector, then SAM2 and a tuned or local tower in their folders."""
 
@@ -213,6 +228,9 @@ class SamaCheckpointMixin:
             *args: as the host's.
             state_dict: gathered weights, e.g. from DeepSpeed; default: the model's own.
             **kwargs: as the host's.
+
+        Raises:
+            CheckpointError: the disk refuses; what was there stays.
         """
         if kwargs.get("is_main_process") is False:
             return
@@ -220,7 +238,7 @@ class SamaCheckpointMixin:
         tower = self.get_vision_tower()
         is_tuned = any(parameter.requires_grad for parameter in tower.parameters())
         keeps_tower = tower.is_loaded and (is_tuned or Path(tower.vision_tower_name).is_dir())
-        with folder_transaction(Path(save_directory)) as staged:
+        with folder_transaction(Path(save_directory)) as staged, _told(Path(save_directory)):
             if keeps_tower:
                 self.config.mm_vision_tower = TOWER_FOLDER
                 inner = {k.split(TOWER_KEY * 2, 1)[1]: v for k, v in weights.items() if TOWER_KEY * 2 in k}

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import subprocess
 
 import pytest
@@ -103,4 +104,7 @@ def test_commit_is_that_of_the_package_and_of_no_other_repository(tmp_path, monk
     commit = code_version()["commit"]
     assert len(commit) == 40
     init.write_text("changed = True\n")
-    assert code_version()["commit"] == f"{commit}+changes"
+    first = code_version()["commit"]
+    assert re.fullmatch(rf"{commit}\+[0-9a-f]{{12}}", first)
+    init.write_text("changed = 2\n")
+    assert code_version()["commit"] not in (first, commit)

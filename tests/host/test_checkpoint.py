@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sama_plugin.errors import CheckpointError, SamaError
@@ -169,6 +170,22 @@ def test_interrupted_save_leaves_what_was_there(
         fresh_model.save_pretrained(folder)
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     assert not list(folder.glob(".saving*"))
+
+
+def test_full_disk_is_told_and_leaves_what_was_there(
+    fresh_model: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise SafetensorError("Error while serializing: No space left on device")
+
+    before = (folder / "model.safetensors").read_bytes()
+    monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", full)
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint cannot be written: .*No space left on device; free the disk"
+    ):
+        fresh_model.save_pretrained(folder)
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert not list(folder.glob(".saving-*"))
 
 
 def test_process_that_is_not_the_main_one_saves_nothing(fresh_model: Any, tmp_path: Path) -> None:

@@ -106,8 +106,9 @@ class ShapesBenchmark:
             self._held_out[sample_id] = bool(record.raw.get("held_out", False))
         if not self._samples:
             raise DataError(f"{records} has no dialogue; make some with `sama shapes`.")
-        both = fingerprint_file(records) + fingerprint_file(masks)
-        self.fingerprint = hashlib.sha256(both.encode()).hexdigest()
+        videos = sorted({Path(sample.video_path) for sample in self._samples.values()})
+        files = [records, masks, *(video for video in videos if video.is_file())]
+        self.fingerprint = hashlib.sha256("".join(map(fingerprint_file, files)).encode()).hexdigest()
         self.dialogue_ids: Sequence[str] = list(self._samples)
 
     def run(self, dialogue_id: str, answerer: Answerer) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,3 +198,7 @@ def test_fingerprint_changes_with_the_data(tmp_path):
     same = ShapesBenchmark(write_shapes(tmp_path / "same"))
     other = ShapesBenchmark(write_shapes(tmp_path / "other", [FIRST_DIALOGUE]))
     assert one.fingerprint == same.fingerprint != other.fingerprint
+    video = next(iter(one._samples.values())).video_path
+    Path(video).parent.mkdir(exist_ok=True)
+    Path(video).write_bytes(b"other frames")
+    assert ShapesBenchmark(tmp_path / "one").fingerprint != one.fingerprint
