@@ -49,6 +49,9 @@ MIN_BOX_SHARE = 0.05
 """Below this share of its box, SAM2's mask of a box prompt is not believed."""
 
 
+NEARLY_AS_GOOD = 0.95
+"""Of the score of an object's best frame: what other frames need to be prompts too; a worse mask misleads memory."""
+
 KEPT_FRAMES = 32
 """Frames between the first prompts of two objects that are kept for the way back; others are encoded again."""
 
@@ -410,7 +413,7 @@ class Sam2Head:
         is_present = (scores >= self.grounding.min_score) & in_frame.gather(0, best[:1])[0]
         kept = is_present.nonzero()[:, 0]
         is_prompt = torch.zeros_like(in_frame).scatter_(0, best, True)
-        is_prompt &= in_frame & (frame_scores >= self.grounding.min_score)
+        is_prompt &= in_frame & (frame_scores >= NEARLY_AS_GOOD * scores)
         prompts, prompted = {}, {}
         for i, rows in zip(frame_indices, is_prompt[:, kept], strict=True):
             if rows.any():
@@ -440,12 +443,15 @@ class Sam2Head:
         grounding = self.ground(clip, prompt_embeds, seg_decoder)
         rles: list[list[Rle | None]] = [[None] * clip.num_frames for _ in grounding.scores]
         made: Counter[int] = Counter()
+        told = 0
         for frame in grounding.frames:
             for index, mask in zip(frame.objects.tolist(), frame.masks, strict=True):
                 rles[index][frame.frame_idx] = encode_mask(mask) if mask.any() else None
                 made[index] += 1
-            if progress is not None:
-                progress(sum(made.values()) // len(made), clip.num_frames)
+            done = sum(made.values()) // len(made)  # an object may join on the way back
+            if progress is not None and done > told:
+                told = done
+                progress(done, clip.num_frames)
         return [GroundedTrack(float(s), rle) for s, rle in zip(grounding.scores, rles, strict=True)]
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -246,12 +247,18 @@ def format_rows(rows: list[Row], caption: str) -> str:
         f"|---|{'---:|' * len(columns)}",
     ]
     for row in rows:
-        cells = [f"{100 * row.scores[name]:.1f}" for name in columns]
-        if row is not rows[0]:
-            gaps = [100 * (row.scores[name] - rows[0].scores[name]) for name in columns]
-            cells = [f"{cell} ({gap:+.1f})" for cell, gap in zip(cells, gaps, strict=True)]
+        cells = [
+            _percent(row.scores[name], None if row is rows[0] else rows[0].scores[name]) for name in columns
+        ]
         lines.append(f"| {row.arm.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _percent(share: float, first: float | None) -> str:
+    """A share in percent, and its distance from the first row's in points."""
+    if math.isnan(share):
+        return "not asked"
+    return f"{100 * share:.1f}" + ("" if first is None else f" ({100 * (share - first):+.1f})")
 
 
 def draw_rows(rows: list[Row], path: Path) -> None:

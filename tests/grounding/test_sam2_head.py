@@ -267,7 +267,7 @@ def test_best_candidates_of_each_object_become_its_prompts() -> None:
     clip = MemoryClip(8)  # candidates 1, 3, 5, 7
     predictions = [
         prediction_of([0.9, 0.1], [9, -9]),
-        prediction_of([0.8, 0.7], [9, 9]),
+        prediction_of([0.88, 0.79], [9, 9]),
         prediction_of([0.2, 0.8], [9, 9]),
         prediction_of([0.1, 0.1], [9, 9]),
     ]
@@ -305,14 +305,14 @@ def test_frames_on_both_ways_are_encoded_once_while_there_is_room(
         assert all(np.array_equal(got[i], wanted[i]) for i in got)
 
 
-def test_second_best_frame_below_the_minimum_score_is_no_prompt() -> None:
+@pytest.mark.parametrize(("second", "is_prompt"), [(0.87, True), (0.8, False)])
+def test_second_best_frame_is_a_prompt_if_it_is_nearly_as_good(second: float, is_prompt: bool) -> None:
     clip = MemoryClip(4)  # candidates 1 and 3
-    predictions = [prediction_of([0.9, 0.8], [9, 9]), prediction_of([0.4, 0.7], [9, -1])]
+    predictions = [prediction_of([0.9], [9]), prediction_of([second], [9])]
     _, frames = ground_with(new_head(candidate_frames=2), clip, predictions)
-    for index in range(2):
-        masks = masks_of(frames, index)
-        assert masks[1][:, :50].all()
-        assert not np.array_equal(masks[3], masks[1])
+    masks = masks_of(frames, 0)
+    assert masks[1][:, :50].all()
+    assert np.array_equal(masks[3], masks[1]) == is_prompt
 
 
 def test_absent_object_has_no_masks_a_low_score_and_is_not_tracked() -> None:

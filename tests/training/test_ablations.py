@@ -141,14 +141,15 @@ def test_summary_counts_events_by_their_questions() -> None:
 
 
 def test_table_says_how_far_each_arm_is_from_the_full_one(tmp_path: Path) -> None:
-    rows = [Row(FULL, SCORES), Row(NO_SAM, {"J&F": 0.375, "referring": 0.76})]
+    unknown = {"multi-turn": float("nan")}
+    rows = [Row(FULL, SCORES | unknown), Row(NO_SAM, {"J&F": 0.375, "referring": 0.76} | unknown)]
     assert ablations.format_rows(rows, "One video.").splitlines() == [
         "One video.",
         "",
-        "| | J&F | referring |",
-        "|---|---:|---:|",
-        "| full | 50.0 | 75.0 |",
-        "| no SAM | 37.5 (-12.5) | 76.0 (+1.0) |",
+        "| | J&F | referring | multi-turn |",
+        "|---|---:|---:|---:|",
+        "| full | 50.0 | 75.0 | not asked |",
+        "| no SAM | 37.5 (-12.5) | 76.0 (+1.0) | not asked |",
     ]
     ablations.draw_rows(rows, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as plot:
