@@ -173,6 +173,8 @@ def _git_commit(folder: Path) -> str | None:
                 ["git", "-C", str(folder), *arguments],
                 capture_output=True,
                 text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=30,
                 check=False,
             )
@@ -185,5 +187,5 @@ def _git_commit(folder: Path) -> str | None:
     commit = ask_git("rev-parse", "HEAD")
     if commit is None:
         return None
-    changes = ask_git("diff", "HEAD", "--", ".")
+    changes = ask_git("diff-index", "-p", "--full-index", "--no-ext-diff", "--no-color", "HEAD", "--", ".")
     return f"{commit}+{hashlib.sha256(changes.encode()).hexdigest()[:12]}" if changes else commit

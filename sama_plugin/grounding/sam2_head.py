@@ -9,7 +9,6 @@ the same prompted frames a batch.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -79,11 +78,13 @@ class Grounding:
 
     Attributes:
         scores: (S,) float32 in [0, 1]; best over the frames tried; low for an object that is not in the clip.
+        num_tracked: objects that are in the clip.
         frames: each frame of the clip once for each object that is in it, not in order (forward from its first
             prompted frame, then backward). Made while it is read.
     """
 
     scores: np.ndarray
+    num_tracked: int
     frames: Iterator[GroundFrame]
 
 
@@ -400,7 +401,7 @@ class Sam2Head:
         Source: design §6; official §4.5 for `official`. Differs: as the design says; S objects in one pass.
         """
         if prompt_embeds.shape[0] == 0:
-            return Grounding(np.zeros(0, np.float32), iter(()))
+            return Grounding(np.zeros(0, np.float32), 0, iter(()))
         if self.grounding.propagation == "official":
             return self._ground_official(clip, prompt_embeds, seg_decoder)
         cache: dict[int, FrameFeatures] = {}
@@ -417,9 +418,10 @@ class Sam2Head:
         prompts, prompted = {}, {}
         for i, rows in zip(frame_indices, is_prompt[:, kept], strict=True):
             if rows.any():
-                prompts[i], prompted[i] = predictions[i].mask_logits[0, kept], rows
+                prompts[i] = predictions[i].mask_logits[0, kept].to(self.device)
+                prompted[i] = rows.to(self.device)
         frames = self._ground_frames(clip, prompts, prompted, kept.cpu().numpy(), cache)
-        return Grounding(scores.cpu().numpy(), frames)
+        return Grounding(scores.cpu().numpy(), len(kept), frames)
 
     def ground_tracks(
         self,
@@ -442,13 +444,12 @@ class Sam2Head:
         """
         grounding = self.ground(clip, prompt_embeds, seg_decoder)
         rles: list[list[Rle | None]] = [[None] * clip.num_frames for _ in grounding.scores]
-        made: Counter[int] = Counter()
-        told = 0
+        made, told = 0, 0
         for frame in grounding.frames:
             for index, mask in zip(frame.objects.tolist(), frame.masks, strict=True):
                 rles[index][frame.frame_idx] = encode_mask(mask) if mask.any() else None
-                made[index] += 1
-            done = sum(made.values()) // len(made)  # an object may join on the way back
+            made += len(frame.objects)
+            done = made // grounding.num_tracked  # some objects are done with a frame before others
             if progress is not None and done > told:
                 told = done
                 progress(done, clip.num_frames)
@@ -668,9 +669,8 @@ class Sam2Head:
             given[frame_idx] = (best.mask_logits[:, 0], best.object_logits)
             scores.append(best.object_logits.sigmoid() * best.iou[:, 0])
         group = _Group(torch.arange(len(prompt_embeds)), bank, given)
-        return Grounding(
-            torch.stack(scores).amax(0).cpu().numpy(), self._official_frames(clip, group, tracker)
-        )
+        frames = self._official_frames(clip, group, tracker)
+        return Grounding(torch.stack(scores).amax(0).cpu().numpy(), len(prompt_embeds), frames)
 
     @torch.no_grad()
     def _official_frames(

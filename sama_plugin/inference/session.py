@@ -208,27 +208,26 @@ class VideoSession:
                 "one stream after the other."
             )
         self._dialogue_tokenizer.finish_turn(dialogue, [token.token_id for token in tokens])
-        self._dialogue, self._uses, self._generator = dialogue, uses, generator
-        self.answers.append(
-            GroundedAnswer(
-                question=question,
-                text=parse_answer(raw).text,
-                raw=raw,
-                objects=objects,
-                timing_s={
-                    "encode": encoded - started,
-                    "first_token": first_token - started,
-                    "generate": generated - encoded,
-                    "ground": time.perf_counter() - generated,
-                },
-                counters={
-                    "vision_frames_encoded": self._num_encoded - vision_before,
-                    "sam2_frames_encoded": sam2_frames,
-                    "prefix_tokens_reused": 0,
-                    "prefix_tokens_computed": embeds.shape[1],
-                },
-            )
+        answer = GroundedAnswer(
+            question=question,
+            text=parse_answer(raw).text,
+            raw=raw,
+            objects=objects,
+            timing_s={
+                "encode": encoded - started,
+                "first_token": first_token - started,
+                "generate": generated - encoded,
+                "ground": time.perf_counter() - generated,
+            },
+            counters={
+                "vision_frames_encoded": self._num_encoded - vision_before,
+                "sam2_frames_encoded": sam2_frames,
+                "prefix_tokens_reused": 0,
+                "prefix_tokens_computed": embeds.shape[1],
+            },
         )
+        self._dialogue, self._uses, self._generator = dialogue, uses, generator
+        self.answers.append(answer)
 
     def _decoding_within(self, prompt_length: int) -> Decoding:
         room = max(1, self.model.context_length - prompt_length)

@@ -18,7 +18,6 @@ from transformers import CLIPImageProcessor, CLIPVisionModel
 
 from sama_plugin.data.shapes.render import render_frame
 from sama_plugin.data.shapes.world import sample_scene
-from sama_plugin.host.checkpoint import folder_transaction
 from sama_plugin.media.transforms import tower_frames
 from sama_plugin.training.patch_names import AttributeNamer, patch_labels, scene_attributes
 from sama_plugin.training.short_loop import ShortLoop
@@ -100,6 +99,8 @@ def pretrain_tower(
         learning_rate: peak rate.
         save_every: steps between two states.
     """
+    from sama_plugin.host.checkpoint import folder_transaction
+
     torch.manual_seed(seed)
     tower = CLIPVisionModel.from_pretrained(folder).train()
     processor = CLIPImageProcessor.from_pretrained(folder)
