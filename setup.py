@@ -31,7 +31,7 @@ EXTRAS = {
         "tensorboard",
         "tyro",
     ],
-    "eval": ["matplotlib>=3.7", "scipy"],
+    "eval": ["matplotlib>=3.7", "scipy>=1.4"],
     "web": ["fastapi", "python-multipart", "uvicorn"],
     "flash": ["flash-attn>=2.5"],
     "dev": ["hypothesis", "mypy", "pytest", "ruff"],

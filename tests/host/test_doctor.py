@@ -10,7 +10,13 @@ from sama_plugin.errors import HostError
 from sama_plugin.host import compat, doctor, registration
 
 GOOD = {"torch": "2.6.0", "transformers": "4.57.6", "sam2": "1.1.0", "accelerate": "1.6.0", "av": "14.0.0"}
-GOOD |= {"pycocotools": "2.0.8", "peft": "0.15.2", "deepspeed": "0.19.0", "flash-attn": "2.7.0"}
+GOOD |= {
+    "pycocotools": "2.0.8",
+    "scipy": "1.15.0",
+    "peft": "0.15.2",
+    "deepspeed": "0.19.0",
+    "flash-attn": "2.7.0",
+}
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Misses and false alarms count: what has no partner scores 0.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -70,10 +69,12 @@ def check_scipy() -> None:
     Raises:
         HostError: scipy is missing.
     """
-    if importlib.util.find_spec("scipy") is None:
+    try:
+        import scipy.optimize  # noqa: F401
+    except ImportError as error:
         raise HostError(
             "Scoring several objects needs scipy, which is missing: pip install 'sama-plugin[eval]'."
-        )
+        ) from error
 
 
 def _assign(similarity: np.ndarray) -> list[tuple[int, int]]:
