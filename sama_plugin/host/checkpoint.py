@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -130,21 +130,38 @@ def check_weights(folder: Path, model: Any) -> None:
         set(getattr(model, "_tied_weights_keys", None) or []) if model.config.tie_word_embeddings else set()
     )
     wanted = {k: tuple(v.shape) for k, v in model.state_dict().items() if TOWER_KEY not in k}
-    missing = sorted(k for k in wanted if k not in stored and k not in tied)
-    spare = sorted(k for k in stored if k not in wanted)
+    problems = compare_shapes(stored, wanted, optional=tied)
+    if problems:
+        raise CheckpointError(
+            f"The weights in {folder} do not fit its config.json: {problems}. "
+            "The folder mixes two checkpoints or was saved by an interrupted run; copy or save it again."
+        )
+
+
+def compare_shapes(
+    stored: Mapping[str, tuple[int, ...]],
+    wanted: Mapping[str, tuple[int, ...]],
+    optional: Set[str] = frozenset(),
+) -> str:
+    """What of stored tensors does not fit, counted, with the first names; empty where all does.
+
+    Args:
+        stored: key → shape.
+        wanted: key → shape.
+        optional: keys that may be missing.
+    """
+    missing = sorted(wanted.keys() - stored.keys() - optional)
+    spare = sorted(stored.keys() - wanted.keys())
     other = sorted(
-        f"{k}: {stored[k]} instead of {wanted[k]}" for k in wanted if k in stored and stored[k] != wanted[k]
+        f"{k}: {stored[k]} instead of {wanted[k]}"
+        for k in wanted.keys() & stored.keys()
+        if stored[k] != wanted[k]
     )
-    problems = [
+    return "; ".join(
         f"{len(keys)} {what} ({', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''})"
         for what, keys in (("missing", missing), ("spare", spare), ("of another shape", other))
         if keys
-    ]
-    if problems:
-        raise CheckpointError(
-            f"The weights in {folder} do not fit its config.json: {'; '.join(problems)}. "
-            "The folder mixes two checkpoints or was saved by an interrupted run; copy or save it again."
-        )
+    )
 
 
 def check_loaded(model: nn.Module, folder: Path) -> None:

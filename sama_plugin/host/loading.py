@@ -21,6 +21,7 @@ from sama_plugin.host.checkpoint import (
     SAM2_FOLDER,
     check_loaded,
     check_weights,
+    compare_shapes,
     read_config_json,
     resolve_folder,
 )
@@ -343,17 +344,12 @@ def _merge_adapter(model: Any, folder: Path) -> Any:
             f"{folder}/adapter_config.json cannot be used ({type(error).__name__}: {error}); copy it again."
         ) from error
     wanted = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
-    missing, spare = sorted(wanted.keys() - adapter.keys()), sorted(adapter.keys() - wanted.keys())
-    other = sorted(k for k in wanted.keys() & adapter.keys() if wanted[k].shape != adapter[k].shape)
-    faults = [
-        f"{len(keys)} {what} ({', '.join(keys[:3])})"
-        for what, keys in (("missing", missing), ("spare", spare), ("of another shape", other))
-        if keys
-    ]
-    if faults:
+    stored, needed = ({k: tuple(v.shape) for k, v in part.items()} for part in (adapter, wanted))
+    problems = compare_shapes(stored, needed)
+    if problems:
         raise CheckpointError(
-            f"The adapter in {folder} does not fit its base and adapter_config.json: {'; '.join(faults)}; copy it "
-            "again, or give the base it was trained on."
+            f"The adapter in {folder} does not fit its base and adapter_config.json: {problems}; copy it again, or "
+            "give the base it was trained on."
         )
     set_peft_model_state_dict(wrapped, adapter)
     return wrapped.merge_and_unload()

@@ -91,9 +91,8 @@ TINY_SAMA = SamaConfig(
         dropout=0.0,
     ),
     sam2=SAM2_PRESETS["tiny"],
-    grounding=GroundingConfig(
-        min_score=0.25
-    ),  # growing objects fit no size well, and score below the default
+    # Growing objects fit no size well, and score below the default.
+    grounding=GroundingConfig(min_score=0.25),
 )
 PRESETS = ("tiny", *QWEN2)
 

@@ -19,14 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
+import sama_plugin
+from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.harness import RESULTS_FILE, evaluate, open_benchmark
 from sama_plugin.evaluation.results import Results, fingerprint_folder, read_results
 from sama_plugin.training import tiny
 from sama_plugin.training.run_settings import check_settings
-from sama_plugin.training.train import run_as_script
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ ARMS = (
     Arm(
         "public",
         "public-style data only",
-        context="public_context.yaml",
+        context="public_clips.yaml",
         talk=("public_talk.yaml", "public_talk_frames.yaml"),
         clips="public_clips.yaml",
     ),
@@ -129,7 +128,7 @@ def main(argv: list[str] | None = None) -> None:
         f"of clips, seed {options.seed}. In percent; in brackets the distance from the first row in points."
     )
     table = format_rows(rows, caption)
-    _write_text(options.out / TABLE_FILE, table)
+    write_text(options.out / TABLE_FILE, [table])
     draw_rows(rows, options.out / PLOT_FILE)
     sys.stdout.write(f"{table}\nwritten: {options.out / TABLE_FILE}, {options.out / PLOT_FILE}\n")
 
@@ -168,9 +167,9 @@ def make_arm_start(arm: Arm, joined: Path, folder: Path, seed: int) -> None:
         folder: to write.
         seed: of fresh weights.
     """
-    import sama_plugin
-
     sama_plugin.register()
+    import torch
+
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.host.sama_llava import build_projector
 
@@ -199,8 +198,6 @@ def measure_arm(folder: Path, test: Path, seed: int) -> Results:
     """Results of a trained arm on the test videos; measured once."""
     file = folder / "results" / RESULTS_FILE
     if not file.is_file():
-        import sama_plugin
-
         sama_plugin.register()
         from sama_plugin.evaluation.session_answerer import SessionAnswerer
         from sama_plugin.host.loading import load_sama_model
@@ -284,12 +281,7 @@ def draw_rows(rows: list[Row], path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _write_text(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
 if __name__ == "__main__":
+    from sama_plugin.training.train import run_as_script
+
     run_as_script(main)

@@ -95,7 +95,8 @@ def find_pointers(example: Example, tokenizer: Any, ids: tuple[str, ...], attrib
     slots = torch.arange(len(owners))
     found: list[tuple[int, list[int], Tensor]] = []
     for first, turn, topic in zip(before.tolist(), example.turns, _topics(example.turns), strict=True):
-        of_topic = (slots < first) & (owners == (0 if topic is None else 1 + ids.index(topic))) & (owners > 0)
+        about = torch.tensor([1 + ids.index(i) for i in topic], dtype=torch.long)
+        of_topic = (slots < first) & torch.isin(owners, about)
         meant = _meant(turn, topic, ids, attributes)
         if meant is not None:
             found.append((first, meant, of_topic))
@@ -107,33 +108,30 @@ def find_pointers(example: Example, tokenizer: Any, ids: tuple[str, ...], attrib
             if turn.kind != TELLING_ON:
                 left = [k for later in targets[number + 1 :] for k in later]
                 found.append((end, left, named & (slots <= end)))
-    objects = torch.zeros(len(found), MAX_OBJECTS, dtype=torch.bool)
-    for row, (_, meant, _) in zip(objects, found, strict=True):
-        row[meant] = True
     positions = torch.tensor([position for position, _, _ in found], dtype=torch.long)
-    mentions = [rows for _, _, rows in found]
-    return Pointers(
-        positions, objects, torch.stack(mentions) if mentions else objects.new_zeros(0, len(slots))
-    )
+    objects = torch.zeros(len(found), MAX_OBJECTS, dtype=torch.bool)
+    mentions = torch.zeros(len(found), len(slots), dtype=torch.bool)
+    for row, (_, meant, earlier) in enumerate(found):
+        objects[row, meant] = True
+        mentions[row] = earlier
+    return Pointers(positions, objects, mentions)
 
 
-def _topics(turns: Sequence[Turn]) -> Iterator[str | None]:
-    """For each question, the object that its `it` or `another one` speaks of, by the rules of the small world."""
-    topic: str | None = None
+def _topics(turns: Sequence[Turn]) -> Iterator[tuple[str, ...]]:
+    """For each question, the one object that its `it` or `another one` speaks of, by the rules of the small world."""
+    topic: tuple[str, ...] = ()
     for turn in turns:
         looks_back = turn.kind.startswith(NEEDS_HISTORY)
-        yield topic if looks_back else None
+        yield topic if looks_back else ()
         if turn.target_ids:
-            topic = turn.target_ids[0][0] if len(turn.target_ids) == 1 else None
+            topic = turn.target_ids[0] if len(turn.target_ids) == 1 else ()
         elif says_none(turn.answer) or "relation" in turn.kind:
-            topic = None
-        elif len(turn.region_ids) == 1:
-            topic = turn.region_ids[0]
-        elif not looks_back:
-            topic = None
+            topic = ()
+        elif turn.region_ids or not looks_back:
+            topic = turn.region_ids if len(turn.region_ids) == 1 else ()
 
 
-def _meant(turn: Turn, topic: str | None, ids: tuple[str, ...], attributes: Tensor) -> list[int] | None:
+def _meant(turn: Turn, topic: tuple[str, ...], ids: tuple[str, ...], attributes: Tensor) -> list[int] | None:
     """Objects an answer is about; None where its words do not tell."""
     if turn.target_ids:
         return [ids.index(i) for target in turn.target_ids for i in target]
@@ -144,8 +142,7 @@ def _meant(turn: Turn, topic: str | None, ids: tuple[str, ...], attributes: Tens
         return None
     if says_none(turn.answer):
         return []
-    about = turn.region_ids or ([] if topic is None else [topic])
-    return [ids.index(i) for i in about] or None
+    return [ids.index(i) for i in turn.region_ids or topic] or None
 
 
 def pointing_loss(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from sama_plugin.data.mixture import SourceConfig
+from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.errors import DataError, HostError
 from sama_plugin.schema import Sample
 
@@ -111,9 +111,7 @@ def check_settings(
     if not is_writer:
         return
     output_dir.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(settings, indent=1) + "\n")
-    os.replace(partial, path)
+    write_text(path, [json.dumps(settings, indent=1), "\n"])
 
 
 def check_processes(training_args: Any) -> None:

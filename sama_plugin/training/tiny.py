@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sama_plugin.errors import DataError, SamaError
-from sama_plugin.training.run_settings import check_settings
-from sama_plugin.training.train import check_flags, run_as_script
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +111,9 @@ def make_foundations(out: Path, options: argparse.Namespace, host_flags: list[st
         raise DataError(
             f"--scale is {options.scale} and --seed {options.seed}; expected a scale above 0 and a seed from 0."
         )
+    from sama_plugin.training.run_settings import check_settings
+    from sama_plugin.training.train import check_flags
+
     check_flags(host_flags)
     names = ("videos", "sam2_steps", "scale", "seed")
     settings = {name: getattr(options, name) for name in names} | {"flags": " ".join(host_flags)}
@@ -329,4 +330,6 @@ def is_done(folder: Path) -> bool:
 
 
 if __name__ == "__main__":
+    from sama_plugin.training.train import run_as_script
+
     run_as_script(main)

@@ -21,6 +21,7 @@ from sama_plugin.data.model_inputs import InputBuilder
 from sama_plugin.errors import DataError, HostError, SamaError, own_words
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer
+from sama_plugin.schema import Sample
 from sama_plugin.training.run_settings import check_batch, check_processes, check_settings, run_settings
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class MixedDataset(ConcatDataset[Example]):
             if report.exists()
             else set()
         )
-        name = self.sample_ids[index]
+        name = self.samples[index].sample_id
         if name not in known:
             logger.warning("Passed over sample %s of the mixture: %s", name, error)
             report.parent.mkdir(parents=True, exist_ok=True)
@@ -90,13 +91,9 @@ class MixedDataset(ConcatDataset[Example]):
             )
 
     @property
-    def sample_ids(self) -> list[str]:
+    def samples(self) -> list[Sample]:
         """Of every example."""
-        return [
-            sample.sample_id
-            for dataset in self.datasets
-            for sample in dataset.samples  # type: ignore[attr-defined]
-        ]
+        return [sample for dataset in self.datasets for sample in dataset.samples]  # type: ignore[attr-defined]
 
     def balanced_sampler(self, seed: int, *, group_step: int | None = None) -> BalancedSampler:
         """Order in which every task gets its share; see `data.balance`.
@@ -111,9 +108,7 @@ class MixedDataset(ConcatDataset[Example]):
     def text_lengths(self) -> list[int]:
         """Characters of each example's dialogue: all that sets the lengths of sequences of one model apart."""
         return [
-            sum(len(turn.question) + len(turn.answer) for turn in sample.turns)
-            for dataset in self.datasets
-            for sample in dataset.samples  # type: ignore[attr-defined]
+            sum(len(turn.question) + len(turn.answer) for turn in sample.turns) for sample in self.samples
         ]
 
     def set_epoch(self, epoch: int) -> None:

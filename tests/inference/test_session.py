@@ -438,7 +438,8 @@ def test_frames_sam2_encoded_for_another_session_do_not_count(
     stream = session.stream("What moves?")
     next(stream)
     new_session(loaded, video).region("r1", point=(30, 20))
-    assert list(stream) is not None
+    for _ in stream:
+        pass
     assert session.answers[0].counters["sam2_frames_encoded"] == 0
 
 

@@ -109,7 +109,7 @@ def test_arm_without_data_goes_without_it_from_the_context_stage_on(
     out.mkdir()
     ablations.train_arm(PUBLIC, recipe, out, OPTIONS, [])
     assert seen == [
-        (recipe / "qwen-words", "public_context.yaml"),
+        (recipe / "qwen-words", "public_clips.yaml"),
         (out / "qwen-context", out / "qwen-own"),
         (out / "qwen-own", out / "qwen-joined"),
     ]

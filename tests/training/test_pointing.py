@@ -111,7 +111,7 @@ def test_topics_are_those_of_the_small_world() -> None:
             topic, wanted = None, []
             for made in rounds:
                 speaks_of_it = made.needs_history and not made.regions
-                wanted.append(str(topic) if speaks_of_it else None)
+                wanted.append((str(topic),) if speaks_of_it else ())
                 looked_back += speaks_of_it
                 topic = _next_topic(topic, made)
             turns = [

@@ -113,7 +113,7 @@ def make_video(out: Path, seed: int, split: str, dialogues: int, index: int) -> 
     records = [make_record(scene, rounds, split, index, i) for i, rounds in enumerate(made)]
     mask_dict = {str(index * IDS_PER_VIDEO + k): encode_track(track) for k, track in enumerate(tracks)}
     part = made_with | {"records": records, "masks": mask_dict}
-    _write_text(part_path, [_to_json(part)])
+    write_text(part_path, [_to_json(part)])
 
 
 def random_stream(seed: int, split: str, index: int, stage: int) -> np.random.Generator:
@@ -220,13 +220,13 @@ def _join_parts(out: Path, settings: dict[str, Any]) -> None:
             for key, track in json.loads(path.read_text())["masks"].items():
                 yield f'"{key}":{_to_json(track)}'
 
-    _write_text(out / "mask_dict.json", _enclosed("{", masks(), "}"))
-    _write_text(out / "records.json", _enclosed("[", records(), "]"))
+    write_text(out / "mask_dict.json", _enclosed("{", masks(), "}"))
+    write_text(out / "records.json", _enclosed("[", records(), "]"))
     meta = settings | {
         "held_out_pairs": [list(p) for p in HELD_OUT_PAIRS],
         "counts": dict(sorted(counts.items())),
     }
-    _write_text(out / "meta.json", [json.dumps(meta, indent=1), "\n"])
+    write_text(out / "meta.json", [json.dumps(meta, indent=1), "\n"])
 
 
 def _enclosed(opening: str, items: Iterable[str], closing: str) -> Iterator[str]:
@@ -239,7 +239,7 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _write_text(path: Path, pieces: Iterable[str]) -> None:
+def write_text(path: Path, pieces: Iterable[str]) -> None:
     """Write whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
