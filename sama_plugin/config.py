@@ -251,7 +251,7 @@ SAM2_PRESETS: dict[str, Sam2Config] = {
     ),
     "sam2.1_hiera_large": Sam2Config(),
     "tiny": Sam2Config(
-        image_size=128,
+        image_size=192,
         embed_dim=32,
         num_heads=1,
         stages=(1, 1, 2, 1),

@@ -9,6 +9,7 @@ Import after `registration.register()`: this file imports the host.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ from sama_plugin.host.vision_tower import build_vision_tower, load_tower
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.modeling.context_aggregator import ContextAggregator
 from sama_plugin.modeling.projector import SamaProjector, base_projector_type, pool_grid
-from sama_plugin.modeling.region_encoder import RegionEncoder
+from sama_plugin.modeling.region_encoder import RegionEncoder, RegionTokens, join_regions
 from sama_plugin.modeling.token_splicer import fill_slots
 from sama_plugin.prompting.tokenization import SlotLayout, add_sama_tokens
 from sama_plugin.schema import GroundingInputs, VideoInputs
@@ -249,23 +250,27 @@ class SamaCausalLM(SamaCheckpointMixin):
         Raises:
             PromptError: slots and features of a sample differ in number.
         """
-        sama, projector = self.sama, self.projector
-        embed = self.get_model().embed_tokens
-        regions = [v.regions.to(f.device, f.dtype) for v, f in zip(videos, features, strict=True)]
-        tokens = [projector.region_encoder(f, r) for f, r in zip(features, regions, strict=True)]
-        sparse = [f[: v.num_sparse] for v, f in zip(videos, features, strict=True)]
+        lengths = [v.num_sparse for v in videos]
+        tokens = self.region_tokens(videos, features)
+        sparse = [f[:length] for f, length in zip(features, lengths, strict=True)]
         context = self.context_tokens(videos, sparse, [t.aggregator for t in tokens])
-        embeds = embed(input_ids.clamp(min=0))
-        rows = []
-        for i, video in enumerate(videos):
-            dense = sparse[i][video.dense_positions.to(features[i].device)]
-            slots = {
-                FRAME_TOKEN_INDEX: pool_grid(dense, sama.dense_pool_stride).flatten(0, 1),
-                CONTEXT_TOKEN_INDEX: context[i].flatten(0, 1),
-                REGION_TOKEN_INDEX: tokens[i].llm.flatten(0, 1),
-            }
-            rows.append(fill_slots(embeds[i], input_ids[i], slots, sample_ids[i]))
-        return torch.stack(rows)
+        dense = [f[v.dense_positions.to(f.device)] for v, f in zip(videos, sparse, strict=True)]
+        pooled = pool_grid(torch.cat(dense), self.sama.dense_pool_stride).split([len(d) for d in dense])
+        slots = {
+            FRAME_TOKEN_INDEX: [frames.flatten(0, 1) for frames in pooled],
+            CONTEXT_TOKEN_INDEX: [own.flatten(0, 1) for own in context],
+            REGION_TOKEN_INDEX: [t.llm.flatten(0, 1) for t in tokens],
+        }
+        embeds = self.get_model().embed_tokens(input_ids.clamp(min=0))
+        return fill_slots(embeds, input_ids, slots, sample_ids)
+
+    def region_tokens(self, videos: list[VideoInputs], features: list[Tensor]) -> list[RegionTokens]:
+        """Tokens of the regions of each sample; arguments as in `embed_batch`."""
+        starts = itertools.accumulate(map(len, features), initial=0)
+        regions = join_regions([v.regions for v in videos], starts).to(self.device, features[0].dtype)
+        tokens = self.projector.region_encoder(torch.cat(features), regions)
+        counts = [len(v.regions.boxes) for v in videos]
+        return [RegionTokens(*own) for own in zip(*(t.split(counts) for t in tokens), strict=True)]
 
     def context_tokens(
         self, videos: list[VideoInputs], sparse: list[Tensor], region_tokens: list[Tensor]
@@ -275,19 +280,20 @@ class SamaCausalLM(SamaCheckpointMixin):
         if aggregator is None:
             return [f.new_zeros(0, len(f), f.shape[-1]) for f in sparse]
         embed = self.get_model().embed_tokens
-        ids = [[q.to(self.device) for q in v.question_ids] for v in videos]
-        per_question = [
-            [
-                t[(v.regions.question_index == q).to(t.device)].flatten(0, 1)
-                for q in range(len(v.question_ids))
-            ]
-            for v, t in zip(videos, region_tokens, strict=True)
-        ]
+        questions = [q for v in videos for q in v.question_ids]
+        ids = torch.cat([*questions, torch.zeros(0, dtype=torch.long)]).to(self.device)
+        lengths = [len(q) for q in questions]
+        embeds = iter(embed(ids.clamp(min=0)).split(lengths))
+        slots = iter((ids == REGION_TOKEN_INDEX).split(lengths))
+        per_question = []
+        for video, tokens in zip(videos, region_tokens, strict=True):
+            counts = torch.bincount(video.regions.question_index, minlength=len(video.question_ids))
+            per_question.append([own.flatten(0, 1) for own in tokens.split(counts.tolist())])
         stride = self.sama.aggregator.pool_stride
         return aggregator(
-            [pool_grid(f, stride) for f in sparse],
-            [[embed(q.clamp(min=0)) for q in questions] for questions in ids],
-            [[q == REGION_TOKEN_INDEX for q in questions] for questions in ids],
+            list(pool_grid(torch.cat(sparse), stride).split([len(f) for f in sparse])),
+            [[next(embeds) for _ in v.question_ids] for v in videos],
+            [[next(slots) for _ in v.question_ids] for v in videos],
             per_question,
         )
 

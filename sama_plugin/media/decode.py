@@ -14,6 +14,7 @@ import av
 import av.container
 import av.error
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
 from sama_plugin.errors import MediaError
@@ -255,6 +256,9 @@ class _FileReader:
     def __init__(self, source: _FileSource):
         self.source = source
         self.container = _open_container(source.path)
+        self._reformatter = (
+            VideoReformatter()
+        )  # one for all frames: setting one up costs more than converting
 
     def close(self) -> None:
         """Let go of the file."""
@@ -287,7 +291,8 @@ class _FileReader:
 
     def to_rgb(self, frame: Any) -> np.ndarray:
         """Convert and turn upright."""
-        picture = _turn_upright(frame.to_ndarray(format="rgb24"), self.source.matrix)
+        pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        picture = _turn_upright(pixels, self.source.matrix)
         if picture.shape[:2] != self.source.size:
             raise MediaError(
                 f"Video '{self.source.path}' changes its size from {self.source.size} to {picture.shape[:2]} "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,21 +24,19 @@ class ContextInjection(nn.Module):
         self.attention_proj = nn.Linear(hidden_size, hidden_size)
         self.final_proj = nn.Linear(hidden_size, hidden_size)
 
-    def forward(self, features: Tensor, temporal_tokens: list[Tensor]) -> Tensor:
-        """Write what the question needs into each frame, then keep one token per frame.
+    def forward(self, features: Tensor, temporal_tokens: Tensor, owner: Tensor) -> Tensor:
+        """Write what each question needs into each frame of its clip, then keep one token per frame.
 
         Args:
-            features: (T, P, N) float; projected features of one clip.
-            temporal_tokens: list over the clip's P_q questions of (K, E) float, equal K.
+            features: (C, T, P, N) float; projected features of C equally long clips.
+            temporal_tokens: (P_q, K, E) float; of all questions.
+            owner: (P_q,) long; clip of each question.
 
         Returns:
-            (P_q, T, N) float; (0, T, N) without questions.
+            (P_q, T, N) float.
         """
-        num_frames, num_patches, width = features.shape
-        if not temporal_tokens:
-            return features.new_zeros(0, num_frames, width)
-        tokens = torch.stack(temporal_tokens)  # (P_q, K, E)
-        queries = self.query(features).flatten(0, 1).expand(len(tokens), -1, -1)  # (P_q, T·P, N)
-        attended = F.scaled_dot_product_attention(queries, self.key(tokens), self.value(tokens))
-        attended = attended.view(len(tokens), num_frames, num_patches, width)
-        return self.final_proj((features + self.attention_proj(attended)).mean(dim=2))
+        queries = self.query(features).flatten(1, 2)[owner]  # (P_q, T·P, N)
+        keys, values = self.key(temporal_tokens), self.value(temporal_tokens)
+        attended = F.scaled_dot_product_attention(queries, keys, values).unflatten(1, features.shape[1:3])
+        # The mean over patches comes before the projection, which is linear: the same, for a fraction of the work.
+        return self.final_proj(features.mean(dim=2)[owner] + self.attention_proj(attended.mean(dim=2)))

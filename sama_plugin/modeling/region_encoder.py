@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -61,6 +62,23 @@ def spread_boxes(boxes: Tensor, frequencies: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
+def join_regions(regions: Sequence[RegionInputs], starts: Iterable[int]) -> RegionInputs:
+    """Regions of several samples as those of one, whose frames lie one after another.
+
+    Args:
+        regions: of each sample.
+        starts: row of the first frame of each sample.
+    """
+    slots = [own.frame_slots + start for own, start in zip(regions, starts, strict=False)]
+    return RegionInputs(
+        torch.cat([own.look_masks for own in regions]),
+        torch.cat([own.shape_masks for own in regions]),
+        torch.cat([own.boxes for own in regions]),
+        torch.cat(slots),
+        torch.cat([own.question_index for own in regions]),
+    )
+
+
 class RegionEncoder(nn.Module):
     """Two tokens per region: how it looks (pooled features) and its shape (cropped mask and box).
 
@@ -84,7 +102,7 @@ class RegionEncoder(nn.Module):
         self.shape_aggregator = _shape_mlp(shape_inputs, config.shape_hidden, qformer_width)
 
     def forward(self, features: Tensor, regions: RegionInputs) -> RegionTokens:
-        """Encode the regions of one sample.
+        """Encode the regions of one sample, or of several with `join_regions`.
 
         Args:
             features: (T + X, P, N) float; projected features of all frames of the sample.

@@ -52,27 +52,29 @@ class TemporalAggregator(nn.Module):
         """
         if not questions:
             return []
-        clips = [tokens + self.frame_positions[0, : len(tokens), None] for tokens in spatial_tokens]
-        windows = [clip.split(self.window_frames) for clip in clips]
-        pairs = [(q, window.flatten(0, 1)) for q, c in enumerate(owner) for window in windows[c]]
-        text = [
-            questions[q] + sine_positions(len(questions[q]), questions[q].shape[1], questions[q])
-            for q, _ in pairs
-        ]
-        outputs = self._read([window for _, window in pairs], text)  # (pairs, Q, E)
-        grouped: list[list[Tensor]] = [[] for _ in questions]
-        for (q, _), output in zip(pairs, outputs, strict=True):
-            grouped[q].append(output)
-        return [torch.cat(parts) for parts in grouped]
+        windows: list[Tensor] = []
+        of_clip: list[range] = []
+        for tokens in spatial_tokens:
+            clip = tokens + self.frame_positions[0, : len(tokens), None]
+            own = [window.flatten(0, 1) for window in clip.split(self.window_frames)]
+            of_clip.append(range(len(windows), len(windows) + len(own)))
+            windows += own
+        pairs = [(window, q) for q, clip_index in enumerate(owner) for window in of_clip[clip_index]]
+        rows = torch.tensor(pairs, device=windows[0].device)
+        outputs = self._read(windows, questions, rows).flatten(0, 1)  # (pairs · Q, E)
+        num_queries = self.queries.shape[1]
+        return list(outputs.split([len(of_clip[clip_index]) * num_queries for clip_index in owner]))
 
-    def _read(self, windows: list[Tensor], text: list[Tensor]) -> Tensor:
-        """One batched pass over (window, question) pairs, padding masked away."""
-        memory, memory_keep = _pad(windows)
-        words, words_keep = _pad(text)
-        queries = self.queries.expand(len(text), -1, -1)
+    def _read(self, windows: list[Tensor], questions: list[Tensor], pairs: Tensor) -> Tensor:
+        """One batched pass over pairs of window and question, (pairs, 2) long; padding masked away."""
+        memory, memory_keep = (rows[pairs[:, 0]] for rows in _pad(windows))
+        words, words_keep = _pad(questions)
+        words = words + sine_positions(words.shape[1], words.shape[2], words)
+        words, words_keep = words[pairs[:, 1]], words_keep[pairs[:, 1]]
+        queries = self.queries.expand(len(pairs), -1, -1)
         num_queries = queries.shape[1]
         inputs = self.dropout(self.input_norm(torch.cat([queries, words], dim=1)))
-        keep = torch.cat([words_keep.new_ones(len(text), num_queries), words_keep], dim=1)
+        keep = torch.cat([words_keep.new_ones(len(pairs), num_queries), words_keep], dim=1)
         outputs = self.encoder(
             inputs,
             attention_mask=additive_mask(keep, inputs.dtype),

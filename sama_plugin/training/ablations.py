@@ -2,9 +2,9 @@
 
     foundations of the tiny recipe (SAM2, tower, words, context) ─► start of each arm ─► talk ─► clips ─► test ─► table
 
-Each arm lacks one thing and shares the rest: foundations, steps, seed and test. The arm that lacks data lacks it from
+Each arm lacks one thing and shares the rest: foundations, steps, seeds and test. The arm that lacks data lacks it from
 `context` on, the first stage that reads dialogues about clips. The full arm is not the shipped checkpoint, which trains
-for longer.
+for longer. With several seeds, an arm's scores are means over them.
 Every stage is skipped when it is done and goes on where it was.
 """
 
@@ -33,6 +33,7 @@ TEST_SEED = 4242
 EVENT_KINDS = ("motion", "order", "it_motion", "obj_motion")
 """Questions answered in words about what an object does, and which event comes first."""
 
+TALK_BATCH = 8
 TABLE_FILE, PLOT_FILE = "ablations.md", "ablations.png"
 
 
@@ -74,10 +75,19 @@ ARMS = (
 
 
 class Row(NamedTuple):
-    """Scores of an arm; fractions in [0, 1]."""
+    """Scores of an arm by seed; fractions in [0, 1]."""
 
     arm: Arm
-    scores: dict[str, float]
+    by_seed: list[dict[str, float]]
+
+    def mean(self, column: str) -> float:
+        """Mean of a column over the seeds."""
+        return sum(scores[column] for scores in self.by_seed) / len(self.by_seed)
+
+    def spread(self, column: str) -> float:
+        """Half the distance between the best and the worst seed."""
+        values = [scores[column] for scores in self.by_seed]
+        return (max(values) - min(values)) / 2
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -103,16 +113,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--talk-steps", type=int, default=700, help="of each arm")
     parser.add_argument("--clips-steps", type=int, default=100, help="of each arm")
     parser.add_argument("--test-videos", type=int, default=60, help="videos of the test split")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each arm, from --seed on")
     tiny.add_options(parser)
     options, host_flags = parser.parse_known_args(argv)
     from sama_plugin.data.shapes import make_shapes
 
-    names = ("talk_steps", "clips_steps", "test_videos")
+    names = ("talk_steps", "clips_steps", "test_videos", "seeds")
     for name in names:
         if getattr(options, name) < 1:
             raise DataError(f"--{name.replace('_', '-')} is {getattr(options, name)}, expected 1 or more.")
     tiny.make_foundations(options.tiny, options, host_flags)
-    settings = {name: getattr(options, name) for name in (*names, "seed")}
+    settings = {name: getattr(options, name) for name in (*names[:3], "seed")}
     settings |= {"foundations": fingerprint_folder(tiny.stage_folder(options.tiny, "joined"))}
     check_settings(options.out, settings | {"flags": " ".join(host_flags)}, goes_on=True)
     test = options.out / "test"
@@ -120,12 +131,18 @@ def main(argv: list[str] | None = None) -> None:
     rows = []
     for arm in ARMS:
         logger.info("Arm %s", arm.title)
-        folder = options.out / arm.name
-        train_arm(arm, options.tiny, folder, options, host_flags)
-        rows.append(Row(arm, summarise(measure_arm(folder, test, options.seed))))
+        start = arm_start(arm, options.tiny, options.out / arm.name, options)
+        scores = []
+        for seed in range(options.seed, options.seed + options.seeds):
+            folder = options.out / arm.name / f"seed-{seed}"
+            seeded = argparse.Namespace(**{**vars(options), "seed": seed})
+            train_arm(arm, start, options.tiny, folder, seeded, host_flags)
+            scores.append(summarise(measure_arm(folder, test, seed)))
+        rows.append(Row(arm, scores))
     caption = (
         f"{options.test_videos} unseen videos; each arm {options.talk_steps} steps of talk and {options.clips_steps} "
-        f"of clips, seed {options.seed}. In percent; in brackets the distance from the first row in points."
+        f"of clips, {options.seeds} seed(s) from {options.seed} on. In percent, means over the seeds"
+        f"{', ± half their range' if options.seeds > 1 else ''}; in brackets the distance from the first row in points."
     )
     table = format_rows(rows, caption)
     write_text(options.out / TABLE_FILE, [table])
@@ -133,29 +150,45 @@ def main(argv: list[str] | None = None) -> None:
     sys.stdout.write(f"{table}\nwritten: {options.out / TABLE_FILE}, {options.out / PLOT_FILE}\n")
 
 
-def train_arm(arm: Arm, recipe: Path, out: Path, options: argparse.Namespace, host_flags: list[str]) -> None:
-    """Train an arm from the recipe's foundations, or the rest of it.
+def arm_start(arm: Arm, recipe: Path, out: Path, options: argparse.Namespace) -> Path:
+    """Checkpoint that all seeds of an arm start from, made where it is missing.
 
     Args:
         arm: what it lacks.
         recipe: folder of the tiny recipe, with all stages before `talk`.
-        out: folder of the arm's stages.
-        options: `talk_steps`, `clips_steps`, `scale` of the context stage, and `seed`.
-        host_flags: any flag of the host's training script.
+        out: folder of the arm.
+        options: see `tiny.add_options`.
     """
-    data, seed = recipe / "data", options.seed
+    start = tiny.stage_folder(out, "joined")
+    if tiny.is_done(start):
+        return start
     foundation = tiny.stage_folder(recipe, "joined")
     if arm.context != tiny.CONTEXT_DATA:
-        tiny.context_stage(tiny.stage_folder(recipe, "words"), out, data, arm.context, options.scale, seed)
+        tiny.context_stage(tiny.stage_folder(recipe, "words"), out, recipe / "data", arm.context, options)
         foundation = tiny.stage_folder(out, "own")
         if not tiny.is_done(foundation):
             tiny.join_sam2(tiny.stage_folder(out, "context"), recipe / "sam2", foundation)
-    if not tiny.is_done(tiny.stage_folder(out, "joined")):
-        make_arm_start(arm, foundation, tiny.stage_folder(out, "joined"), seed)
-    sam2 = recipe / "sam2" if arm.head == "sam2" else None
-    tiny.talk_stage(out, data, arm.talk, sam2, steps=options.talk_steps, seed=seed)
+    make_arm_start(arm, foundation, start, options.seed)
+    return start
+
+
+def train_arm(
+    arm: Arm, start: Path, recipe: Path, out: Path, options: argparse.Namespace, host_flags: list[str]
+) -> None:
+    """Train an arm with one seed, or the rest of it.
+
+    Args:
+        arm: what it lacks.
+        start: from `arm_start`.
+        recipe: folder of the tiny recipe.
+        out: folder of the stages.
+        options: `talk_steps`, `clips_steps`, `seed` and `workers`.
+        host_flags: any flag of the host's training script.
+    """
+    data, sam2 = recipe / "data", recipe / "sam2" if arm.head == "sam2" else None
+    tiny.talk_stage(start, out, data, arm.talk, sam2, options, steps=options.talk_steps, batch=TALK_BATCH)
     clips = replace(tiny.CLIPS, data=arm.clips, steps=options.clips_steps)
-    tiny.run_stage(clips, out, data, 1.0, seed, host_flags)
+    tiny.run_stage(clips, out, data, argparse.Namespace(**{**vars(options), "scale": 1.0}), host_flags)
 
 
 def make_arm_start(arm: Arm, joined: Path, folder: Path, seed: int) -> None:
@@ -203,7 +236,7 @@ def measure_arm(folder: Path, test: Path, seed: int) -> Results:
         from sama_plugin.host.loading import load_sama_model
 
         checkpoint = tiny.stage_folder(folder, tiny.CLIPS.name)
-        tokenizer, model, processor, _ = load_sama_model(str(checkpoint), device_map="cpu")
+        tokenizer, model, processor, _ = load_sama_model(str(checkpoint), device_map="auto")
         settings: dict[str, Any] = {"seed": seed, "temperature": 0.0}
         answerer = SessionAnswerer(model, tokenizer, processor, **settings)
         evaluate(open_benchmark("shapes", test), answerer, file.parent, settings, checkpoint=checkpoint)
@@ -236,7 +269,7 @@ def summarise(results: Results) -> dict[str, float]:
 
 def format_rows(rows: list[Row], caption: str) -> str:
     """A Markdown table under its caption."""
-    columns = list(rows[0].scores)
+    columns = list(rows[0].by_seed[0])
     lines = [
         caption,
         "",
@@ -244,18 +277,19 @@ def format_rows(rows: list[Row], caption: str) -> str:
         f"|---|{'---:|' * len(columns)}",
     ]
     for row in rows:
-        cells = [
-            _percent(row.scores[name], None if row is rows[0] else rows[0].scores[name]) for name in columns
-        ]
+        cells = [_cell(row, rows[0], name) for name in columns]
         lines.append(f"| {row.arm.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _percent(share: float, first: float | None) -> str:
-    """A share in percent, and its distance from the first row's in points."""
+def _cell(row: Row, first: Row, column: str) -> str:
+    """A share in percent, how far its seeds are apart, and its distance from the first row's in points."""
+    share = row.mean(column)
     if math.isnan(share):
         return "not asked"
-    return f"{100 * share:.1f}" + ("" if first is None else f" ({100 * (share - first):+.1f})")
+    spread = f" ± {100 * row.spread(column):.1f}" if len(row.by_seed) > 1 else ""
+    distance = "" if row is first else f" ({100 * (share - first.mean(column)):+.1f})"
+    return f"{100 * share:.1f}{spread}{distance}"
 
 
 def draw_rows(rows: list[Row], path: Path) -> None:
@@ -266,13 +300,15 @@ def draw_rows(rows: list[Row], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 4), layout="constrained")
-    columns = list(rows[0].scores)
+    columns = list(rows[0].by_seed[0])
     width = 0.8 / len(rows)
     for i, row in enumerate(rows):
         places = [place + (i - (len(rows) - 1) / 2) * width for place in range(len(columns))]
-        axes.bar(places, [100 * row.scores[name] for name in columns], width, label=row.arm.title)
+        means, spreads = ([100 * part(name) for name in columns] for part in (row.mean, row.spread))
+        error_bars = spreads if len(row.by_seed) > 1 else None
+        axes.bar(places, means, width, yerr=error_bars, label=row.arm.title)
     axes.set_xticks(range(len(columns)), columns)
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, 105)
     axes.set_ylabel("%")
     axes.legend(ncols=len(rows), loc="upper center", bbox_to_anchor=(0.5, -0.08), frameon=False)
     temporary = path.with_name(f".{path.name}")

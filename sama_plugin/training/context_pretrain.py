@@ -161,15 +161,16 @@ def context_losses(
     model: Any, heads: ContextHeads, batch: list[ClipQuestions], features: list[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Word loss, track loss, and share of questions of which exactly the answer's words were named; scalars."""
-    regions = [item.video.regions.to(f.device, f.dtype) for item, f in zip(batch, features, strict=True)]
-    tokens = [model.projector.region_encoder(f, r).aggregator for f, r in zip(features, regions, strict=True)]
-    context = model.context_tokens([item.video for item in batch], features, tokens)
+    videos = [item.video for item in batch]
+    tokens = [own.aggregator for own in model.region_tokens(videos, features)]
+    context = model.context_tokens(videos, features, tokens)
     means = torch.cat([c.mean(dim=1) for c in context])  # (questions, N)
     logits, tracks = heads(means, model.get_model().embed_tokens.weight.detach())
-    words = torch.cat([item.words for item in batch])
+    words = torch.cat([item.words for item in batch]).to(logits.device)
     weight = 1 + (POSITIVE_WEIGHT - 1) * words
     word_loss = F.binary_cross_entropy_with_logits(logits, words, weight, reduction="sum") / len(words)
-    wanted, tracked = torch.cat([i.tracks for i in batch]), torch.cat([i.tracked for i in batch])
+    wanted = torch.cat([i.tracks for i in batch]).to(logits.device)
+    tracked = torch.cat([i.tracked for i in batch]).to(logits.device)
     visible = wanted[..., 2]
     place = F.smooth_l1_loss(tracks[..., :2], wanted[..., :2], reduction="none", beta=0.1).sum(-1)
     seen = F.binary_cross_entropy_with_logits(tracks[..., 2], visible, reduction="none")
@@ -190,6 +191,7 @@ def pretrain_context(
     batch_size: int = 8,
     learning_rate: float = 1.5e-3,
     save_every: int = 500,
+    workers: int = 1,
 ) -> None:
     """Train the aggregator and its copy of the region tokens; resumes from `out` after an interruption.
 
@@ -204,6 +206,7 @@ def pretrain_context(
         batch_size: clips per step.
         learning_rate: peak rate.
         save_every: steps between two states.
+        workers: processes that read.
     """
     torch.manual_seed(seed)
     sama, tower = model.sama, model.get_vision_tower()
@@ -225,7 +228,8 @@ def pretrain_context(
         learning_rate=learning_rate,
         save_every=save_every,
     )
-    batches = endless_batches(dataset, batch_size, list, seed=seed, start=loop.start)
+    model.to(loop.device)
+    batches = endless_batches(dataset, batch_size, list, seed=seed, start=loop.start, workers=workers)
     kept: dict[str, Tensor] = {}
     for step, batch in zip(loop.steps(), batches, strict=False):
         features = [_features(model, builder, item, kept) for item in batch]

@@ -145,52 +145,86 @@ def _meant(turn: Turn, topic: tuple[str, ...], ids: tuple[str, ...], attributes:
     return [ids.index(i) for i in turn.region_ids or topic] or None
 
 
+def wanted_frame_tokens(input_ids: Tensor, pointers: Pointers, owners: Tensor) -> Tensor:
+    """Tokens that each pointer of an example has to look at to see what is meant.
+
+    Args:
+        input_ids: (L,) long with slot sentinels.
+        pointers: Q of them.
+        owners: (frame tokens,) long; 0 or 1 + the object on each frame token.
+
+    Returns:
+        (Q, L) bool; frame tokens of the objects meant, or all other tokens where none is.
+    """
+    classes = torch.zeros_like(input_ids)
+    classes[input_ids == FRAME_TOKEN_INDEX] = 1 + owners
+    is_none = ~pointers.objects.any(dim=1, keepdim=True)
+    table = torch.cat(
+        [is_none, torch.zeros_like(is_none), pointers.objects], dim=1
+    )  # text, background, objects
+    return table[:, classes]
+
+
+class PointerBatch(NamedTuple):
+    """Pointers of several examples and what they have to look at, padded with ones that look at nothing.
+
+    Attributes:
+        positions: (B, Q) long; -1 is padding.
+        frames: (B, Q, L) bool, from `wanted_frame_tokens`.
+        mentions: (B, Q, L) bool, see `Pointers`.
+    """
+
+    positions: Tensor
+    frames: Tensor
+    mentions: Tensor
+
+    def to(self, device: torch.device) -> PointerBatch:
+        """Move."""
+        return PointerBatch(*(tensor.to(device) for tensor in self))
+
+
+def collate_pointers(pointers: Sequence[Pointers], frames: Sequence[Tensor]) -> PointerBatch:
+    """Pad the pointers of B examples, and what they have to look at, (Q, L) bool each, to the longest ones."""
+    count, length = (max(rows.shape[i] for rows in frames) for i in (0, 1))
+    missing = [(count - rows.shape[0], length - rows.shape[1]) for rows in frames]
+    positions = [F.pad(p.positions, (0, n), value=-1) for p, (n, _) in zip(pointers, missing, strict=True)]
+    masks = (frames, [p.mentions for p in pointers])
+    padded = [
+        torch.stack([F.pad(rows, (0, m, 0, n)) for rows, (n, m) in zip(mask, missing, strict=True)])
+        for mask in masks
+    ]
+    return PointerBatch(torch.stack(positions), *padded)
+
+
 def pointing_loss(
-    model: Any,
-    input_ids: Tensor,
-    hidden_states: tuple[Tensor, ...],
-    pointers: list[Pointers],
-    owners: list[Tensor],
+    model: Any, hidden_states: tuple[Tensor, ...], pointers: PointerBatch
 ) -> tuple[Tensor, Tensor]:
     """How little the pointing heads look where they should, and the share of tokens that do for the most part.
 
     Args:
         model: a SAMA model on Qwen2.
-        input_ids: (B, L) long with slot sentinels.
-        hidden_states: of the LLM, from the embeddings on.
-        pointers: list of B.
-        owners: list of B; (frame tokens,) long, 0 or 1 + the object on each frame token.
+        hidden_states: of the LLM, from the embeddings on; (B, L, N) each.
+        pointers: of the batch.
 
     Returns:
         () float each; tokens whose object covers no frame token count nowhere.
     """
     first = model.config.num_hidden_layers // 2
-    wanted = [
-        _wanted_keys(input_ids[i], pointer, owner)
-        for i, (pointer, owner) in enumerate(zip(pointers, owners, strict=True))
-    ]
     layers = range(first, first + POINTING_LAYERS)
-    return _attention_loss(model, hidden_states, layers, POINTING_HEADS, pointers, wanted)
+    return _attention_loss(model, hidden_states, layers, POINTING_HEADS, pointers.positions, pointers.frames)
 
 
 def recall_loss(
-    model: Any, hidden_states: tuple[Tensor, ...], pointers: list[Pointers]
+    model: Any, hidden_states: tuple[Tensor, ...], pointers: PointerBatch
 ) -> tuple[Tensor, Tensor]:
     """Like `pointing_loss`, of the heads that have to look at earlier mentions.
-
-    Args:
-        model: a SAMA model on Qwen2.
-        hidden_states: of the LLM, from the embeddings on; (B, L, N) each.
-        pointers: list of B.
 
     Returns:
         () float each; tokens that have no such mention count nowhere.
     """
     first = model.config.num_hidden_layers // 2 - 1
-    length = hidden_states[0].shape[1]
-    wanted = [F.pad(pointer.mentions, (0, length - pointer.mentions.shape[1])) for pointer in pointers]
     layers = range(first, first + RECALL_LAYERS)
-    return _attention_loss(model, hidden_states, layers, RECALL_HEADS, pointers, wanted)
+    return _attention_loss(model, hidden_states, layers, RECALL_HEADS, pointers.positions, pointers.mentions)
 
 
 def _attention_loss(
@@ -198,33 +232,24 @@ def _attention_loss(
     hidden_states: tuple[Tensor, ...],
     layers: Iterable[int],
     heads: tuple[int, ...],
-    pointers: list[Pointers],
-    wanted: list[Tensor],
+    positions: Tensor,
+    wanted: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """() float each: of pointers with a wanted key, (Q, L) bool each, mean log share missed, and share above a half."""
+    """() float each: of positions (B, Q) with a wanted key, (B, Q, L) bool, mean log share missed, share above ½."""
+    asked = wanted.any(dim=2)
+    later = torch.arange(wanted.shape[2], device=wanted.device) > positions[..., None]
     losses, right = [], []
     for index in layers:
         queries, keys = _heads(model, index, hidden_states[index], heads)
-        for i, (pointer, own) in enumerate(zip(pointers, wanted, strict=True)):
-            scores = queries[i][:, pointer.positions] @ keys[i].transpose(1, 2)  # (heads, Q, L)
-            later = torch.arange(keys.shape[2])[None] > pointer.positions[:, None]
-            attention = scores.masked_fill(later, float("-inf")).softmax(dim=-1).mean(dim=0)
-            share = (attention * own).sum(dim=1)[own.any(dim=1)]
-            losses.append(-share.clamp(min=MIN_SHARE).log())
-            right.append(share > 0.5)
-    count = max(1, sum(map(len, losses)))
-    return torch.cat(losses).sum() / count, torch.cat(right).sum() / count
-
-
-def _wanted_keys(input_ids: Tensor, pointer: Pointers, owner: Tensor) -> Tensor:
-    """(Q, L) bool; frame tokens of the objects meant, or all other tokens where none is."""
-    classes = torch.zeros_like(input_ids)
-    classes[input_ids == FRAME_TOKEN_INDEX] = 1 + owner
-    is_none = ~pointer.objects.any(dim=1, keepdim=True)
-    table = torch.cat(
-        [is_none, torch.zeros_like(is_none), pointer.objects], dim=1
-    )  # text, background, objects
-    return table[:, classes]
+        place = positions.clamp(min=0)[:, None, :, None].expand(-1, len(heads), -1, queries.shape[3])
+        scores = queries.gather(2, place) @ keys.transpose(2, 3)  # (B, heads, Q, L)
+        attention = scores.masked_fill((later & asked[..., None])[:, None], float("-inf")).softmax(dim=-1)
+        share = (attention.mean(dim=1) * wanted).sum(dim=2)[asked]
+        losses.append(-share.clamp(min=MIN_SHARE).log())
+        right.append(share > 0.5)
+    shares = torch.cat(losses)
+    count = max(1, len(shares))
+    return shares.sum() / count, torch.cat(right).sum() / count
 
 
 def _heads(model: Any, index: int, hidden: Tensor, heads: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -232,7 +257,7 @@ def _heads(model: Any, index: int, hidden: Tensor, heads: tuple[int, ...]) -> tu
     layer = model.get_model().layers[index]
     attention, normed = layer.self_attn, layer.input_layernorm(hidden)
     width = attention.head_dim
-    rows = torch.cat([torch.arange(head * width, (head + 1) * width) for head in heads])
+    rows = torch.cat([torch.arange(head * width, (head + 1) * width) for head in heads]).to(hidden.device)
     projected = [
         F.linear(normed, projection.weight[rows], projection.bias[rows])
         .unflatten(-1, (len(heads), width))

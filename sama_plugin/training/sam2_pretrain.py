@@ -1,8 +1,9 @@
-"""Stage 0 of the tiny preset: SAM2 from nothing on the small world: clicks, boxes, masks, names, and propagation.
+"""SAM2 of the tiny preset, from nothing on the small world: clicks, boxes, masks, names, and propagation.
 
 Full-size presets start from published SAM2.1 weights instead. Names enter by a small table of attribute embeddings;
 they make the image features tell colours, shapes and sizes apart, which clicks alone do not ask for, and later show
-`[SEG]` what a prompt that SAM2 understands looks like.
+`[SEG]` what a prompt that SAM2 understands looks like. Two stages: from nothing on small frames, which is cheap, then
+on larger frames and longer clips, the names as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -22,7 +23,14 @@ from torch.utils.data import DataLoader, IterableDataset
 from sama_plugin.config import Sam2Config
 from sama_plugin.data.shapes.render import render_frame
 from sama_plugin.data.shapes.world import HELD_OUT_PAIRS, sample_scene
-from sama_plugin.grounding.sam2_model import ClipPrediction, ClipPrompt, SamaSam2, build_sam2, save_sam2
+from sama_plugin.grounding.sam2_model import (
+    ClipPrediction,
+    ClipPrompt,
+    SamaSam2,
+    build_sam2,
+    load_sam2,
+    save_sam2,
+)
 from sama_plugin.media.masks import box_of_mask
 from sama_plugin.media.transforms import sam2_frames
 from sama_plugin.training.patch_names import (
@@ -33,7 +41,7 @@ from sama_plugin.training.patch_names import (
     patch_labels,
     scene_attributes,
 )
-from sama_plugin.training.short_loop import ShortLoop
+from sama_plugin.training.short_loop import ShortLoop, worker_batches
 
 KINDS = ("language", "point", "box", "mask")
 MAX_STRIDE = 4
@@ -68,8 +76,15 @@ class Phase(NamedTuple):
 
 SPATIAL = Phase(kind_weights=(0.0, 0.35, 0.35, 0.3), clip_frames=2, clip_share=0.0)
 ALL_PROMPTS = Phase(kind_weights=(0.5, 0.15, 0.15, 0.2), clip_frames=3, clip_share=0.2)
+LONG_CLIPS = Phase(kind_weights=(0.45, 0.1, 0.1, 0.35), clip_frames=5, clip_share=0.35)
 SPATIAL_STEPS = 600
 """Prompts that say where come first: with names from the start, clicks and memory never begin to work."""
+
+Schedule = tuple[tuple[int, Phase], ...]
+"""First step of each phase, from 0 on."""
+
+FROM_NOTHING: Schedule = ((0, SPATIAL), (SPATIAL_STEPS, ALL_PROMPTS))
+FROM_SMALLER: Schedule = ((0, LONG_CLIPS),)
 
 
 class ClipItem(NamedTuple):
@@ -95,20 +110,21 @@ class ClipItem(NamedTuple):
 class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
     """Endless batches of clips, one prompt kind per batch, drawn by (seed, batch number)."""
 
-    def __init__(self, seed: int, batch_size: int, image_size: int, start: int = 0) -> None:
-        self.seed, self.batch_size, self.image_size, self.start = seed, batch_size, image_size, start
+    def __init__(
+        self, seed: int, batch_size: int, image_size: int, schedule: Schedule = FROM_NOTHING, start: int = 0
+    ) -> None:
+        self.seed, self.batch_size, self.image_size = seed, batch_size, image_size
+        self.schedule, self.start = schedule, start
 
     def __iter__(self) -> Iterator[tuple[str, list[ClipItem]]]:
-        step = self.start
-        while True:
+        for step in worker_batches(self.start):
             rng = np.random.default_rng([self.seed, step])
-            phase = SPATIAL if step < SPATIAL_STEPS else ALL_PROMPTS
+            phase = [phase for first, phase in self.schedule if first <= step][-1]
             kind = str(rng.choice(KINDS, p=phase.kind_weights))
             num_frames = phase.clip_frames if kind == "mask" or rng.random() < phase.clip_share else 1
             batch = self.batch_size if num_frames == 1 else max(1, self.batch_size // 2)
             has_negative = rng.random() < NEG_CLICK_SHARE
             yield kind, [self._item(rng, kind, num_frames, has_negative) for _ in range(batch)]
-            step += 1
 
     def _item(self, rng: np.random.Generator, kind: str, num_frames: int, has_negative: bool) -> ClipItem:
         while True:
@@ -202,6 +218,18 @@ class AttributeEmbedding(nn.Module):
         return torch.stack(rows).sum(0)
 
 
+def load_names(sam2_folder: Path, width: int) -> AttributeEmbedding:
+    """The embeddings of names that `pretrain_sam2` wrote beside its weights; they rest here.
+
+    Args:
+        sam2_folder: what `pretrain_sam2` wrote.
+        width: M.
+    """
+    names = AttributeEmbedding(width)
+    names.load_state_dict(load_file(sam2_folder / NAMES_FILE))
+    return names.requires_grad_(False)
+
+
 class CellNamer(nn.Module):
     """Names what lies on the image embedding's cells, upsampled once; thrown away after the stage.
 
@@ -288,27 +316,36 @@ def pretrain_sam2(
     out: Path,
     config: Sam2Config,
     *,
+    start: Path | None = None,
     seed: int = 0,
     num_steps: int = 3200,
     batch_size: int = 24,
     learning_rate: float = 5e-4,
     save_every: int = 500,
+    workers: int = 1,
 ) -> SamaSam2:
-    """Train a small SAM2 from nothing; resumes from `out` after an interruption.
+    """Train a small SAM2; resumes from `out` after an interruption.
 
     Args:
         out: folder for the weights (`model.safetensors`), the state while running and `log.jsonl`.
         config: sizes.
+        start: what this function wrote for a smaller image size; its weights are where to start, its names rest.
+            None: from nothing.
         seed: of weights and data.
         num_steps: optimiser steps.
         batch_size: objects per step; half as many for clips.
         learning_rate: peak rate; warms up, then falls to 0 by a cosine.
         save_every: steps between two states.
+        workers: processes that render.
     """
     torch.manual_seed(seed)
-    sam2 = build_sam2(config).train()
-    ease_location(sam2)
-    names, cells = AttributeEmbedding(config.hidden_dim), CellNamer(config.hidden_dim)
+    if start is None:
+        sam2, names = build_sam2(config), AttributeEmbedding(config.hidden_dim)
+        ease_location(sam2)
+    else:
+        sam2, names = load_sam2(start, config), load_names(start, config.hidden_dim)
+    sam2.train()
+    cells = CellNamer(config.hidden_dim)
     loop = ShortLoop(
         out,
         (sam2, names, cells),
@@ -317,10 +354,12 @@ def pretrain_sam2(
         learning_rate=learning_rate,
         save_every=save_every,
     )
-    stream = ClipStream(seed, batch_size, config.image_size, loop.start)
-    loader = DataLoader(stream, batch_size=None, num_workers=1, collate_fn=_collate, prefetch_factor=4)
+    schedule = FROM_NOTHING if start is None else FROM_SMALLER
+    stream = ClipStream(seed, batch_size, config.image_size, schedule, loop.start)
+    loader = DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=_collate, prefetch_factor=4)
     seen: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for step, (kind, batch) in zip(loop.steps(), loader, strict=False):
+    for step, (kind, made) in zip(loop.steps(), loader, strict=False):
+        batch = ClipItem(*(part.to(loop.device) for part in made))
         prediction = sam2.track_clip(batch.frames, _prompt(kind, batch, names))
         loss, iou = clip_loss(prediction, batch.masks)
         first = prediction.features.levels[2].unflatten(0, batch.frames.shape[:2])[:, 0]

@@ -8,11 +8,9 @@ examples.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,7 +18,7 @@ from sama_plugin.constants import IGNORE_INDEX
 from sama_plugin.errors import DataError
 from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.training.patch_names import UNNAMED, VOCABULARIES, object_attributes
-from sama_plugin.training.sam2_pretrain import NAMES_FILE, AttributeEmbedding
+from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 
 
 def find_name(text: str) -> Tensor | None:
@@ -46,42 +44,29 @@ def phrase_attributes(phrase: str) -> Tensor:
     )
 
 
-def load_names(sam2_folder: Path, width: int) -> AttributeEmbedding:
-    """The embeddings of names that `pretrain_sam2` wrote beside its weights; they rest here.
-
-    Args:
-        sam2_folder: what `pretrain_sam2` wrote.
-        width: M.
-    """
-    names = AttributeEmbedding(width)
-    names.load_state_dict(load_file(sam2_folder / NAMES_FILE))
-    return names.requires_grad_(False)
-
-
-def prompt_distance(
-    model: Any, tokenizer: Any, names: AttributeEmbedding, batch: dict[str, Any], hidden: Tensor
-) -> Tensor:
-    """Distance of the `[SEG]` prompts from the embeddings of the phrases before them, as a share of their variance.
-
-    Args:
-        model: a SAMA model with a mask head.
-        tokenizer: its tokenizer.
-        names: from `load_names`.
-        batch: from `SamaCollator`; phrases that do not name their object in full count nowhere.
-        hidden: (B, L, N) float; last hidden states.
-
-    Returns:
-        () float; 0 where there is no such `[SEG]`.
+def said_names(tokenizer: Any, labels: Tensor) -> Tensor:
+    """(S, 3) long; what the phrases of the answers in labels, (L,) long, say, one before each `[SEG]`.
 
     Raises:
         DataError: a phrase that names nothing.
     """
-    attributes = []
-    for labels in batch["labels"]:
-        answers = tokenizer.decode(labels[labels != IGNORE_INDEX])
-        attributes += [phrase_attributes(phrase) for phrase in parse_answer(answers).phrases]
-    seg_hidden = hidden[batch["input_ids"] == model.config.seg_token_id]
-    wanted = torch.stack(attributes) if attributes else torch.zeros(0, len(VOCABULARIES), dtype=torch.long)
+    answers = tokenizer.decode(labels[labels != IGNORE_INDEX])
+    said = [phrase_attributes(phrase) for phrase in parse_answer(answers).phrases]
+    return torch.stack(said) if said else torch.zeros(0, len(VOCABULARIES), dtype=torch.long)
+
+
+def prompt_distance(model: Any, names: AttributeEmbedding, seg_hidden: Tensor, wanted: Tensor) -> Tensor:
+    """Distance of the `[SEG]` prompts from the embeddings of the phrases before them, as a share of their variance.
+
+    Args:
+        model: a SAMA model with a mask head.
+        names: from `sam2_pretrain.load_names`.
+        seg_hidden: (S, N) float; last hidden states at `[SEG]`.
+        wanted: (S, 3) long, from `said_names`; what does not name its object in full counts nowhere.
+
+    Returns:
+        () float; 0 where there is no such `[SEG]`.
+    """
     full = (wanted != UNNAMED).all(dim=1)
     if not full.any():
         return seg_hidden.sum() * 0

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
@@ -36,8 +36,15 @@ def cosine_rate(step: int, num_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
 
 
+def training_device() -> torch.device:
+    """The first GPU that CUDA shows, or the CPU where it shows none."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 class ShortLoop:
     """AdamW, cosine schedule, progress bar and saved state of one stage.
+
+    The modules are moved to `training_device()`.
 
     Args:
         out: folder of the state; made if missing. A state that lies there is gone on from.
@@ -50,6 +57,7 @@ class ShortLoop:
 
     Attributes:
         start: steps done before.
+        device: where the modules are.
     """
 
     def __init__(
@@ -64,7 +72,9 @@ class ShortLoop:
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        self.out, self.save_every = out, save_every
+        self.out, self.save_every, self.device = out, save_every, training_device()
+        for module in modules:
+            module.to(self.device)
         self._trained = [p for module in modules for p in module.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(
             self._trained, lr=learning_rate, weight_decay=WEIGHT_DECAY, betas=betas
@@ -107,11 +117,18 @@ class ShortLoop:
         file = self.out / STATE_FILE
         if not file.is_file():
             return 0
-        state = torch.load(file, weights_only=True)
+        state = torch.load(file, map_location=self.device, weights_only=True)
         for part, values in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(values)
         logger.info("Resuming %s at step %d", self.out, state["step"])
         return int(state["step"])
+
+
+def worker_batches(start: int) -> Iterator[int]:
+    """Numbers of the batches that this process of a `DataLoader` makes, which takes them from its workers in turn."""
+    worker = get_worker_info()
+    first, every = (0, 1) if worker is None else (worker.id, worker.num_workers)
+    return itertools.count(start + first, every)
 
 
 class EpochDataset(Protocol[ItemT_co]):
@@ -132,6 +149,7 @@ def endless_batches(
     *,
     seed: int,
     start: int = 0,
+    workers: int = 1,
 ) -> Iterator[BatchT]:
     """Batches epoch after epoch, shuffled by (seed, epoch); the same from batch `start` on as in an unbroken run.
 
@@ -141,6 +159,7 @@ def endless_batches(
         collate: list of items → batch.
         seed: of the order.
         start: batches done before.
+        workers: processes that make them.
     """
     batch_size = min(batch_size, len(dataset))
     per_epoch = len(dataset) // batch_size
@@ -150,4 +169,4 @@ def endless_batches(
         order = np.random.default_rng([seed, epoch]).permutation(len(dataset))
         batches = order[: per_epoch * batch_size].reshape(per_epoch, batch_size).tolist()
         left: Any = batches[skipped if epoch == first else 0 :]
-        yield from DataLoader(dataset, batch_sampler=left, collate_fn=collate, num_workers=1)  # type: ignore[arg-type]
+        yield from DataLoader(dataset, batch_sampler=left, collate_fn=collate, num_workers=workers)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ lies on its patch and how that moves; what has to be found over several frames b
 some hundred tokens a clip, not from the few words of an answer. After them, every token that ends the mention of an
 object (`</vp>`, `[SEG]`) has to tell the same of its object; the tokens where answers and phrases begin have to look at
 what they are about (see `pointing`), and then to tell its attributes before its words come. Every other batch asks
-single frames what is there and what is not, at two thirds of the price of a clip. Some attribute words of the answers
+single frames what is there and what is not, at a third of the price of a clip. Some attribute words of the answers
 are swapped for others as they go in, so that the next word is learned from what is seen, not from pairs of words that
 go together in training. Some videos show colours without a name, so that no colour speaks against a shape; no such
 colour has to come out in an answer.
@@ -45,15 +45,18 @@ from sama_plugin.training.patch_names import (
 )
 from sama_plugin.training.pointing import (
     POINTING_LAYERS,
+    PointerBatch,
     Pointers,
+    collate_pointers,
     find_pointers,
     mention_ends,
     mentioned,
     pointing_loss,
     recall_loss,
+    wanted_frame_tokens,
 )
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
-from sama_plugin.training.seg_alignment import prompt_distance
+from sama_plugin.training.seg_alignment import prompt_distance, said_names
 from sama_plugin.training.short_loop import ShortLoop, endless_batches
 from sama_plugin.training.train import MixedDataset, mixed_dataset
 
@@ -84,9 +87,6 @@ BACKGROUND_ROWS = 2000
 WORD_NOISE = 0.2
 """Share of attribute words in answers that go in as another word."""
 
-FRAMES_PER_CLIP = 2
-"""Examples of single frames for each clip of a batch."""
-
 
 class SceneFacts(NamedTuple):
     """Objects of one video.
@@ -112,18 +112,20 @@ class SeenExample(NamedTuple):
     Attributes:
         example: of text and frames.
         patches: (D · patches, A) long; 1 + attributes of what lies there, in the order of the frame slots.
-        owners: (D · patches,) long; 1 + index of the object that lies there, 0 for none.
         mentions: (V, A) long; 1 + attributes of the object of each region and each `[SEG]`, in the order of the text.
         pointers: tokens that have to look at objects.
+        frames: (Q, L) bool; where they have to look, see `wanted_frame_tokens`.
         coming: (Q, A) long; 1 + attributes of the object each of them is about, where it is one; 0 where it is none.
+        names: (S, 3) long; what the phrase before each `[SEG]` says, see `said_names`.
     """
 
     example: Example
     patches: Tensor
-    owners: Tensor
     mentions: Tensor
     pointers: Pointers
+    frames: Tensor
     coming: Tensor
+    names: Tensor
 
 
 def read_facts(folder: Path) -> dict[Path, SceneFacts]:
@@ -195,9 +197,11 @@ class SeenDataset(Dataset[SeenExample]):
         if len(example.dense_frames) <= FIRST_MOVING_FRAME:
             mentions[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
             coming[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
+        looks = wanted_frame_tokens(example.input_ids, pointers, owners)
         example = self._hide_unnamed(example, facts, rng)
+        names = said_names(self.tokenizer, example.labels)
         example, mentions = self._swap_words(example, mentions, rng)
-        return SeenExample(example, patches, owners, mentions, pointers, coming)
+        return SeenExample(example, patches, mentions, pointers, looks, coming, names)
 
     def _owners(self, facts: SceneFacts, frame: int) -> Tensor:
         masks = decode_track([track[frame] for track in facts.tracks], facts.size)  # (K, H, W)
@@ -298,14 +302,20 @@ def attribute_tokens(tokenizer: Any) -> tuple[Tensor, ...]:
 
 
 class SeenBatch(NamedTuple):
-    """Like `SeenExample`, of several: inputs from `SamaCollator`, labels one after another, the rest in lists."""
+    """Like `SeenExample`, of several: inputs from `SamaCollator`, pointers padded, labels one after another."""
 
     inputs: dict[str, Any]
     patches: Tensor
-    owners: list[Tensor]
     mentions: Tensor
-    pointers: list[Pointers]
+    pointers: PointerBatch
     coming: Tensor
+    names: Tensor
+
+    def to(self, device: torch.device) -> SeenBatch:
+        """Move what is not moved within the model."""
+        text = {name: self.inputs[name].to(device) for name in ("input_ids", "labels")}
+        labels = {name: getattr(self, name).to(device) for name in ("patches", "mentions", "coming", "names")}
+        return SeenBatch(self.inputs | text, pointers=self.pointers.to(device), **labels)
 
 
 class Namers(nn.Module):
@@ -352,13 +362,13 @@ class TalkLosses(NamedTuple):
 
 
 def talk_losses(
-    model: Any, tokenizer: Any, names: AttributeEmbedding | None, namers: Namers, batch: SeenBatch
+    model: Any, ends: Tensor, names: AttributeEmbedding | None, namers: Namers, batch: SeenBatch
 ) -> TalkLosses:
     """Language loss, distance of `[SEG]` from its name's prompt, and losses of what tokens see, of a batch.
 
     Args:
         model: a SAMA model.
-        tokenizer: its tokenizer.
+        ends: (2,) long, from `mention_ends`.
         names: prompts of SAM2 for names; None for a head without SAM2.
         namers: of patches on the hidden states after half of the LLM's layers, of mentions one layer later, of what
             tokens point at after the layers that point.
@@ -366,17 +376,17 @@ def talk_losses(
     """
     inputs, ids = batch.inputs, batch.inputs["input_ids"]
     outputs = model(**{**inputs, "grounding": None}, output_hidden_states=True)
-    hidden = outputs.hidden_states
-    is_end = torch.isin(ids, mention_ends(tokenizer))
-    prompt = torch.zeros(())
+    hidden, last = outputs.hidden_states, outputs.last_hidden_state
+    prompt = last.new_zeros(())
     if names is not None:
-        prompt = prompt_distance(model, tokenizer, names, inputs, outputs.last_hidden_state)
+        prompt = prompt_distance(model, names, last[ids == model.config.seg_token_id], batch.names)
     half = model.config.num_hidden_layers // 2
-    ends = hidden[half + POINTING_LAYERS]
-    pointers = torch.cat([row[p.positions] for row, p in zip(ends, batch.pointers, strict=True)])
+    positions = batch.pointers.positions
+    rows, columns = torch.nonzero(positions >= 0, as_tuple=True)
+    pointers = hidden[half + POINTING_LAYERS][rows, positions[rows, columns]]
     patch, patch_shares = namers.of_patches(hidden[half][ids == FRAME_TOKEN_INDEX], batch.patches)
-    mention, mention_shares = namers.of_mentions(hidden[half + 1][is_end], batch.mentions)
-    pointing, pointing_share = pointing_loss(model, ids, hidden, batch.pointers, batch.owners)
+    mention, mention_shares = namers.of_mentions(hidden[half + 1][torch.isin(ids, ends)], batch.mentions)
+    pointing, pointing_share = pointing_loss(model, hidden, batch.pointers)
     recall, recall_share = recall_loss(model, hidden, batch.pointers)
     coming, coming_shares = namers.of_pointers(pointers, batch.coming)
     return TalkLosses(
@@ -407,6 +417,7 @@ def train_talk(
     batch_size: int = 8,
     learning_rate: float = 8e-4,
     save_every: int = 200,
+    workers: int = 1,
 ) -> None:
     """Train LLM and projector; the tower rests. Resumes from `out` after an interruption.
 
@@ -418,9 +429,10 @@ def train_talk(
         out: folder of the state while running.
         seed: of the heads and of the order.
         num_steps: optimiser steps.
-        batch_size: clips per step; `FRAMES_PER_CLIP` times as many single frames.
+        batch_size: clips or single frames per step.
         learning_rate: peak rate.
         save_every: steps between two states.
+        workers: processes that read clips, and as many for single frames.
     """
     torch.manual_seed(seed)
     grow_llm(model, TALK_LAYERS)
@@ -436,18 +448,20 @@ def train_talk(
         save_every=save_every,
         betas=(0.9, 0.98),
     )
+    ends = mention_ends(tokenizer).to(loop.device)
+    names = None if names is None else names.to(loop.device)
     clips, frames = datasets
     collate = functools.partial(_collate, SamaCollator(tokenizer.pad_token_id))
+    make = functools.partial(endless_batches, collate=collate, seed=seed, workers=workers)
     if loop.start == 0:
         for of_mentions in (False, True):
-            batches = endless_batches(clips, batch_size, collate, seed=seed)
-            ease_matching(model, tokenizer, batches, of_mentions=of_mentions)
+            ease_matching(model, ends, make(clips, batch_size), of_mentions=of_mentions)
     sources = (
-        endless_batches(clips, batch_size, collate, seed=seed, start=(loop.start + 1) // 2),
-        endless_batches(frames, batch_size * FRAMES_PER_CLIP, collate, seed=seed, start=loop.start // 2),
+        make(clips, batch_size, start=(loop.start + 1) // 2),
+        make(frames, batch_size, start=loop.start // 2),
     )
     for step in loop.steps():
-        losses = talk_losses(model, tokenizer, names, namers, next(sources[step % 2]))
+        losses = talk_losses(model, ends, names, namers, next(sources[step % 2]).to(loop.device))
         loop.update(losses.total)
         if step % LOG_STEPS == 0:
             loop.show(**{name: value.detach().mean() for name, value in losses._asdict().items()})
@@ -478,16 +492,16 @@ def _collate(collator: SamaCollator, items: list[SeenExample]) -> SeenBatch:
     return SeenBatch(
         collator([item.example for item in items]),
         torch.cat([item.patches for item in items]),
-        [item.owners for item in items],
         torch.cat([item.mentions for item in items]),
-        [item.pointers for item in items],
+        collate_pointers([item.pointers for item in items], [item.frames for item in items]),
         torch.cat([item.coming for item in items]),
+        torch.cat([item.names for item in items]),
     )
 
 
 @torch.no_grad()
 def ease_matching(
-    model: Any, tokenizer: Any, batches: Iterator[SeenBatch], *, of_mentions: bool, num_batches: int = 8
+    model: Any, ends: Tensor, batches: Iterator[SeenBatch], *, of_mentions: bool, num_batches: int = 8
 ) -> None:
     """Let two heads of a layer start where they have to end: at frame tokens that show the same object.
 
@@ -497,7 +511,7 @@ def ease_matching(
 
     Args:
         model: a SAMA model whose frame tokens tell what they show; changed in place.
-        tokenizer: its tokenizer.
+        ends: (2,) long, from `mention_ends`.
         batches: as in training.
         of_mentions: let mentions look for their object from the layer after the middle on, instead of frame tokens
             for theirs from the first.
@@ -506,7 +520,7 @@ def ease_matching(
     index = model.config.num_hidden_layers // 2 if of_mentions else 0
     layer = model.get_model().layers[index]
     keys, queries = [], []
-    for batch in itertools.islice(batches, num_batches):
+    for batch in (made.to(ends.device) for made in itertools.islice(batches, num_batches)):
         outputs = model(**{**batch.inputs, "grounding": None}, output_hidden_states=True)
         hidden = layer.input_layernorm(outputs.hidden_states[index])
         keep = batch.patches[:, 0] > 0
@@ -515,8 +529,8 @@ def ease_matching(
         seen = hidden[batch.inputs["input_ids"] == FRAME_TOKEN_INDEX]
         keys.append((seen[keep], batch.patches[keep]))
         named = _is_known(batch.mentions)
-        ends = hidden[torch.isin(batch.inputs["input_ids"], mention_ends(tokenizer))]
-        queries.append((ends[named], batch.mentions[named]) if of_mentions else keys[-1])
+        mentions = hidden[torch.isin(batch.inputs["input_ids"], ends)]
+        queries.append((mentions[named], batch.mentions[named]) if of_mentions else keys[-1])
     attention = layer.self_attn
     width = attention.head_dim
     for projection, rows in ((attention.q_proj, queries), (attention.k_proj, keys)):
@@ -541,7 +555,7 @@ def _read_attributes(rows: Tensor, attributes: Tensor) -> Tensor:
     targets = torch.cat(
         [_contrast(attributes[:, i], len(words)) for i, words in enumerate(VOCABULARIES)], dim=1
     )
-    ridge = rows.T @ rows + len(rows) * 1e-3 * torch.eye(rows.shape[1])
+    ridge = rows.T @ rows + len(rows) * 1e-3 * torch.eye(rows.shape[1], device=rows.device)
     reading = torch.linalg.solve(ridge, rows.T @ targets).T
     error = (rows @ reading.T - targets).square().mean() / targets.var()
     logger.info("matching heads read attributes with an error of %.2f of the variance", float(error))
@@ -552,5 +566,5 @@ def _contrast(values: Tensor, count: int) -> Tensor:
     """(n, count - 1) float rows of equal length with negative products between different values; zeros for none."""
     corners = torch.eye(count) - 1 / count
     basis = torch.linalg.svd(corners)[2][: count - 1]  # (count - 1, count)
-    table = torch.cat([torch.zeros(1, count - 1), (corners @ basis.T)])
+    table = torch.cat([torch.zeros(1, count - 1), (corners @ basis.T)]).to(values.device)
     return table[values] / table[1].norm()

@@ -1,6 +1,6 @@
 """The tiny preset from nothing, stage by stage: `python -m sama_plugin.training.tiny --out DIR [host training flags]`.
 
-    shapes ─► sam2 (prompts, names, propagation) ───────────────────┐
+    shapes ─► sam2-small (prompts, names, propagation) ─► sam2 ─────┐
        ├────► tower (patches named) ─► start                        │
        └────► words (single frames) ─► context (aggregator) ─► joined ─► talk (dialogues, [SEG]) ─► clips (masks)
 
@@ -14,7 +14,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sama_plugin.errors import DataError, SamaError
@@ -26,7 +26,9 @@ DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 TOWER_STEPS = 3000
 CONTEXT_STEPS = 2000
-TALK_STEPS = 8000
+SAM2_SMALL_SIZE = 128
+SAM2_STEPS, SAM2_BATCH = 4000, 48
+TALK_STEPS, TALK_BATCH = 6000, 32
 TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
 
@@ -77,9 +79,10 @@ def main(argv: list[str] | None = None) -> None:
     options, host_flags = parser.parse_known_args(argv)
     out: Path = options.out
     make_foundations(out, options, host_flags)
+    data, joined, sam2 = out / "data", stage_folder(out, "joined"), out / "sam2"
     steps = max(1, round(TALK_STEPS * options.scale))
-    talk_stage(out, out / "data", TALK_DATA, out / "sam2", steps=steps, seed=options.seed)
-    run_stage(CLIPS, out, out / "data", options.scale, options.seed, host_flags)
+    talk_stage(joined, out, data, TALK_DATA, sam2, options, steps=steps, batch=TALK_BATCH)
+    run_stage(CLIPS, out, data, options, host_flags)
     final = out / FINAL_NAME
     write_final(stage_folder(out, "clips"), final)
     print_end(final)
@@ -88,9 +91,11 @@ def main(argv: list[str] | None = None) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what `make_foundations` reads."""
     parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
-    parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the SAM2 stage")
+    parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the stage sam2-small")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render videos")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes that render or read; they change no result"
+    )
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -118,22 +123,18 @@ def make_foundations(out: Path, options: argparse.Namespace, host_flags: list[st
     names = ("videos", "sam2_steps", "scale", "seed")
     settings = {name: getattr(options, name) for name in names} | {"flags": " ".join(host_flags)}
     check_settings(out, settings, goes_on=True)
-    from sama_plugin.config import SAM2_PRESETS
     from sama_plugin.data.shapes import make_shapes
-    from sama_plugin.training.sam2_pretrain import pretrain_sam2
 
     data, scale, seed = out / "data", options.scale, options.seed
     for split, count in (("train", options.videos), ("unnamed", -(-options.videos // 2))):
         make_shapes(data / split, TRAIN_SEED, count, split, dialogues=DIALOGUES, workers=options.workers)
-    if not (out / "sam2" / "model.safetensors").is_file():
-        steps = max(1, round(options.sam2_steps * scale))
-        pretrain_sam2(out / "sam2", SAM2_PRESETS["tiny"], seed=seed, num_steps=steps)
+    sam2_stage(out, options.sam2_steps, scale, seed, options.workers)
     if not is_done(out / "tower"):
-        tower_stage(out, scale, seed)
+        tower_stage(out, scale, seed, options.workers)
     if not is_done(stage_folder(out, "start")):
         make_start(stage_folder(out, "start"), seed=seed, tower=out / "tower")
-    run_stage(WORDS, out, data, scale, seed, host_flags)
-    context_stage(stage_folder(out, "words"), out, data, CONTEXT_DATA, scale, seed)
+    run_stage(WORDS, out, data, options, host_flags)
+    context_stage(stage_folder(out, "words"), out, data, CONTEXT_DATA, options)
     if not is_done(stage_folder(out, "joined")):
         join_sam2(stage_folder(out, "context"), out / "sam2", stage_folder(out, "joined"))
 
@@ -155,7 +156,28 @@ def print_end(final: Path) -> None:
     )
 
 
-def tower_stage(out: Path, scale: float, seed: int) -> None:
+def sam2_stage(out: Path, small_steps: int, scale: float, seed: int, workers: int) -> None:
+    """Pretrain SAM2, small frames first, as far as that is not done; see `sam2_pretrain`."""
+    from sama_plugin.config import SAM2_PRESETS
+    from sama_plugin.grounding.sam2_model import WEIGHTS_NAME
+    from sama_plugin.training.sam2_pretrain import pretrain_sam2
+
+    final, small = out / "sam2", out / "sam2-small"
+    sizes = SAM2_PRESETS["tiny"]
+    if (final / WEIGHTS_NAME).is_file():
+        logger.info("Stage sam2 is done: %s", final)
+        return
+    if not (small / WEIGHTS_NAME).is_file():
+        steps = max(1, round(small_steps * scale))
+        small_sizes = replace(sizes, image_size=SAM2_SMALL_SIZE)
+        pretrain_sam2(small, small_sizes, seed=seed, num_steps=steps, workers=workers)
+    steps = max(1, round(SAM2_STEPS * scale))
+    pretrain_sam2(
+        final, sizes, start=small, seed=seed + 1, num_steps=steps, batch_size=SAM2_BATCH, workers=workers
+    )
+
+
+def tower_stage(out: Path, scale: float, seed: int, workers: int) -> None:
     """Pretrain the vision tower; see `tower_pretrain`."""
     _register()
     from sama_plugin.host.presets import save_tiny_tower
@@ -163,7 +185,7 @@ def tower_stage(out: Path, scale: float, seed: int) -> None:
 
     save_tiny_tower(out / "tower-start", seed)
     steps = max(1, round(TOWER_STEPS * scale))
-    pretrain_tower(out / "tower-start", out / "tower", seed=seed, num_steps=steps)
+    pretrain_tower(out / "tower-start", out / "tower", seed=seed, num_steps=steps, workers=workers)
 
 
 def make_start(folder: Path, *, seed: int, tower: Path | None = None) -> None:
@@ -199,7 +221,7 @@ def join_sam2(checkpoint: Path, sam2_folder: Path, out: Path) -> None:
     model.save_pretrained(out)  # config.json last: whole
 
 
-def context_stage(start: Path, out: Path, data: Path, config: str, scale: float, seed: int) -> None:
+def context_stage(start: Path, out: Path, data: Path, config: str, options: argparse.Namespace) -> None:
     """Pretrain the context aggregator, unless that is done; see `context_pretrain`.
 
     Args:
@@ -207,8 +229,7 @@ def context_stage(start: Path, out: Path, data: Path, config: str, scale: float,
         out: folder of the stages.
         data: folder of the splits.
         config: file of `data_configs/`.
-        scale: factor on the steps.
-        seed: of the order.
+        options: see `add_options`.
     """
     folder = stage_folder(out, "context")
     if is_done(folder):
@@ -219,24 +240,35 @@ def context_stage(start: Path, out: Path, data: Path, config: str, scale: float,
     from sama_plugin.training.context_pretrain import pretrain_context
 
     tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
-    steps = max(1, round(CONTEXT_STEPS * scale))
-    pretrain_context(model, tokenizer, DATA_CONFIGS / config, data, folder, seed=seed, num_steps=steps)
+    steps = max(1, round(CONTEXT_STEPS * options.scale))
+    settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
+    pretrain_context(model, tokenizer, DATA_CONFIGS / config, data, folder, **settings)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)  # config.json last: whole
 
 
 def talk_stage(
-    out: Path, data: Path, configs: tuple[str, str], sam2: Path | None, *, steps: int, seed: int
+    start: Path,
+    out: Path,
+    data: Path,
+    configs: tuple[str, str],
+    sam2: Path | None,
+    options: argparse.Namespace,
+    *,
+    steps: int,
+    batch: int,
 ) -> None:
     """Teach dialogues and what `[SEG]` says to SAM2, unless that is done; see `talk`.
 
     Args:
-        out: folder of the stages; `joined` is the start.
+        start: checkpoint with context and SAM2.
+        out: folder of the stages.
         data: folder of the splits.
         configs: files of `data_configs/`, of clips and of single frames.
         sam2: folder of the SAM2 stage, which knows the prompts of names; None for a head without SAM2.
+        options: see `add_options`.
         steps: optimiser steps.
-        seed: of the order.
+        batch: examples per step.
     """
     folder = stage_folder(out, "talk")
     if is_done(folder):
@@ -244,22 +276,29 @@ def talk_stage(
         return
     _register()
     from sama_plugin.host.loading import load_sama_model
-    from sama_plugin.training.seg_alignment import load_names
+    from sama_plugin.training.sam2_pretrain import load_names
     from sama_plugin.training.talk import read_facts, seen_dataset, train_talk
 
-    tokenizer, model, _, _ = load_sama_model(str(stage_folder(out, "joined")), device_map="cpu")
+    tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
     facts = read_facts(data / "train") | read_facts(data / "unnamed")
     clips, frames = (
-        seen_dataset(model, tokenizer, DATA_CONFIGS / name, data, facts, seed=seed) for name in configs
+        seen_dataset(model, tokenizer, DATA_CONFIGS / name, data, facts, seed=options.seed)
+        for name in configs
     )
     names = None if sam2 is None else load_names(sam2, model.sama.sam2.hidden_dim)
-    train_talk(model, tokenizer, names, (clips, frames), folder, seed=seed, num_steps=steps)
+    settings = {
+        "seed": options.seed,
+        "num_steps": steps,
+        "batch_size": batch,
+        "workers": options.workers,
+    }
+    train_talk(model, tokenizer, names, (clips, frames), folder, **settings)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)  # config.json last: whole
 
 
 def run_stage(
-    stage: Stage, out: Path, data: Path, scale: float, seed: int, host_flags: Sequence[str]
+    stage: Stage, out: Path, data: Path, options: argparse.Namespace, host_flags: Sequence[str]
 ) -> None:
     """Train one stage in its own process, unless its checkpoint is there.
 
@@ -267,8 +306,7 @@ def run_stage(
         stage: what to train.
         out: folder of the stages.
         data: folder of the splits.
-        scale: factor on its steps.
-        seed: of the trainer.
+        options: see `add_options`.
         host_flags: any flag of the host's training script.
 
     Raises:
@@ -278,15 +316,17 @@ def run_stage(
     if is_done(folder):
         logger.info("Stage %s is done: %s", stage.name, folder)
         return
+    from sama_plugin.training.short_loop import training_device
+
     flags = {
         "model_name_or_path": stage_folder(out, stage.start),
         "data_path": DATA_CONFIGS / stage.data,
         "video_folder": data,
         "output_dir": folder,
-        "max_steps": max(1, round(stage.steps * scale)),
+        "max_steps": max(1, round(stage.steps * options.scale)),
         "per_device_train_batch_size": stage.batch,
         "learning_rate": stage.rate,
-        "seed": seed,
+        "seed": options.seed,
         "lr_scheduler_type": "cosine",
         "warmup_ratio": 0.05,
         "max_grad_norm": 1.0,
@@ -300,8 +340,8 @@ def run_stage(
         "save_steps": 250,
         "save_total_limit": 1,
         "report_to": "none",
-        "use_cpu": True,
-        "dataloader_num_workers": 1,
+        "use_cpu": training_device().type == "cpu",
+        "dataloader_num_workers": options.workers,
         "mask_bce_weight": stage.masks[0],
         "mask_dice_weight": stage.masks[1],
     } | ({} if any(stage.masks) else {"mask_iou_weight": 0, "presence_weight": 0})

@@ -20,7 +20,7 @@ from sama_plugin.data.shapes.render import render_frame
 from sama_plugin.data.shapes.world import sample_scene
 from sama_plugin.media.transforms import tower_frames
 from sama_plugin.training.patch_names import AttributeNamer, patch_labels, scene_attributes
-from sama_plugin.training.short_loop import ShortLoop
+from sama_plugin.training.short_loop import ShortLoop, worker_batches
 
 LOG_STEPS = 20
 
@@ -48,13 +48,11 @@ class FrameStream(IterableDataset[PatchBatch]):
         self.mean, self.std = tuple(processor.image_mean), tuple(processor.image_std)
 
     def __iter__(self) -> Iterator[PatchBatch]:
-        step = self.start
-        while True:
+        for step in worker_batches(self.start):
             rng = np.random.default_rng([self.seed, step])
             frames, labels = zip(*(self._frame(rng) for _ in range(self.batch_size)), strict=True)
             pixels = torch.as_tensor(tower_frames(np.stack(frames), self.size, self.mean, self.std))
             yield PatchBatch(pixels, torch.stack(labels))
-            step += 1
 
     def _frame(self, rng: np.random.Generator) -> tuple[np.ndarray, Tensor]:
         scene = sample_scene(rng, "unnamed")
@@ -87,6 +85,7 @@ def pretrain_tower(
     batch_size: int = 24,
     learning_rate: float = 1.5e-3,
     save_every: int = 200,
+    workers: int = 1,
 ) -> None:
     """Train a tower on patch labels; resumes from `out` after an interruption.
 
@@ -98,6 +97,7 @@ def pretrain_tower(
         batch_size: frames per step.
         learning_rate: peak rate.
         save_every: steps between two states.
+        workers: processes that render.
     """
     from sama_plugin.host.checkpoint import folder_transaction
 
@@ -116,10 +116,11 @@ def pretrain_tower(
     )
     grid = tower.config.image_size // tower.config.patch_size
     stream = FrameStream(seed, batch_size, processor, grid, loop.start)
-    loader = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
+    loader = DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=4)
     for step, batch in zip(loop.steps(), loader, strict=False):
-        hidden = tower(batch.pixel_values, output_hidden_states=True).hidden_states[-1]
-        loss, right = namer(hidden[:, 1:], batch.labels)
+        pixels, labels = (part.to(loop.device) for part in batch)
+        hidden = tower(pixels, output_hidden_states=True).hidden_states[-1]
+        loss, right = namer(hidden[:, 1:], labels)
         loop.update(loss)
         if step % LOG_STEPS == 0:
             loop.show(loss=loss.detach(), shapes=right[-1])

@@ -14,17 +14,13 @@ def make_injection() -> ContextInjection:
 
 def test_equals_a_loop_over_questions_and_frames() -> None:
     injection = make_injection()
-    features = torch.randn(FRAMES, PATCHES, WIDTH)
-    questions = [torch.randn(TOKENS, QFORMER_WIDTH) for _ in range(2)]
-    written = injection(features, questions)
-    assert written.shape == (2, FRAMES, WIDTH)
+    features = torch.randn(2, FRAMES, PATCHES, WIDTH)
+    questions, owner = torch.randn(3, TOKENS, QFORMER_WIDTH), [0, 1, 1]
+    written = injection(features, questions, torch.tensor(owner))
+    assert written.shape == (3, FRAMES, WIDTH)
     for q, tokens in enumerate(questions):
-        for t in range(FRAMES):
-            scores = injection.query(features[t]) @ injection.key(tokens).T / WIDTH**0.5
+        for t, frame in enumerate(features[owner[q]]):
+            scores = injection.query(frame) @ injection.key(tokens).T / WIDTH**0.5
             attended = scores.softmax(-1) @ injection.value(tokens)
-            expected = injection.final_proj((features[t] + injection.attention_proj(attended)).mean(0))
+            expected = injection.final_proj((frame + injection.attention_proj(attended)).mean(0))
             torch.testing.assert_close(written[q, t], expected, atol=1e-5, rtol=1e-5)
-
-
-def test_no_questions_give_no_tokens() -> None:
-    assert make_injection()(torch.randn(FRAMES, PATCHES, WIDTH), []).shape == (0, FRAMES, WIDTH)

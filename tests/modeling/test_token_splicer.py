@@ -5,11 +5,18 @@ import torch
 
 from sama_plugin.constants import CONTEXT_TOKEN_INDEX, FRAME_TOKEN_INDEX, REGION_TOKEN_INDEX
 from sama_plugin.errors import PromptError
-from sama_plugin.modeling.token_splicer import fill_slots
+from sama_plugin.modeling.token_splicer import fill_slots as splice
 
 F, C, R = FRAME_TOKEN_INDEX, CONTEXT_TOKEN_INDEX, REGION_TOKEN_INDEX
 IDS = torch.tensor([5, F, F, 7, C, 8, R, R, 9, F, C])
 WIDTH = 3
+
+
+def fill_slots(
+    text: torch.Tensor, ids: torch.Tensor, features: dict[int, torch.Tensor], sample_id: str
+) -> torch.Tensor:
+    """A batch of one."""
+    return splice(text[None], ids[None], {kind: [rows] for kind, rows in features.items()}, [sample_id])[0]
 
 
 def make_features() -> dict[int, torch.Tensor]:
@@ -60,3 +67,14 @@ def test_count_mismatch_names_sample_kind_and_both_counts(
 def test_features_without_slots_are_refused() -> None:
     with pytest.raises(PromptError, match="has 0 region slots in its text but 2 region features"):
         fill_slots(torch.zeros(1, WIDTH), torch.tensor([4]), {R: torch.zeros(2, WIDTH)}, "s")
+
+
+def test_samples_of_a_batch_are_filled_each_from_its_own() -> None:
+    text, ids = torch.randn(2, 4, WIDTH), torch.tensor([[F, 1, F, 2], [3, F, C, F]])
+    rows = [torch.randn(2, WIDTH), torch.randn(2, WIDTH)]
+    context = [torch.zeros(0, WIDTH), torch.randn(1, WIDTH)]
+    filled = splice(text, ids, {F: rows, C: context}, ["a", "b"])
+    for i in range(2):
+        assert torch.equal(filled[i], fill_slots(text[i], ids[i], {F: rows[i], C: context[i]}, "one"))
+    with pytest.raises(PromptError, match="Sample 'b' has 2 frame slots"):
+        splice(text, ids, {F: [rows[0], rows[1][:1]], C: context}, ["a", "b"])

@@ -16,7 +16,7 @@ from sama_plugin.training.ablations import ARMS, Arm, Row
 from tests.conftest import load_checkpoint
 
 FULL, NO_SAM, NO_AGGREGATOR, PUBLIC = ARMS
-OPTIONS = Namespace(talk_steps=2, clips_steps=1, scale=0.001, seed=0)
+OPTIONS = Namespace(talk_steps=2, clips_steps=1, scale=0.001, seed=0, workers=1)
 SCORES = {"J&F": 0.5, "referring": 0.75}
 
 
@@ -56,9 +56,10 @@ def test_an_arm_is_trained_tested_and_left_alone_when_done(recipe: Path, tmp_pat
     make_shapes(tmp_path / "test", 5, 1, progress=False)
 
     def run() -> tuple[Results, list[float]]:
-        ablations.train_arm(NO_SAM, recipe, tmp_path / "arm", OPTIONS, [])
+        start = ablations.arm_start(NO_SAM, recipe, tmp_path / "start", OPTIONS)
+        ablations.train_arm(NO_SAM, start, recipe, tmp_path / "arm", OPTIONS, [])
         results = ablations.measure_arm(tmp_path / "arm", tmp_path / "test", 0)
-        return results, [path.stat().st_mtime for path in sorted((tmp_path / "arm").rglob("*.safetensors"))]
+        return results, [path.stat().st_mtime for path in sorted(tmp_path.rglob("*.safetensors"))]
 
     results, times = run()
     assert results.counts["dialogues"] == 2
@@ -94,27 +95,25 @@ def test_arm_without_data_goes_without_it_from_the_context_stage_on(
 ) -> None:
     seen = []
 
-    def context_stage(start: Path, out: Path, data: Path, config: str, scale: float, seed: int) -> None:
+    def context_stage(start: Path, out: Path, data: Path, config: str, options: Namespace) -> None:
         seen.append((start, config))
         tiny.stage_folder(out, "context").symlink_to(tiny_checkpoint)
 
     monkeypatch.setattr(tiny, "context_stage", context_stage)
     monkeypatch.setattr(tiny, "join_sam2", lambda start, sam2, out: seen.append((start, out)))
-    monkeypatch.setattr(tiny, "talk_stage", lambda *args, **kwargs: None)
-    monkeypatch.setattr(tiny, "run_stage", lambda *args: None)
     monkeypatch.setattr(
         ablations, "make_arm_start", lambda arm, joined, folder, seed: seen.append((joined, folder))
     )
     out = tmp_path / "arm"
     out.mkdir()
-    ablations.train_arm(PUBLIC, recipe, out, OPTIONS, [])
+    assert ablations.arm_start(PUBLIC, recipe, out, OPTIONS) == out / "qwen-joined"
     assert seen == [
         (recipe / "qwen-words", "public_clips.yaml"),
         (out / "qwen-context", out / "qwen-own"),
         (out / "qwen-own", out / "qwen-joined"),
     ]
     seen.clear()
-    ablations.train_arm(FULL, recipe, tmp_path / "full", OPTIONS, [])
+    ablations.arm_start(FULL, recipe, tmp_path / "full", OPTIONS)
     assert seen == [(recipe / "qwen-joined", tmp_path / "full" / "qwen-joined")]
 
 
@@ -142,7 +141,7 @@ def test_summary_counts_events_by_their_questions() -> None:
 
 def test_table_says_how_far_each_arm_is_from_the_full_one(tmp_path: Path) -> None:
     unknown = {"multi-turn": float("nan")}
-    rows = [Row(FULL, SCORES | unknown), Row(NO_SAM, {"J&F": 0.375, "referring": 0.76} | unknown)]
+    rows = [Row(FULL, [SCORES | unknown]), Row(NO_SAM, [{"J&F": 0.375, "referring": 0.76} | unknown])]
     assert ablations.format_rows(rows, "One video.").splitlines() == [
         "One video.",
         "",
@@ -155,3 +154,13 @@ def test_table_says_how_far_each_arm_is_from_the_full_one(tmp_path: Path) -> Non
     with Image.open(tmp_path / "plot.png") as plot:
         assert plot.size[0] > plot.size[1]
     assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
+
+
+def test_scores_of_several_seeds_are_means_with_half_their_range(tmp_path: Path) -> None:
+    rows = [Row(FULL, [SCORES, {"J&F": 0.75, "referring": 0.75}]), Row(NO_SAM, [SCORES, SCORES])]
+    assert ablations.format_rows(rows, "Two.").splitlines()[-2:] == [
+        "| full | 62.5 ± 12.5 | 75.0 ± 0.0 |",
+        "| no SAM | 50.0 ± 0.0 (-12.5) | 75.0 ± 0.0 (+0.0) |",
+    ]
+    ablations.draw_rows(rows, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").is_file()

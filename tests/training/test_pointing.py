@@ -18,12 +18,15 @@ from sama_plugin.training.pointing import (
     POINTING_LAYERS,
     RECALL_HEADS,
     RECALL_LAYERS,
+    PointerBatch,
     Pointers,
     _topics,
+    collate_pointers,
     find_pointers,
     mention_ends,
     pointing_loss,
     recall_loss,
+    wanted_frame_tokens,
 )
 from sama_plugin.training.seg_alignment import phrase_attributes
 from tests.conftest import load_checkpoint
@@ -58,6 +61,10 @@ def pointers(example: Any, loaded: Any, shapes_set: Path) -> Pointers:
     ids = tuple(mask_ids(shapes_set, "00000"))[:2]
     attributes = torch.stack([phrase_attributes(name) for name in NAMES])
     return find_pointers(example, loaded.tokenizer, (*ids, "other"), attributes)
+
+
+def batch_of(example: Any, pointers: Pointers, owners: torch.Tensor) -> PointerBatch:
+    return collate_pointers([pointers], [wanted_frame_tokens(example.input_ids, pointers, owners)])
 
 
 def test_tokens_before_answers_and_phrases_point_at_what_they_are_about(
@@ -136,7 +143,8 @@ def test_shares_are_those_of_the_model_s_own_attention(
     outputs = model(**{**batch, "grounding": None}, output_hidden_states=True, output_attentions=True)
     is_frame = example.input_ids == FRAME_TOKEN_INDEX
     owner = torch.randint(0, 3, (int(is_frame.sum()),), generator=torch.Generator().manual_seed(0))
-    loss, right = pointing_loss(model, batch["input_ids"], outputs.hidden_states, [pointers], [owner])
+    together = batch_of(example, pointers, owner)
+    loss, right = pointing_loss(model, outputs.hidden_states, together)
     on_frames = torch.zeros(len(is_frame), dtype=torch.long)
     on_frames[is_frame] = 1 + owner
     logs = []
@@ -148,7 +156,7 @@ def test_shares_are_those_of_the_model_s_own_attention(
             logs.append(-attention[position, torch.isin(on_frames, torch.tensor(meant))].sum().log())
     torch.testing.assert_close(loss, torch.stack(logs).mean())
     assert float(right) == pytest.approx(sum(float(v) < 0.6931 for v in logs) / len(logs))
-    loss, _ = recall_loss(model, outputs.hidden_states, [pointers])
+    loss, _ = recall_loss(model, outputs.hidden_states, together)
     looking = pointers.mentions.any(dim=1)
     shares = [
         (
@@ -164,18 +172,34 @@ def test_objects_on_no_frame_token_count_nowhere(loaded: Any, example: Any, poin
     batch = SamaCollator(0)([example])
     hidden = loaded.model(**{**batch, "grounding": None}, output_hidden_states=True).hidden_states
     empty = torch.zeros(int((example.input_ids == FRAME_TOKEN_INDEX).sum()), dtype=torch.long)
-    only_none, _ = pointing_loss(loaded.model, batch["input_ids"], hidden, [pointers], [empty])
+    only_none, _ = pointing_loss(loaded.model, hidden, batch_of(example, pointers, empty))
     chosen = ~pointers.objects.any(dim=1)
     none = Pointers(*(rows[chosen] for rows in pointers))
     torch.testing.assert_close(
-        only_none, pointing_loss(loaded.model, batch["input_ids"], hidden, [none], [empty])[0]
+        only_none, pointing_loss(loaded.model, hidden, batch_of(example, none, empty))[0]
     )
-    nobody = Pointers(*(rows[:0] for rows in pointers))
-    nothing = (
-        *pointing_loss(loaded.model, batch["input_ids"], hidden, [nobody], [empty]),
-        *recall_loss(loaded.model, hidden, [nobody]),
-    )
+    nobody = batch_of(example, Pointers(*(rows[:0] for rows in pointers)), empty)
+    nothing = (*pointing_loss(loaded.model, hidden, nobody), *recall_loss(loaded.model, hidden, nobody))
     assert [float(v) for v in nothing] == [0, 0, 0, 0]
+
+
+def test_padding_changes_no_loss(loaded: Any, example: Any, pointers: Pointers, shapes_set: Path) -> None:
+    turns = [Turn("Find the white cross.", "There is no white cross.")]
+    short = make_dataset(loaded, [make_sample(shapes_set, "00000", turns, "short")])[0]
+    few = find_pointers(short, loaded.tokenizer, ("other",), torch.zeros(1, 3, dtype=torch.long))
+    generator = torch.Generator().manual_seed(0)
+    looks, alone = [], []
+    for item, own in ((example, pointers), (short, few)):
+        owners = torch.randint(0, 3, (int((item.input_ids == FRAME_TOKEN_INDEX).sum()),), generator=generator)
+        looks.append(wanted_frame_tokens(item.input_ids, own, owners))
+        hidden = loaded.model(**{**SamaCollator(0)([item]), "grounding": None}, output_hidden_states=True)
+        loss, _ = pointing_loss(loaded.model, hidden.hidden_states, collate_pointers([own], looks[-1:]))
+        alone.append(float(loss) * int(looks[-1].any(dim=1).sum()))
+    both = SamaCollator(0)([example, short])
+    hidden = loaded.model(**{**both, "grounding": None}, output_hidden_states=True)
+    loss, _ = pointing_loss(loaded.model, hidden.hidden_states, collate_pointers([pointers, few], looks))
+    asked = sum(int(rows.any(dim=1).sum()) for rows in looks)
+    assert float(loss) == pytest.approx(sum(alone) / asked, rel=1e-4)
 
 
 def test_an_example_that_mentions_nothing_points_all_the_same(loaded: Any, shapes_set: Path) -> None:

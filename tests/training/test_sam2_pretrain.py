@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.utils.data import DataLoader
 
 from sama_plugin.config import SAM2_PRESETS
 from sama_plugin.constants import IGNORE_INDEX
@@ -14,7 +17,10 @@ from sama_plugin.grounding.sam2_model import ClipPrediction, FrameFeatures, buil
 from sama_plugin.training import sam2_pretrain
 from sama_plugin.training.patch_names import UNNAMED, VOCABULARIES, object_attributes
 from sama_plugin.training.sam2_pretrain import (
+    ALL_PROMPTS,
     KINDS,
+    NAMES_FILE,
+    SPATIAL,
     AttributeEmbedding,
     ClipStream,
     _absent_name,
@@ -37,7 +43,8 @@ class KilledError(Exception):
 def test_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sam2_pretrain, "SPATIAL_STEPS", 2)  # so that names are learned too
+    schedule = ((0, SPATIAL), (2, ALL_PROMPTS))  # so that names are learned too
+    monkeypatch.setattr(sam2_pretrain, "FROM_NOTHING", schedule)
     whole = pretrain_sam2(tmp_path / "whole", TINY, **RUN).state_dict()
     calls = []
 
@@ -62,6 +69,21 @@ def test_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(
     assert any(not torch.equal(tensor, start[name]) for name, tensor in whole.items())
 
 
+def test_larger_frames_go_on_from_what_small_ones_taught(tmp_path: Path) -> None:
+    small = dataclasses.replace(TINY, image_size=64)
+    schedule = {"num_steps": 2, "batch_size": 2, "save_every": 2}
+    pretrain_sam2(tmp_path / "small", small, seed=3, **schedule)
+    larger = pretrain_sam2(
+        tmp_path / "large", dataclasses.replace(TINY, image_size=96), start=tmp_path / "small", **schedule
+    )
+    before, after = load_sam2(tmp_path / "small", small).state_dict(), larger.state_dict()
+    assert before.keys() == after.keys()
+    far = max(float((after[name] - tensor).abs().max()) for name, tensor in before.items())
+    assert 0 < far < 0.01  # two steps, not other weights
+    names = [load_file(tmp_path / folder / NAMES_FILE) for folder in ("small", "large")]
+    assert all(torch.equal(tensor, names[1][key]) for key, tensor in names[0].items())
+
+
 def take(stream: ClipStream, count: int) -> list[tuple[str, list]]:
     batches = iter(stream)
     return [next(batches) for _ in range(count)]
@@ -78,10 +100,18 @@ def test_stream_is_drawn_by_seed_and_batch_number() -> None:
     assert not torch.equal(first[0][1][0].frames, other.frames)
 
 
-def test_items_are_what_their_prompts_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sam2_pretrain, "SPATIAL_STEPS", 0)
+def test_workers_make_the_batches_of_one_process_in_turn() -> None:
+    alone = take(ClipStream(5, 2, 64), 5)
+    loader = DataLoader(ClipStream(5, 2, 64), batch_size=None, num_workers=2, collate_fn=lambda made: made)
+    for (kind, items), (other_kind, other_items) in zip(alone, loader, strict=False):
+        assert kind == other_kind
+        for item, other in zip(items, other_items, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(item, other, strict=True))
+
+
+def test_items_are_what_their_prompts_mean() -> None:
     seen = set()
-    for kind, items in take(ClipStream(1, 3, 64), 24):
+    for kind, items in take(ClipStream(1, 3, 64, ((0, ALL_PROMPTS),)), 24):
         seen.add(kind)
         for item in items:
             assert item.frames.shape[1:] == (3, 64, 64)

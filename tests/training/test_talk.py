@@ -196,7 +196,7 @@ def test_heads_are_eased_by_what_is_named_alone(
 ) -> None:
     def eased(batch: SeenBatch) -> torch.Tensor:
         index = fresh_model.config.num_hidden_layers // 2 if of_mentions else 0
-        ease_matching(fresh_model, loaded.tokenizer, iter([batch]), of_mentions=of_mentions)
+        ease_matching(fresh_model, mention_ends(loaded.tokenizer), iter([batch]), of_mentions=of_mentions)
         return fresh_model.get_model().layers[index].self_attn.k_proj.weight.detach().clone()
 
     batch = one_batch(datasets[0][0])
@@ -215,7 +215,7 @@ def test_eased_heads_attend_to_the_same_object(fresh_model: Any, loaded: Any, da
     inputs = batch.inputs
     layer = fresh_model.get_model().layers[0]
     before = layer.self_attn.q_proj.weight.detach().clone()
-    ease_matching(fresh_model, loaded.tokenizer, iter([batch]), of_mentions=False)
+    ease_matching(fresh_model, mention_ends(loaded.tokenizer), iter([batch]), of_mentions=False)
     after = layer.self_attn.q_proj.weight.detach()
     width = layer.self_attn.head_dim
     assert torch.equal(before[2 * width :], after[2 * width :])  # the other heads stay
@@ -238,7 +238,7 @@ def test_eased_mentions_look_at_frame_tokens_of_their_object(
     item = next(item for item in (datasets[0][i] for i in range(99)) if len(item.mentions.unique(dim=0)) > 1)
     batch = one_batch(item)
     index = fresh_model.config.num_hidden_layers // 2
-    ease_matching(fresh_model, loaded.tokenizer, iter([batch]), of_mentions=True)
+    ease_matching(fresh_model, mention_ends(loaded.tokenizer), iter([batch]), of_mentions=True)
     layer = fresh_model.get_model().layers[index]
     hidden = fresh_model(**batch.inputs, output_hidden_states=True).hidden_states[index]
     ids, ends = batch.inputs["input_ids"], ["</vp>", "[SEG]"]

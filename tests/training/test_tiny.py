@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sama_plugin.grounding.sam2_model import build_sam2, save_sam2
 from sama_plugin.training import tiny
 from tests.conftest import load_checkpoint
 
+OPTIONS = argparse.Namespace(scale=1.0, seed=0, workers=1)
 STAGE = tiny.Stage("words", "start", "tiny_frames.yaml", steps=100, batch=7, rate=1e-3, masks=(0.0, 0.0))
 
 
@@ -37,7 +39,13 @@ def flags_of(command: list[str]) -> dict[str, str]:
 
 
 def test_stage_is_one_run_of_the_trainer(commands: list[list[str]], tmp_path: Path) -> None:
-    tiny.run_stage(STAGE, tmp_path, tmp_path / "data", 0.5, 9, ["--bf16", "True"])
+    tiny.run_stage(
+        STAGE,
+        tmp_path,
+        tmp_path / "data",
+        argparse.Namespace(scale=0.5, seed=9, workers=3),
+        ["--bf16", "True"],
+    )
     (command,) = commands
     assert command[1:3] == ["-m", "sama_plugin.training.train"]
     assert command[-2:] == ["--bf16", "True"]  # after ours, so that the user's flag wins
@@ -52,7 +60,7 @@ def test_stage_is_one_run_of_the_trainer(commands: list[list[str]], tmp_path: Pa
 
 def test_stage_with_masks_keeps_the_scores_weights(commands: list[list[str]], tmp_path: Path) -> None:
     stage = tiny.Stage("clips", "a", "tiny_clips.yaml", 1, 1, 1e-3, (5.0, 2.0))
-    tiny.run_stage(stage, tmp_path, tmp_path, 1.0, 0, [])
+    tiny.run_stage(stage, tmp_path, tmp_path, OPTIONS, [])
     flags = flags_of(commands[0])
     assert (float(flags["mask_bce_weight"]), float(flags["mask_dice_weight"])) == (5, 2)
     assert "presence_weight" not in flags
@@ -60,16 +68,16 @@ def test_stage_with_masks_keeps_the_scores_weights(commands: list[list[str]], tm
 
 def test_finished_stage_is_not_run_again(commands: list[list[str]], tmp_path: Path) -> None:
     (tmp_path / "qwen-words").mkdir()
-    tiny.run_stage(STAGE, tmp_path, tmp_path, 1.0, 0, [])
+    tiny.run_stage(STAGE, tmp_path, tmp_path, OPTIONS, [])
     assert len(commands) == 1
     (tmp_path / "qwen-words" / "config.json").write_text("{}")
-    tiny.run_stage(STAGE, tmp_path, tmp_path, 1.0, 0, [])
+    tiny.run_stage(STAGE, tmp_path, tmp_path, OPTIONS, [])
     assert len(commands) == 1
 
 
 def test_failed_stage_says_how_to_go_on(commands: list[list[str]], tmp_path: Path) -> None:
     with pytest.raises(SamaError, match=r"Stage words failed; .*Run the same command again to go on from"):
-        tiny.run_stage(STAGE, tmp_path, tmp_path, 1.0, 0, ["--fail", "1"])
+        tiny.run_stage(STAGE, tmp_path, tmp_path, OPTIONS, ["--fail", "1"])
 
 
 def test_data_of_all_stages_can_be_read() -> None:
