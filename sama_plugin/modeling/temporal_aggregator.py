@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from sama_plugin.config import AggregatorConfig
 from sama_plugin.modeling.qformer import additive_mask, build_qformer_encoder, new_queries, sine_positions
@@ -86,6 +85,9 @@ class TemporalAggregator(nn.Module):
 
 
 def _pad(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """List of n × (l, E) → (n, L, E), and (n, L) bool, True where a row has something; what pads is not zero."""
     lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
-    padded = pad_sequence(rows, batch_first=True)
-    return padded, torch.arange(padded.shape[1], device=padded.device)[None] < lengths[:, None]
+    places = torch.arange(max(map(len, rows)), device=lengths.device)[None]
+    keep = places < lengths[:, None]
+    starts = (lengths.cumsum(0) - lengths)[:, None]
+    return torch.cat(rows)[(starts + places).where(keep, 0)], keep
