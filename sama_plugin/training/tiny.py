@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what `make_foundations` reads."""
-    parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
+    parser.add_argument("--videos", type=int, default=10000, help="videos of the training split")
     parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the stage sam2-small")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
     parser.add_argument(
