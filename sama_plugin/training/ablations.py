@@ -33,7 +33,6 @@ TEST_SEED = 4242
 EVENT_KINDS = ("motion", "order", "it_motion", "obj_motion")
 """Questions answered in words about what an object does, and which event comes first."""
 
-TALK_BATCH = 8
 TABLE_FILE, PLOT_FILE = "ablations.md", "ablations.png"
 
 
@@ -186,7 +185,7 @@ def train_arm(
         host_flags: any flag of the host's training script.
     """
     data, sam2 = recipe / "data", recipe / "sam2" if arm.head == "sam2" else None
-    tiny.talk_stage(start, out, data, arm.talk, sam2, options, steps=options.talk_steps, batch=TALK_BATCH)
+    tiny.talk_stage(start, out, data, arm.talk, sam2, options, steps=options.talk_steps)
     clips = replace(tiny.CLIPS, data=arm.clips, steps=options.clips_steps)
     tiny.run_stage(clips, out, data, argparse.Namespace(**{**vars(options), "scale": 1.0}), host_flags)
 

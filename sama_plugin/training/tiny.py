@@ -27,8 +27,8 @@ CORPUS_SENTENCES = 6000
 TOWER_STEPS = 3000
 CONTEXT_STEPS = 2000
 SAM2_SMALL_SIZE = 128
-SAM2_STEPS, SAM2_BATCH = 4000, 48
-TALK_STEPS, TALK_BATCH = 6000, 32
+SAM2_STEPS, SAM2_BATCH = 2400, 64
+TALK_STEPS = 8000
 TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
 
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     make_foundations(out, options, host_flags)
     data, joined, sam2 = out / "data", stage_folder(out, "joined"), out / "sam2"
     steps = max(1, round(TALK_STEPS * options.scale))
-    talk_stage(joined, out, data, TALK_DATA, sam2, options, steps=steps, batch=TALK_BATCH)
+    talk_stage(joined, out, data, TALK_DATA, sam2, options, steps=steps)
     run_stage(CLIPS, out, data, options, host_flags)
     final = out / FINAL_NAME
     write_final(stage_folder(out, "clips"), final)
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what `make_foundations` reads."""
-    parser.add_argument("--videos", type=int, default=10000, help="videos of the training split")
+    parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
     parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the stage sam2-small")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
     parser.add_argument(
@@ -256,7 +256,6 @@ def talk_stage(
     options: argparse.Namespace,
     *,
     steps: int,
-    batch: int,
 ) -> None:
     """Teach dialogues and what `[SEG]` says to SAM2, unless that is done; see `talk`.
 
@@ -268,7 +267,6 @@ def talk_stage(
         sam2: folder of the SAM2 stage, which knows the prompts of names; None for a head without SAM2.
         options: see `add_options`.
         steps: optimiser steps.
-        batch: examples per step.
     """
     folder = stage_folder(out, "talk")
     if is_done(folder):
@@ -286,12 +284,7 @@ def talk_stage(
         for name in configs
     )
     names = None if sam2 is None else load_names(sam2, model.sama.sam2.hidden_dim)
-    settings = {
-        "seed": options.seed,
-        "num_steps": steps,
-        "batch_size": batch,
-        "workers": options.workers,
-    }
+    settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
     train_talk(model, tokenizer, names, (clips, frames), folder, **settings)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)  # config.json last: whole

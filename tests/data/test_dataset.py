@@ -53,8 +53,8 @@ def test_targets_are_the_union_of_their_ids_on_the_dense_frames(loaded: Any, sha
     example = make_dataset(loaded, [sample])[0]
     sparse = sparse_of(loaded, sample)
     shown = [sparse[d] for d in dense_positions(len(sparse), 5)]
-    assert example.grounding.sam2_frames.shape == (5, 3, 128, 128)
-    assert example.grounding.gt_masks.shape == (3, 5, 32, 32)
+    assert example.grounding.sam2_frames.shape == (5, 3, 192, 192)
+    assert example.grounding.gt_masks.shape == (3, 5, 48, 48)
     _, first, _ = sample.turns
     for target, ids in zip(
         example.grounding.gt_masks, [sample.turns[0].target_ids[0], *first.target_ids], strict=True

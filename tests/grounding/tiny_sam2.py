@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import SamaSam2, build_sam2
 from sama_plugin.media.transforms import sam2_frames
 
-TINY = SAM2_PRESETS["tiny"]
+TINY = dataclasses.replace(SAM2_PRESETS["tiny"], image_size=128)
 SIDE = TINY.image_size
 WIDTH = TINY.hidden_dim
 

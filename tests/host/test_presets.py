@@ -72,7 +72,7 @@ def test_fields_of_a_preset_can_be_changed() -> None:
 
     config = preset_config("0.5b", "tiny", max_position_embeddings=1000)
     assert config.max_position_embeddings == 1000
-    assert config.sama["sam2"]["image_size"] == 128
+    assert config.sama["sam2"]["image_size"] == 192
 
 
 def test_tiny_model_is_small_and_starts_alike_from_its_seed(loaded: Any) -> None:

@@ -32,7 +32,7 @@ from sama_plugin.training.sam2_pretrain import (
     soft_iou,
 )
 
-TINY = SAM2_PRESETS["tiny"]
+TINY = dataclasses.replace(SAM2_PRESETS["tiny"], image_size=128)
 RUN: dict[str, Any] = {"seed": 3, "num_steps": 4, "batch_size": 2, "save_every": 2}
 
 
