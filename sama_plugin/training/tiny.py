@@ -25,7 +25,6 @@ TRAIN_SEED = 1
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 TOWER_STEPS = 3000
-CONTEXT_STEPS = 2000
 SAM2_SMALL_SIZE = 128
 SAM2_STEPS, SAM2_BATCH = 2400, 64
 TALK_STEPS = 8000
@@ -92,6 +91,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what `make_foundations` reads."""
     parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
     parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the stage sam2-small")
+    parser.add_argument("--context-steps", type=int, default=2000, help="steps of the stage context")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
     parser.add_argument(
         "--workers", type=int, default=2, help="processes that render or read; they change no result"
@@ -120,7 +120,7 @@ def make_foundations(out: Path, options: argparse.Namespace, host_flags: list[st
     from sama_plugin.training.train import check_flags
 
     check_flags(host_flags)
-    names = ("videos", "sam2_steps", "scale", "seed")
+    names = ("videos", "sam2_steps", "context_steps", "scale", "seed")
     settings = {name: getattr(options, name) for name in names} | {"flags": " ".join(host_flags)}
     check_settings(out, settings, goes_on=True)
     from sama_plugin.data.shapes import make_shapes
@@ -240,7 +240,7 @@ def context_stage(start: Path, out: Path, data: Path, config: str, options: argp
     from sama_plugin.training.context_pretrain import pretrain_context
 
     tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
-    steps = max(1, round(CONTEXT_STEPS * options.scale))
+    steps = max(1, round(options.context_steps * options.scale))
     settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
     pretrain_context(model, tokenizer, DATA_CONFIGS / config, data, folder, **settings)
     tokenizer.save_pretrained(folder)

@@ -16,7 +16,7 @@ from sama_plugin.training.ablations import ARMS, Arm, Row
 from tests.conftest import load_checkpoint
 
 FULL, NO_SAM, NO_AGGREGATOR, PUBLIC = ARMS
-OPTIONS = Namespace(talk_steps=2, clips_steps=1, scale=0.001, seed=0, workers=1)
+OPTIONS = Namespace(talk_steps=2, clips_steps=1, context_steps=1, scale=1.0, seed=0, workers=1)
 SCORES = {"J&F": 0.5, "referring": 0.75}
 
 
