@@ -9,7 +9,6 @@ Import after `registration.register()`: this file imports the host.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -266,10 +265,11 @@ class SamaCausalLM(SamaCheckpointMixin):
 
     def region_tokens(self, videos: list[VideoInputs], features: list[Tensor]) -> list[RegionTokens]:
         """Tokens of the regions of each sample; arguments as in `embed_batch`."""
-        starts = itertools.accumulate(map(len, features), initial=0)
-        regions = join_regions([v.regions for v in videos], starts).to(self.device, features[0].dtype)
-        tokens = self.projector.region_encoder(torch.cat(features), regions)
-        counts = [len(v.regions.boxes) for v in videos]
+        regions = [v.regions for v in videos]
+        shown = [f[own.frame_slots.to(f.device)] for f, own in zip(features, regions, strict=True)]
+        joined = join_regions(regions).to(self.device, features[0].dtype)
+        tokens = self.projector.region_encoder(torch.cat(shown), joined)
+        counts = [len(rows) for rows in shown]
         return [RegionTokens(*own) for own in zip(*(t.split(counts) for t in tokens), strict=True)]
 
     def context_tokens(
@@ -291,7 +291,7 @@ class SamaCausalLM(SamaCheckpointMixin):
             per_question.append([own.flatten(0, 1) for own in tokens.split(counts.tolist())])
         stride = self.sama.aggregator.pool_stride
         return aggregator(
-            list(pool_grid(torch.cat(sparse), stride).split([len(f) for f in sparse])),
+            [pool_grid(f, stride) for f in sparse],
             [[next(embeds) for _ in v.question_ids] for v in videos],
             [[next(slots) for _ in v.question_ids] for v in videos],
             per_question,

@@ -256,9 +256,8 @@ class _FileReader:
     def __init__(self, source: _FileSource):
         self.source = source
         self.container = _open_container(source.path)
-        self._reformatter = (
-            VideoReformatter()
-        )  # one for all frames: setting one up costs more than converting
+        # One for all frames: setting one up costs more than converting.
+        self._reformatter = VideoReformatter()
 
     def close(self) -> None:
         """Let go of the file."""

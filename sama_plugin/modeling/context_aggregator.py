@@ -48,25 +48,17 @@ class ContextAggregator(nn.Module):
         """
         spatial = self.spatial(torch.cat(features)).split([len(f) for f in features])
         embeds = [embed for clip in question_embeds for embed in clip]
+        if not embeds:
+            return [f.new_zeros(0, len(f), f.shape[-1]) for f in features]
         owner = [clip for clip, own in enumerate(question_embeds) for _ in own]
-        questions: list[Tensor] = []
-        if embeds:
-            text = self.temporal.text_proj(torch.cat(embeds))
-            slots = torch.cat([slot for clip in region_slots for slot in clip])
-            tokens = torch.cat([token for clip in region_tokens for token in clip]).to(text.dtype)
-            text = text.masked_scatter(slots[:, None], tokens)
-            questions = list(text.split([len(embed) for embed in embeds]))
+        text = self.temporal.text_proj(torch.cat(embeds))
+        slots = torch.cat([slot for clip in region_slots for slot in clip])
+        tokens = torch.cat([token for clip in region_tokens for token in clip]).to(text.dtype)
+        text = text.masked_scatter(slots[:, None], tokens)
+        questions = list(text.split([len(embed) for embed in embeds]))
         temporal = self.temporal(list(spatial), questions, owner)
-        context = [f.new_zeros(0, len(f), f.shape[-1]) for f in features]
-        for length in sorted({len(features[clip]) for clip in owner}):
-            clips = [clip for clip, f in enumerate(features) if len(f) == length]
-            asked = [q for q, clip in enumerate(owner) if len(features[clip]) == length]
-            rows = torch.tensor([clips.index(owner[q]) for q in asked], device=features[0].device)
-            written = self.injection(
-                torch.stack([features[clip] for clip in clips]),
-                torch.stack([temporal[q] for q in asked]),
-                rows,
-            )
-            for clip, own in zip(clips, written.split([owner.count(clip) for clip in clips]), strict=True):
-                context[clip] = own
-        return context
+        written = iter(self.injection(features, temporal, owner))
+        return [
+            torch.stack([next(written) for _ in own]) if own else f.new_zeros(0, len(f), f.shape[-1])
+            for f, own in zip(features, question_embeds, strict=True)
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,19 +25,38 @@ class ContextInjection(nn.Module):
         self.attention_proj = nn.Linear(hidden_size, hidden_size)
         self.final_proj = nn.Linear(hidden_size, hidden_size)
 
-    def forward(self, features: Tensor, temporal_tokens: Tensor, owner: Tensor) -> Tensor:
+    def forward(
+        self, features: list[Tensor], temporal_tokens: list[Tensor], owner: list[int]
+    ) -> list[Tensor]:
         """Write what each question needs into each frame of its clip, then keep one token per frame.
 
+        Every layer runs once for the whole batch: processes that share weights have to call them equally often.
+
         Args:
-            features: (C, T, P, N) float; projected features of C equally long clips.
-            temporal_tokens: (P_q, K, E) float; of all questions.
-            owner: (P_q,) long; clip of each question.
+            features: list over clips of (T, P, N) float; projected features.
+            temporal_tokens: list over questions, one or more, of (K, E) float.
+            owner: clip of each question.
 
         Returns:
-            (P_q, T, N) float.
+            list over questions of (T, N) float.
         """
-        queries = self.query(features).flatten(1, 2)[owner]  # (P_q, T·P, N)
-        keys, values = self.key(temporal_tokens), self.value(temporal_tokens)
-        attended = F.scaled_dot_product_attention(queries, keys, values).unflatten(1, features.shape[1:3])
+        frames, lengths = torch.cat(features), [len(f) for f in features]
+        queries = [q.flatten(0, 1) for q in self.query(frames).split(lengths)]  # (T·P, N)
+        tokens, counts = torch.cat(temporal_tokens), [len(t) for t in temporal_tokens]
+        keys, values = (layer(tokens).split(counts) for layer in (self.key, self.value))
+        alike: dict[tuple[int, int], list[int]] = {}
+        for question, clip in enumerate(owner):
+            alike.setdefault((lengths[clip], counts[question]), []).append(question)
+        attended: dict[int, Tensor] = {}
+        for (length, _), asked in alike.items():
+            own, key, value = (
+                torch.stack(rows)
+                for rows in zip(*((queries[owner[q]], keys[q], values[q]) for q in asked), strict=True)
+            )
+            read = F.scaled_dot_product_attention(own, key, value)
+            attended |= zip(asked, read.unflatten(1, (length, -1)).mean(dim=2), strict=True)  # (T, N)
         # The mean over patches comes before the projection, which is linear: the same, for a fraction of the work.
-        return self.final_proj(features.mean(dim=2)[owner] + self.attention_proj(attended.mean(dim=2)))
+        means = frames.mean(dim=1).split(lengths)
+        context = torch.cat([means[clip] for clip in owner])
+        context = context + self.attention_proj(torch.cat([attended[q] for q in range(len(owner))]))
+        return list(self.final_proj(context).split([lengths[clip] for clip in owner]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -62,19 +62,17 @@ def spread_boxes(boxes: Tensor, frequencies: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-def join_regions(regions: Sequence[RegionInputs], starts: Iterable[int]) -> RegionInputs:
-    """Regions of several samples as those of one, whose frames lie one after another.
+def join_regions(regions: Sequence[RegionInputs]) -> RegionInputs:
+    """Regions of several samples as those of one that shows each on a frame of its own.
 
     Args:
-        regions: of each sample.
-        starts: row of the first frame of each sample.
+        regions: of each sample; `frame_slots` count up from 0 in what is returned.
     """
-    slots = [own.frame_slots + start for own, start in zip(regions, starts, strict=False)]
     return RegionInputs(
         torch.cat([own.look_masks for own in regions]),
         torch.cat([own.shape_masks for own in regions]),
         torch.cat([own.boxes for own in regions]),
-        torch.cat(slots),
+        torch.arange(sum(len(own.boxes) for own in regions)),
         torch.cat([own.question_index for own in regions]),
     )
 

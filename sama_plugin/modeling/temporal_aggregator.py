@@ -43,14 +43,12 @@ class TemporalAggregator(nn.Module):
 
         Args:
             spatial_tokens: list over clips of (T_c, Q, E) float.
-            questions: list over questions of (l, E) float, `embed_text` with region tokens put in place.
+            questions: list over questions, one or more, of (l, E) float, `embed_text` with region tokens put in place.
             owner: clip index of each question.
 
         Returns:
             list over questions of (Q·W, E) float, W = ceil(T / window) windows in time order.
         """
-        if not questions:
-            return []
         windows: list[Tensor] = []
         of_clip: list[range] = []
         for tokens in spatial_tokens:

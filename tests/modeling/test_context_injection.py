@@ -14,13 +14,24 @@ def make_injection() -> ContextInjection:
 
 def test_equals_a_loop_over_questions_and_frames() -> None:
     injection = make_injection()
-    features = torch.randn(2, FRAMES, PATCHES, WIDTH)
-    questions, owner = torch.randn(3, TOKENS, QFORMER_WIDTH), [0, 1, 1]
-    written = injection(features, questions, torch.tensor(owner))
-    assert written.shape == (3, FRAMES, WIDTH)
-    for q, tokens in enumerate(questions):
-        for t, frame in enumerate(features[owner[q]]):
+    features = [torch.randn(frames, PATCHES, WIDTH) for frames in (FRAMES, 2, FRAMES)]
+    owner = [0, 1, 2, 2]
+    questions = [torch.randn(TOKENS - clip % 2, QFORMER_WIDTH) for clip in owner]
+    written = injection(features, questions, owner)
+    assert [rows.shape for rows in written] == [(len(features[clip]), WIDTH) for clip in owner]
+    for clip, tokens, rows in zip(owner, questions, written, strict=True):
+        for frame, token in zip(features[clip], rows, strict=True):
             scores = injection.query(frame) @ injection.key(tokens).T / WIDTH**0.5
             attended = scores.softmax(-1) @ injection.value(tokens)
             expected = injection.final_proj((frame + injection.attention_proj(attended)).mean(0))
-            torch.testing.assert_close(written[q, t], expected, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(token, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_layers_run_once_whatever_the_lengths_of_clips() -> None:
+    injection = make_injection()
+    calls: list[str] = []
+    for name, layer in injection.named_children():
+        layer.register_forward_hook(lambda *_, name=name: calls.append(name))
+    tokens = [torch.randn(TOKENS, QFORMER_WIDTH)] * 3
+    injection([torch.randn(frames, PATCHES, WIDTH) for frames in (1, 2, 3)], tokens, [0, 1, 2])
+    assert sorted(calls) == sorted(name for name, _ in injection.named_children())

@@ -87,7 +87,3 @@ def test_order_of_words_matters() -> None:
     (forth,) = aggregator(clips[1:], questions[:1], [0])
     (back,) = aggregator(clips[1:], [questions[0].flip(0)], [0])
     assert not torch.allclose(forth, back, atol=1e-3)
-
-
-def test_no_questions_give_nothing() -> None:
-    assert make_aggregator()(make_inputs()[0], [], []) == []

@@ -113,9 +113,7 @@ def _sample(
             )
         )
     used = {i for turn in turns for i in (*turn.region_ids, *(k for ids in turn.target_ids for k in ids))}
-    missing = sorted(
-        i for i in used if i not in tracks
-    )  # a set less all keys would visit every mask of the file
+    missing = sorted(i for i in used if i not in tracks)
     if missing:
         raise DataError(f"mask ids {', '.join(missing[:5])} are not in the mask dictionary.")
     return Sample(
