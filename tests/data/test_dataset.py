@@ -53,6 +53,7 @@ def test_targets_are_the_union_of_their_ids_on_the_dense_frames(loaded: Any, sha
     example = make_dataset(loaded, [sample])[0]
     sparse = sparse_of(loaded, sample)
     shown = [sparse[d] for d in dense_positions(len(sparse), 5)]
+    h, w = 128, 160
     assert example.grounding.sam2_frames.shape == (5, 3, 192, 192)
     assert example.grounding.gt_masks.shape == (3, 5, 48, 48)
     _, first, _ = sample.turns
@@ -62,11 +63,15 @@ def test_targets_are_the_union_of_their_ids_on_the_dense_frames(loaded: Any, sha
         for frame, soft in zip(shown, target, strict=True):
             rles = [rle for i in ids if (rle := sample.masks[i][frame]) is not None]
             union = (
-                np.zeros((128, 160), dtype=bool)
-                if not rles
-                else np.any([decode_mask(r) for r in rles], axis=0)
+                np.zeros((h, w), dtype=bool) if not rles else np.any([decode_mask(r) for r in rles], axis=0)
             )
-            cells = union.reshape(32, 4, 32, 5).mean(axis=(1, 3))
+            cells = [
+                [
+                    union[h * i // 48 : -(-h * (i + 1) // 48), w * j // 48 : -(-w * (j + 1) // 48)].mean()
+                    for j in range(48)
+                ]
+                for i in range(48)
+            ]
             np.testing.assert_allclose(soft.numpy(), cells, atol=1e-6)
 
 
@@ -193,7 +198,7 @@ def test_one_frame_video_works(loaded: Any, shapes_set: Path, tmp_path: Path) ->
     example = make_dataset(loaded, [sample])[0]
     assert example.video.num_sparse == 1
     assert example.video.dense_positions.tolist() == [0] * 5
-    assert example.grounding.gt_masks.shape == (1, 5, 32, 32)
+    assert example.grounding.gt_masks.shape == (1, 5, 48, 48)
 
 
 class CountingClip:
