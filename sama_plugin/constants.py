@@ -24,3 +24,6 @@ SPECIAL_TOKENS = (SEG_TOKEN, PHRASE_START, PHRASE_END, REGION_START, REGION_END)
 
 DATA_REGION = "<mask>"
 """How SAMA-239K and SAMA-Bench files mark a region in a question; never reaches the LLM."""
+
+MAX_BROKEN_SAMPLES = 100
+"""Samples of a training run that cannot be read and are passed over; one more ends it."""

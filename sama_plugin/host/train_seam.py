@@ -18,6 +18,7 @@ import torch
 import transformers
 from PIL import ImageFile
 
+from sama_plugin.constants import MAX_BROKEN_SAMPLES
 from sama_plugin.errors import DataError, HostError
 from sama_plugin.grounding.losses import LossWeights
 from sama_plugin.host.checkpoint import resolve_folder
@@ -84,7 +85,7 @@ class SamaTrainingArguments(host_train.TrainingArguments):
         metadata={"help": "Samples per optimiser step over all processes; only checked against the rest."},
     )
     max_broken_samples: int = field(
-        default=100,
+        default=MAX_BROKEN_SAMPLES,
         metadata={"help": "Samples that cannot be read and are passed over; one more ends the run."},
     )
     force: bool = field(default=False, metadata={"help": "Go on with a run although its settings changed."})

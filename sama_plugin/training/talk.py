@@ -264,7 +264,14 @@ def _labels(facts: SceneFacts, owners: Tensor) -> Tensor:
 
 
 def seen_dataset(
-    model: Any, tokenizer: Any, data_path: Path, data_root: Path, facts: dict[Path, SceneFacts], *, seed: int
+    model: Any,
+    tokenizer: Any,
+    data_path: Path,
+    data_root: Path,
+    facts: dict[Path, SceneFacts],
+    *,
+    seed: int,
+    report: Path | None = None,
 ) -> SeenDataset:
     """The mixture of a file, without targets for masks.
 
@@ -275,9 +282,17 @@ def seen_dataset(
         data_root: folder its paths are relative to.
         facts: from `read_facts`.
         seed: of frame choices and swaps.
+        report: file of the samples that cannot be read; without one the first is an error.
     """
     mixed = mixed_dataset(
-        tokenizer, model, data_path, data_root, seed=seed, mask_targets=False, cache_gb=FRAME_CACHE_GB
+        tokenizer,
+        model,
+        data_path,
+        data_root,
+        seed=seed,
+        mask_targets=False,
+        cache_gb=FRAME_CACHE_GB,
+        report=report,
     )
     side = -(-model.get_vision_tower().num_patches_per_side // model.sama.dense_pool_stride)
     return SeenDataset(mixed, facts, tokenizer, side, seed=seed)

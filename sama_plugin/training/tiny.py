@@ -276,12 +276,13 @@ def talk_stage(
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.training.sam2_pretrain import load_names
     from sama_plugin.training.talk import read_facts, seen_dataset, train_talk
+    from sama_plugin.training.train import BROKEN_FILE
 
     tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
     facts = read_facts(data / "train") | read_facts(data / "unnamed")
+    shared = {"seed": options.seed, "report": folder / BROKEN_FILE}
     clips, frames = (
-        seen_dataset(model, tokenizer, DATA_CONFIGS / name, data, facts, seed=options.seed)
-        for name in configs
+        seen_dataset(model, tokenizer, DATA_CONFIGS / name, data, facts, **shared) for name in configs
     )
     names = None if sam2 is None else load_names(sam2, model.sama.sam2.hidden_dim)
     settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch.utils.data import ConcatDataset
 
+from sama_plugin.constants import MAX_BROKEN_SAMPLES
 from sama_plugin.data.balance import BalancedSampler
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example, SamaDataset
@@ -183,7 +184,15 @@ def make_data_module(
 
 
 def mixed_dataset(
-    tokenizer: Any, model: Any, path: Path, root: Path, *, seed: int, mask_targets: bool, cache_gb: float
+    tokenizer: Any,
+    model: Any,
+    path: Path,
+    root: Path,
+    *,
+    seed: int,
+    mask_targets: bool,
+    cache_gb: float,
+    report: Path | None = None,
 ) -> MixedDataset:
     """The mixture of a file outside a run of the trainer.
 
@@ -195,6 +204,7 @@ def mixed_dataset(
         seed: of frame choices.
         mask_targets: make targets for masks.
         cache_gb: of decoded frames.
+        report: file of the broken samples, see `MixedDataset`.
 
     Raises:
         DataError: faults of the mixture, see `read_sources`.
@@ -203,6 +213,7 @@ def mixed_dataset(
     training_args = SimpleNamespace(model_max_length=model.context_length, seed=seed, output_dir=None)
     module = make_data_module(tokenizer, data_args, model, training_args, mask_targets=mask_targets)
     mixed: MixedDataset = module["train_dataset"]
+    mixed.report, mixed.max_broken = report, MAX_BROKEN_SAMPLES
     return mixed
 
 

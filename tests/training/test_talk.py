@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from sama_plugin.training.talk import (
     seen_dataset,
     train_talk,
 )
+from sama_plugin.training.train import BROKEN_FILE
 from tests.conftest import load_checkpoint
 
 MIXTURE = "datasets: [{json_path: records.json, mask_path: mask_dict.json, video_root: ., frames: %s}]"
@@ -65,6 +67,26 @@ def test_frame_tokens_are_labelled_with_what_their_records_say(datasets: Any, sh
         assert seen <= there
     assert int(per_frame[FIRST_MOVING_FRAME:].max()) <= max(len(words) for words in MOVING_VOCABULARIES)
     assert frames[0].patches.shape == (64, len(MOVING_VOCABULARIES))
+
+
+def test_a_sample_that_cannot_be_read_is_named_and_the_next_one_taken(
+    fresh_model: Any, loaded: Any, shapes_set: Path, tmp_path: Path
+) -> None:
+    path, report = tmp_path / "clip.yaml", tmp_path / "talk" / BROKEN_FILE
+    path.write_text(MIXTURE % "clip")
+    seen = seen_dataset(
+        fresh_model, loaded.tokenizer, path, shapes_set, read_facts(shapes_set), seed=0, report=report
+    )
+    samples = seen.examples.samples
+    track = next(iter(samples[0].masks.values()))
+    good = next(
+        i for i, sample in enumerate(samples) if all(own is not track for own in sample.masks.values())
+    )
+    track.append(None)  # made for another video
+    example = seen[0].example
+    assert example.sample_id == samples[good].sample_id
+    named = [json.loads(line)["sample"] for line in report.read_text().splitlines()]
+    assert named == [sample.sample_id for sample in samples[:good]]
 
 
 @pytest.fixture
