@@ -267,7 +267,7 @@ class SamaCausalLM(SamaCheckpointMixin):
         """Tokens of the regions of each sample; arguments as in `embed_batch`."""
         regions = [v.regions for v in videos]
         shown = [f[own.frame_slots.to(f.device)] for f, own in zip(features, regions, strict=True)]
-        joined = join_regions(regions).to(self.device, features[0].dtype)
+        joined = join_regions(regions).to(features[0].device, features[0].dtype)
         tokens = self.projector.region_encoder(torch.cat(shown), joined)
         counts = [len(rows) for rows in shown]
         return [RegionTokens(*own) for own in zip(*(t.split(counts) for t in tokens), strict=True)]
@@ -280,8 +280,8 @@ class SamaCausalLM(SamaCheckpointMixin):
         if aggregator is None:
             return [f.new_zeros(0, len(f), f.shape[-1]) for f in sparse]
         embed = self.get_model().embed_tokens
-        questions = [q for v in videos for q in v.question_ids]
-        ids = torch.cat([*questions, torch.zeros(0, dtype=torch.long)]).to(self.device)
+        questions = [q.to(self.device) for v in videos for q in v.question_ids]
+        ids = torch.cat([*questions, torch.zeros(0, dtype=torch.long, device=self.device)])
         lengths = [len(q) for q in questions]
         embeds = iter(embed(ids.clamp(min=0)).split(lengths))
         slots = iter((ids == REGION_TOKEN_INDEX).split(lengths))

@@ -66,7 +66,8 @@ def join_regions(regions: Sequence[RegionInputs]) -> RegionInputs:
     """Regions of several samples as those of one that shows each on a frame of its own.
 
     Args:
-        regions: of each sample; `frame_slots` count up from 0 in what is returned.
+        regions: of each sample, those of a question together. `frame_slots` count up from 0 in what is returned;
+            `question_index` stays that of the sample.
     """
     return RegionInputs(
         torch.cat([own.look_masks for own in regions]),
@@ -103,7 +104,7 @@ class RegionEncoder(nn.Module):
         """Encode the regions of one sample, or of several with `join_regions`.
 
         Args:
-            features: (T + X, P, N) float; projected features of all frames of the sample.
+            features: (F, P, N) float; projected features of the frames that `regions.frame_slots` points into.
             regions: R regions; `frame_slots` index the first axis of `features`.
 
         Returns:

@@ -43,7 +43,7 @@ class TemporalAggregator(nn.Module):
 
         Args:
             spatial_tokens: list over clips of (T_c, Q, E) float.
-            questions: list over questions, one or more, of (l, E) float, `embed_text` with region tokens put in place.
+            questions: list over questions, one or more, of (l, E) float, projected; region tokens put in place.
             owner: clip index of each question.
 
         Returns:

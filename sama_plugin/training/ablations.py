@@ -122,7 +122,8 @@ def main(argv: list[str] | None = None) -> None:
         if getattr(options, name) < 1:
             raise DataError(f"--{name.replace('_', '-')} is {getattr(options, name)}, expected 1 or more.")
     tiny.make_foundations(options.tiny, options, host_flags)
-    settings = {name: getattr(options, name) for name in (*names[:3], "seed")}
+    # --seeds is not compared: more of them may follow.
+    settings = {name: getattr(options, name) for name in ("talk_steps", "clips_steps", "test_videos", "seed")}
     settings |= {"foundations": fingerprint_folder(tiny.stage_folder(options.tiny, "joined"))}
     check_settings(options.out, settings | {"flags": " ".join(host_flags)}, goes_on=True)
     test = options.out / "test"
@@ -233,9 +234,12 @@ def measure_arm(folder: Path, test: Path, seed: int) -> Results:
         sama_plugin.register()
         from sama_plugin.evaluation.session_answerer import SessionAnswerer
         from sama_plugin.host.loading import load_sama_model
+        from sama_plugin.training.short_loop import training_device
 
         checkpoint = tiny.stage_folder(folder, tiny.CLIPS.name)
-        tokenizer, model, processor, _ = load_sama_model(str(checkpoint), device_map="auto")
+        tokenizer, model, processor, _ = load_sama_model(
+            str(checkpoint), device_map=str(training_device()), torch_dtype="float32"
+        )
         settings: dict[str, Any] = {"seed": seed, "temperature": 0.0}
         answerer = SessionAnswerer(model, tokenizer, processor, **settings)
         evaluate(open_benchmark("shapes", test), answerer, file.parent, settings, checkpoint=checkpoint)

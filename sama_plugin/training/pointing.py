@@ -237,13 +237,14 @@ def _attention_loss(
 ) -> tuple[Tensor, Tensor]:
     """() float each: of positions (B, Q) with a wanted key, (B, Q, L) bool, mean log share missed, share above ½."""
     asked = wanted.any(dim=2)
-    later = torch.arange(wanted.shape[2], device=wanted.device) > positions[..., None]
+    # Rows that are not asked stay unmasked: one with no key left would have no gradient but NaN.
+    later = (torch.arange(wanted.shape[2], device=wanted.device) > positions[..., None]) & asked[..., None]
     losses, right = [], []
     for index in layers:
         queries, keys = _heads(model, index, hidden_states[index], heads)
         place = positions.clamp(min=0)[:, None, :, None].expand(-1, len(heads), -1, queries.shape[3])
         scores = queries.gather(2, place) @ keys.transpose(2, 3)  # (B, heads, Q, L)
-        attention = scores.masked_fill((later & asked[..., None])[:, None], float("-inf")).softmax(dim=-1)
+        attention = scores.masked_fill(later[:, None], float("-inf")).softmax(dim=-1)
         share = (attention.mean(dim=1) * wanted).sum(dim=2)[asked]
         losses.append(-share.clamp(min=MIN_SHARE).log())
         right.append(share > 0.5)

@@ -44,7 +44,7 @@ def training_device() -> torch.device:
 class ShortLoop:
     """AdamW, cosine schedule, progress bar and saved state of one stage.
 
-    The modules are moved to `training_device()`.
+    The modules are moved to `training_device()`. Random numbers of a step follow from torch's seed and its number.
 
     Args:
         out: folder of the state; made if missing. A state that lies there is gone on from.
@@ -83,12 +83,15 @@ class ShortLoop:
             self._optimizer, lambda step: cosine_rate(step, num_steps)
         )
         self._parts: tuple[Any, ...] = (*modules, self._optimizer, self._schedule)
+        self._seed = torch.initial_seed()
         self.start = self._resume()
         self._bar = tqdm(total=num_steps, initial=self.start, desc=f"{name} stage", unit="step")
 
     def steps(self) -> Iterator[int]:
         """Numbers of the steps still to do; closes the bar after the last."""
-        yield from range(self.start, self._bar.total)
+        for step in range(self.start, self._bar.total):
+            torch.manual_seed(self._seed + step)  # dropout does not depend on where a run was interrupted
+            yield step
         self._bar.close()
 
     def update(self, loss: Tensor) -> None:
@@ -117,7 +120,7 @@ class ShortLoop:
         file = self.out / STATE_FILE
         if not file.is_file():
             return 0
-        state = torch.load(file, map_location=self.device, weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
         for part, values in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(values)
         logger.info("Resuming %s at step %d", self.out, state["step"])

@@ -447,7 +447,7 @@ def train_talk(
         batch_size: clips or single frames per step.
         learning_rate: peak rate.
         save_every: steps between two states.
-        workers: processes that read clips, and as many for single frames.
+        workers: processes that read clips, and as many for single frames; each keeps up to `FRAME_CACHE_GB`.
     """
     torch.manual_seed(seed)
     grow_llm(model, TALK_LAYERS)

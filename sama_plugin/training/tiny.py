@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 TOWER_STEPS = 3000
 SAM2_SMALL_SIZE = 128
-SAM2_STEPS, SAM2_BATCH = 2400, 64
+SAM2_LARGE_STEPS, SAM2_LARGE_BATCH = 2400, 64
 TALK_STEPS = 8000
 TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
@@ -164,16 +165,22 @@ def sam2_stage(out: Path, small_steps: int, scale: float, seed: int, workers: in
 
     final, small = out / "sam2", out / "sam2-small"
     sizes = SAM2_PRESETS["tiny"]
-    if (final / WEIGHTS_NAME).is_file():
+    if (small / WEIGHTS_NAME).is_file() and (final / WEIGHTS_NAME).is_file():
         logger.info("Stage sam2 is done: %s", final)
         return
     if not (small / WEIGHTS_NAME).is_file():
         steps = max(1, round(small_steps * scale))
         small_sizes = replace(sizes, image_size=SAM2_SMALL_SIZE)
         pretrain_sam2(small, small_sizes, seed=seed, num_steps=steps, workers=workers)
-    steps = max(1, round(SAM2_STEPS * scale))
+    steps = max(1, round(SAM2_LARGE_STEPS * scale))
     pretrain_sam2(
-        final, sizes, start=small, seed=seed + 1, num_steps=steps, batch_size=SAM2_BATCH, workers=workers
+        final,
+        sizes,
+        start=small,
+        seed=seed + 1,
+        num_steps=steps,
+        batch_size=SAM2_LARGE_BATCH,
+        workers=workers,
     )
 
 
@@ -275,12 +282,16 @@ def talk_stage(
     _register()
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.training.sam2_pretrain import load_names
+    from sama_plugin.training.short_loop import STATE_FILE
     from sama_plugin.training.talk import read_facts, seen_dataset, train_talk
     from sama_plugin.training.train import BROKEN_FILE
 
     tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
     facts = read_facts(data / "train") | read_facts(data / "unnamed")
-    shared = {"seed": options.seed, "report": folder / BROKEN_FILE}
+    report = folder / BROKEN_FILE
+    if not (folder / STATE_FILE).is_file():
+        report.unlink(missing_ok=True)  # of a run that never got far enough to go on from
+    shared = {"seed": options.seed, "report": report}
     clips, frames = (
         seen_dataset(model, tokenizer, DATA_CONFIGS / name, data, facts, **shared) for name in configs
     )
@@ -341,7 +352,10 @@ def run_stage(
     } | ({} if any(stage.masks) else {"mask_iou_weight": 0, "presence_weight": 0})
     command = [sys.executable, "-m", "sama_plugin.training.train"]
     command += [part for key, value in flags.items() for part in (f"--{key}", str(value))]
-    if subprocess.run([*command, *host_flags], check=False).returncode:
+    # One process takes one GPU, as the other stages do.
+    first_gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": first_gpu}
+    if subprocess.run([*command, *host_flags], check=False, env=environment).returncode:
         raise SamaError(
             f"Stage {stage.name} failed; its output is above. Run the same command again to go on from {out}."
         )

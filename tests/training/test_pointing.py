@@ -198,6 +198,9 @@ def test_padding_changes_no_loss(loaded: Any, example: Any, pointers: Pointers, 
     both = SamaCollator(0)([example, short])
     hidden = loaded.model(**{**both, "grounding": None}, output_hidden_states=True)
     loss, _ = pointing_loss(loaded.model, hidden.hidden_states, collate_pointers([pointers, few], looks))
+    (slope,) = torch.autograd.grad(loss, hidden.hidden_states[-3])
+    assert slope.isfinite().all()
+    assert slope.any()
     asked = sum(int(rows.any(dim=1).sum()) for rows in looks)
     assert float(loss) == pytest.approx(sum(alone) / asked, rel=1e-4)
 

@@ -25,7 +25,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Commands that stages ran; nothing is run."""
     seen: list[list[str]] = []
 
-    def run(command: list[str], check: bool) -> Any:
+    def run(command: list[str], check: bool, env: dict[str, str]) -> Any:
+        assert "," not in env["CUDA_VISIBLE_DEVICES"]
         seen.append(command)
         return subprocess.CompletedProcess(command, 3 if "--fail" in command else 0)
 
