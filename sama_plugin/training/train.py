@@ -87,8 +87,8 @@ class MixedDataset(ConcatDataset[Example]):
         broken = len(known | {name})
         if broken > self.max_broken:
             raise DataError(
-                f"{broken} samples of the mixture cannot be read, --max_broken_samples is {self.max_broken} (a flag of the "
-                f"trainer alone); {report} names them: mend them and remove it, or allow more. The last one: {error}"
+                f"{broken} samples of the mixture cannot be read, --max_broken_samples is {self.max_broken}; {report} "
+                f"names them: mend them and remove that file, or allow the trainer more. The last one: {error}"
             )
 
     @property
