@@ -150,24 +150,12 @@ class RegionInputs:
         shape_masks: (R, s, s) float in [0, 1]; the mask cropped to its box and resized.
         boxes: (R, 5) float; centre x, centre y, width, height, area as shares of the frame.
         frame_slots: (R,) long; row of `VideoInputs.pixel_values` that shows the region.
-        question_index: (R,) long; which question of the sample it stands in.
     """
 
     look_masks: torch.Tensor
     shape_masks: torch.Tensor
     boxes: torch.Tensor
     frame_slots: torch.Tensor
-    question_index: torch.Tensor
-
-    def to(self, device: Any, dtype: Any) -> RegionInputs:
-        """Move: masks to `device` and `dtype`, the rest to `device` only; boxes need their 32 bits."""
-        return RegionInputs(
-            self.look_masks.to(device, dtype),
-            self.shape_masks.to(device, dtype),
-            self.boxes.to(device),
-            self.frame_slots.to(device),
-            self.question_index.to(device),
-        )
 
 
 @dataclass

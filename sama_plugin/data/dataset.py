@@ -152,8 +152,8 @@ class SamaDataset(Dataset[Example]):
             sample_id=sample.sample_id,
         )
         regions = [
-            region_use(sample, region_id, sparse, question_index, rng)
-            for question_index, turn in enumerate(sample.turns)
+            region_use(sample, region_id, sparse, rng)
+            for turn in sample.turns
             for region_id in turn.region_ids
         ]
         return Example(
@@ -222,7 +222,6 @@ def region_use(
     sample: Sample,
     region_id: str,
     sparse: Sequence[int],
-    question_index: int,
     rng: np.random.Generator,
 ) -> RegionUse:
     """A region on a random sparse frame where its object is visible.
@@ -231,7 +230,6 @@ def region_use(
         sample: the dialogue.
         region_id: mask id of the object.
         sparse: frame index of each sparse frame.
-        question_index: which question means it.
         rng: chooses the frame.
 
     Raises:
@@ -245,7 +243,7 @@ def region_use(
             "drop the question or sample more frames."
         )
     slot = int(rng.choice(list(visible)))
-    return RegionUse(decode_mask(visible[slot]), slot, question_index)
+    return RegionUse(decode_mask(visible[slot]), slot)
 
 
 def _check_tracks(sample: Sample, clip: VideoClip) -> None:

@@ -22,12 +22,10 @@ class RegionUse:
     Attributes:
         mask: (H, W) bool, not empty.
         frame_slot: row of the sample's `pixel_values` that shows it.
-        question_index: which question of the sample.
     """
 
     mask: np.ndarray
     frame_slot: int
-    question_index: int
 
 
 class InputBuilder:
@@ -89,7 +87,6 @@ class InputBuilder:
             shape_masks=shapes,
             boxes=boxes,
             frame_slots=torch.tensor([r.frame_slot for r in regions], dtype=torch.long),
-            question_index=torch.tensor([r.question_index for r in regions], dtype=torch.long),
         )
 
 

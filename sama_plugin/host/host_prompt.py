@@ -80,4 +80,4 @@ def empty_regions(sama: SamaConfig) -> RegionInputs:
     """Region inputs of a sample that has none; the patch grid of the look masks broadcasts."""
     size = sama.region.shape_size
     none = torch.zeros(0, dtype=torch.long)
-    return RegionInputs(torch.zeros(0, 1, 1), torch.zeros(0, size, size), torch.zeros(0, 5), none, none)
+    return RegionInputs(torch.zeros(0, 1, 1), torch.zeros(0, size, size), torch.zeros(0, 5), none)

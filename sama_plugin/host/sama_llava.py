@@ -46,7 +46,7 @@ from sama_plugin.host.vision_tower import build_vision_tower, load_tower
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.modeling.context_aggregator import ContextAggregator
 from sama_plugin.modeling.projector import SamaProjector, base_projector_type, pool_grid
-from sama_plugin.modeling.region_encoder import RegionEncoder, RegionTokens, join_regions
+from sama_plugin.modeling.region_encoder import RegionEncoder, RegionTokens
 from sama_plugin.modeling.token_splicer import fill_slots
 from sama_plugin.prompting.tokenization import SlotLayout, add_sama_tokens
 from sama_plugin.schema import GroundingInputs, VideoInputs
@@ -267,8 +267,8 @@ class SamaCausalLM(SamaCheckpointMixin):
         """Tokens of the regions of each sample; arguments as in `embed_batch`."""
         regions = [v.regions for v in videos]
         shown = [f[own.frame_slots.to(f.device)] for f, own in zip(features, regions, strict=True)]
-        joined = join_regions(regions).to(features[0].device, features[0].dtype)
-        tokens = self.projector.region_encoder(torch.cat(shown), joined)
+        masks_and_boxes = zip(*((own.look_masks, own.shape_masks, own.boxes) for own in regions), strict=True)
+        tokens = self.projector.region_encoder(torch.cat(shown), *map(torch.cat, masks_and_boxes))
         counts = [len(rows) for rows in shown]
         return [RegionTokens(*own) for own in zip(*(t.split(counts) for t in tokens), strict=True)]
 
@@ -279,22 +279,15 @@ class SamaCausalLM(SamaCheckpointMixin):
         aggregator = self.projector.aggregator
         if aggregator is None:
             return [f.new_zeros(0, len(f), f.shape[-1]) for f in sparse]
-        embed = self.get_model().embed_tokens
         questions = [q.to(self.device) for v in videos for q in v.question_ids]
         ids = torch.cat([*questions, torch.zeros(0, dtype=torch.long, device=self.device)])
-        lengths = [len(q) for q in questions]
-        embeds = iter(embed(ids.clamp(min=0)).split(lengths))
-        slots = iter((ids == REGION_TOKEN_INDEX).split(lengths))
-        per_question = []
-        for video, tokens in zip(videos, region_tokens, strict=True):
-            counts = torch.bincount(video.regions.question_index, minlength=len(video.question_ids))
-            per_question.append([own.flatten(0, 1) for own in tokens.split(counts.tolist())])
-        stride = self.sama.aggregator.pool_stride
         return aggregator(
-            [pool_grid(f, stride) for f in sparse],
-            [[next(embeds) for _ in v.question_ids] for v in videos],
-            [[next(slots) for _ in v.question_ids] for v in videos],
-            per_question,
+            [pool_grid(f, self.sama.aggregator.pool_stride) for f in sparse],
+            self.get_model().embed_tokens(ids.clamp(min=0)),
+            ids == REGION_TOKEN_INDEX,
+            torch.cat([own.flatten(0, 1) for own in region_tokens]),
+            [len(q) for q in questions],
+            [clip for clip, v in enumerate(videos) for _ in v.question_ids],
         )
 
     def forward(

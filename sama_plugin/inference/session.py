@@ -261,17 +261,13 @@ class VideoSession:
         dialogue = EncodedDialogue(
             list(self._dialogue.input_ids), list(self._dialogue.labels), list(self._dialogue.question_ids)
         )
-        question_index = len(dialogue.question_ids)
         self._dialogue_tokenizer.start_turn(dialogue, in_data_form, self._layout)
         check_length(dialogue, self.model.context_length, self.clip.path)
         regions = [
             self.regions[name] if name in self.regions else self._object_region(name) for name in names
         ]
         region_frames = list(self._region_frames)
-        uses = [
-            RegionUse(region.mask, self._frame_slot(region.frame, region_frames), question_index)
-            for region in regions
-        ]
+        uses = [RegionUse(region.mask, self._frame_slot(region.frame, region_frames)) for region in regions]
         return dialogue, self._uses + uses, region_frames
 
     def _object_region(self, name: str) -> Region:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -31,34 +33,33 @@ class ContextAggregator(nn.Module):
     def forward(
         self,
         features: list[Tensor],
-        question_embeds: list[list[Tensor]],
-        region_slots: list[list[Tensor]],
-        region_tokens: list[list[Tensor]],
+        text: Tensor,
+        is_region: Tensor,
+        region_tokens: Tensor,
+        lengths: list[int],
+        owner: list[int],
     ) -> list[Tensor]:
         """Context tokens of a batch of clips.
 
         Args:
             features: list over clips of (T, P, N) float.
-            question_embeds: per clip, per question (l, N) float; LLM token embeddings of the question text.
-            region_slots: per clip, per question (l,) bool; True where a region token stands.
-            region_tokens: per clip, per question (n, E) float, n = number of True slots.
+            text: (L, N) float; LLM token embeddings of all questions, clip by clip.
+            is_region: (L,) bool; True where a region token stands.
+            region_tokens: (n, E) float, n = number of True slots, in their order.
+            lengths: of each question; L in all.
+            owner: clip of each question, ascending.
 
         Returns:
             list over clips of (P_q, T, N) float.
         """
+        context = [f.new_zeros(0, len(f), f.shape[-1]) for f in features]
+        if not owner:
+            return context
         spatial = self.spatial(torch.cat(features)).split([len(f) for f in features])
-        embeds = [embed for clip in question_embeds for embed in clip]
-        if not embeds:
-            return [f.new_zeros(0, len(f), f.shape[-1]) for f in features]
-        owner = [clip for clip, own in enumerate(question_embeds) for _ in own]
-        text = self.temporal.text_proj(torch.cat(embeds))
-        slots = torch.cat([slot for clip in region_slots for slot in clip])
-        tokens = torch.cat([token for clip in region_tokens for token in clip]).to(text.dtype)
-        text = text.masked_scatter(slots[:, None], tokens)
-        questions = list(text.split([len(embed) for embed in embeds]))
-        temporal = self.temporal(list(spatial), questions, owner)
-        written = iter(self.injection(features, temporal, owner))
-        return [
-            torch.stack([next(written) for _ in own]) if own else f.new_zeros(0, len(f), f.shape[-1])
-            for f, own in zip(features, question_embeds, strict=True)
-        ]
+        words = self.temporal.text_proj(text)
+        words = words.masked_scatter(is_region[:, None], region_tokens.to(words.dtype))
+        temporal = self.temporal(list(spatial), list(words.split(lengths)), owner)
+        written = self.injection(features, temporal, owner)
+        for clip, own in itertools.groupby(zip(owner, written, strict=True), key=lambda pair: pair[0]):
+            context[clip] = torch.stack([tokens for _, tokens in own])
+        return context

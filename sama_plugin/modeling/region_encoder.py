@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from sama_plugin.config import RegionConfig
-from sama_plugin.schema import RegionInputs
 
 BOX_FEATURES = 5
 
@@ -62,22 +60,6 @@ def spread_boxes(boxes: Tensor, frequencies: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-def join_regions(regions: Sequence[RegionInputs]) -> RegionInputs:
-    """Regions of several samples as those of one that shows each on a frame of its own.
-
-    Args:
-        regions: of each sample, those of a question together. `frame_slots` count up from 0 in what is returned;
-            `question_index` stays that of the sample.
-    """
-    return RegionInputs(
-        torch.cat([own.look_masks for own in regions]),
-        torch.cat([own.shape_masks for own in regions]),
-        torch.cat([own.boxes for own in regions]),
-        torch.arange(sum(len(own.boxes) for own in regions)),
-        torch.cat([own.question_index for own in regions]),
-    )
-
-
 class RegionEncoder(nn.Module):
     """Two tokens per region: how it looks (pooled features) and its shape (cropped mask and box).
 
@@ -100,19 +82,23 @@ class RegionEncoder(nn.Module):
         self.shape_llm = _shape_mlp(shape_inputs, config.shape_hidden, hidden_size)
         self.shape_aggregator = _shape_mlp(shape_inputs, config.shape_hidden, qformer_width)
 
-    def forward(self, features: Tensor, regions: RegionInputs) -> RegionTokens:
-        """Encode the regions of one sample, or of several with `join_regions`.
+    def forward(
+        self, features: Tensor, look_masks: Tensor, shape_masks: Tensor, boxes: Tensor
+    ) -> RegionTokens:
+        """Encode R regions, of any number of samples; R may be 0.
 
         Args:
-            features: (F, P, N) float; projected features of the frames that `regions.frame_slots` points into.
-            regions: R regions; `frame_slots` index the first axis of `features`.
+            features: (R, P, N) float; projected features of the frame that shows each region.
+            look_masks: (R, h, w) float, see `RegionInputs`; like the rest on any device.
+            shape_masks: (R, s, s) float.
+            boxes: (R, 5) float32.
 
         Returns:
-            Tokens of the R regions in order; R may be 0.
+            Tokens of the regions in order.
         """
-        look = pool_look(features[regions.frame_slots], regions.look_masks)  # (R, N)
-        boxes = spread_boxes(regions.boxes, self.box_frequencies).to(regions.shape_masks.dtype)
-        shape = torch.cat([regions.shape_masks.flatten(1), boxes], dim=1)
+        look = pool_look(features, look_masks.to(features))  # (R, N)
+        spread = spread_boxes(boxes.to(features.device), self.box_frequencies).to(features.dtype)
+        shape = torch.cat([shape_masks.to(features).flatten(1), spread], dim=1)
         return RegionTokens(
             llm=torch.stack([self.look_llm(look), self.shape_llm(shape)], dim=1),
             aggregator=torch.stack([self.look_aggregator(look), self.shape_aggregator(shape)], dim=1),

@@ -113,7 +113,7 @@ class QuestionDataset(Dataset[ClipQuestions]):
         for q, turn in enumerate(turns):
             self.tokenizer.start_turn(dialogue, turn.question, SlotLayout(0, 0, 0))
             words[q, self.tokenizer.answer_ids(turn.answer)] = 1
-            regions += [region_use(sample, region, sparse, q, rng) for region in turn.region_ids]
+            regions += [region_use(sample, region, sparse, rng) for region in turn.region_ids]
             subject = _subject(turn)
             if subject is not None:
                 tracks[q, : len(sparse)] = _track(sample.masks[subject], sparse)

@@ -280,9 +280,11 @@ def _run_aggregator(model: Any, frames: int, patches: int, question_tokens: int)
     half = torch.bfloat16
     return model.projector.aggregator(
         [torch.empty(frames, patches, width, dtype=half)],
-        [[torch.empty(question_tokens, width, dtype=half)]],
-        [[torch.zeros(question_tokens, dtype=torch.bool)]],
-        [[torch.empty(0, model.sama.aggregator.qformer_width, dtype=half)]],
+        torch.empty(question_tokens, width, dtype=half),
+        torch.zeros(question_tokens, dtype=torch.bool),
+        torch.empty(0, model.sama.aggregator.qformer_width, dtype=half),
+        [question_tokens],
+        [0],
     )
 
 

@@ -34,8 +34,8 @@ def test_regions_are_described_in_their_order() -> None:
     small, large = np.zeros((8, 12), dtype=bool), np.ones((8, 12), dtype=bool)
     small[2:4, 3:5] = True
     uses = [
-        RegionUse(small, frame_slot=3, question_index=0),
-        RegionUse(large, frame_slot=0, question_index=2),
+        RegionUse(small, frame_slot=3),
+        RegionUse(large, frame_slot=0),
     ]
     regions = make_builder((24, 24)).video_inputs(None, 4, [0, 2], [], uses).regions
     both = np.stack([small, large])
@@ -43,7 +43,6 @@ def test_regions_are_described_in_their_order() -> None:
     torch.testing.assert_close(regions.shape_masks, shape_crops(both, 6))
     torch.testing.assert_close(regions.boxes, box_geometry(both))
     assert regions.frame_slots.tolist() == [3, 0]
-    assert regions.question_index.tolist() == [0, 2]
 
 
 def test_no_regions_are_empty_tensors() -> None:

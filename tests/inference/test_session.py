@@ -117,15 +117,15 @@ def test_region_on_a_frame_between_the_sparse_ones_is_encoded_once(
 
 
 @pytest.fixture
-def region_masks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, list[int], list[int]]]:
-    """Look masks, frame slots and question indices of every call of the input builder."""
+def region_masks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, list[int]]]:
+    """Look masks and frame slots of every call of the input builder."""
     seen = []
     video_inputs = InputBuilder.video_inputs
 
     def spy(self: InputBuilder, *args: Any) -> Any:
         video = video_inputs(self, *args)
         regions = video.regions
-        seen.append((regions.look_masks, regions.frame_slots.tolist(), regions.question_index.tolist()))
+        seen.append((regions.look_masks, regions.frame_slots.tolist()))
         return video
 
     monkeypatch.setattr(InputBuilder, "video_inputs", spy)
@@ -148,9 +148,8 @@ def test_object_of_an_earlier_answer_is_meant_by_its_id(
     session.region("r1", frame=sparse[0], mask=square(3))
     session.ask("What is left of <obj2>?")
     session.ask("Does <r1> touch <obj2>?")
-    looks, slots, questions = region_masks[-1]
+    looks, slots = region_masks[-1]
     assert slots == [4, 0, 4]
-    assert questions == [2, 3, 3]
     wanted = np.stack([square(30, at=20), square(3), square(30, at=20)])
     torch.testing.assert_close(looks, look_masks(wanted, 16))
 

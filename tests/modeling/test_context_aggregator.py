@@ -15,9 +15,13 @@ def make_aggregator() -> ContextAggregator:
     return ContextAggregator(HIDDEN, TINY_AGGREGATOR, MAX_FRAMES).eval()
 
 
-def make_inputs() -> tuple[
+Inputs = tuple[
     list[torch.Tensor], list[list[torch.Tensor]], list[list[torch.Tensor]], list[list[torch.Tensor]]
-]:
+]
+
+
+def make_inputs() -> Inputs:
+    """Features of clips; per clip and question embeddings, slots of regions, and their tokens."""
     torch.manual_seed(1)
     features = [torch.randn(7, PATCHES, HIDDEN), torch.randn(2, PATCHES, HIDDEN)]
     embeds = [[torch.randn(len(slots), HIDDEN) for slots in clip] for clip in SLOTS]
@@ -26,24 +30,39 @@ def make_inputs() -> tuple[
     return features, embeds, slots, tokens
 
 
+def run(
+    aggregator: ContextAggregator,
+    features: list[torch.Tensor],
+    embeds: list[list[torch.Tensor]],
+    slots: list[list[torch.Tensor]],
+    tokens: list[list[torch.Tensor]],
+) -> list[torch.Tensor]:
+    text, is_region, region_tokens = (
+        torch.cat([part for clip in column for part in clip]) for column in (embeds, slots, tokens)
+    )
+    lengths = [len(embed) for clip in embeds for embed in clip]
+    owner = [clip for clip, own in enumerate(embeds) for _ in own]
+    return aggregator(features, text, is_region, region_tokens, lengths, owner)
+
+
 def test_one_token_per_frame_and_question() -> None:
-    context = make_aggregator()(*make_inputs())
+    context = run(make_aggregator(), *make_inputs())
     assert [tuple(c.shape) for c in context] == [(2, 7, HIDDEN), (1, 2, HIDDEN)]
 
 
 def test_clip_alone_equals_clip_in_a_batch() -> None:
     aggregator, inputs = make_aggregator(), make_inputs()
-    together = aggregator(*inputs)
+    together = run(aggregator, *inputs)
     for clip in range(2):
-        (alone,) = aggregator(*[column[clip : clip + 1] for column in inputs])
+        (alone,) = run(aggregator, *[column[clip : clip + 1] for column in inputs])
         torch.testing.assert_close(alone, together[clip], atol=1e-5, rtol=1e-5)
 
 
 def test_region_reaches_its_own_question_only() -> None:
     aggregator, inputs = make_aggregator(), make_inputs()
-    before = aggregator(*inputs)
+    before = run(aggregator, *inputs)
     inputs[3][0][0] = -inputs[3][0][0]
-    after = aggregator(*inputs)
+    after = run(aggregator, *inputs)
     assert not torch.allclose(before[0][0], after[0][0], atol=1e-4)
     torch.testing.assert_close(before[0][1], after[0][1], atol=1e-6, rtol=0)
     torch.testing.assert_close(before[1], after[1], atol=1e-6, rtol=0)
@@ -51,19 +70,26 @@ def test_region_reaches_its_own_question_only() -> None:
 
 def test_word_under_a_region_slot_does_not_count() -> None:
     aggregator, inputs = make_aggregator(), make_inputs()
-    before = aggregator(*inputs)
+    before = run(aggregator, *inputs)
     inputs[1][0][0][1:3] = 9.0
-    torch.testing.assert_close(aggregator(*inputs)[0], before[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(run(aggregator, *inputs)[0], before[0], atol=1e-6, rtol=0)
 
 
 def test_look_and_shape_keep_their_order() -> None:
     aggregator, inputs = make_aggregator(), make_inputs()
-    before = aggregator(*inputs)
+    before = run(aggregator, *inputs)
     inputs[3][0][0] = inputs[3][0][0].flip(0)
-    assert not torch.allclose(before[0][0], aggregator(*inputs)[0][0], atol=1e-4)
+    assert not torch.allclose(before[0][0], run(aggregator, *inputs)[0][0], atol=1e-4)
 
 
 def test_clip_without_questions_gives_no_tokens() -> None:
     aggregator, (features, embeds, slots, tokens) = make_aggregator(), make_inputs()
-    context = aggregator(features, [embeds[0], []], [slots[0], []], [tokens[0], []])
+    context = run(aggregator, features, [embeds[0], []], [slots[0], []], [tokens[0], []])
     assert [tuple(c.shape) for c in context] == [(2, 7, HIDDEN), (0, 2, HIDDEN)]
+
+
+def test_clips_without_any_question_give_no_tokens() -> None:
+    features = make_inputs()[0]
+    empty = torch.zeros(0, HIDDEN), torch.zeros(0, dtype=torch.bool), torch.zeros(0, 12)
+    context = make_aggregator()(features, *empty, [], [])
+    assert [tuple(c.shape) for c in context] == [(0, 7, HIDDEN), (0, 2, HIDDEN)]

@@ -7,21 +7,16 @@ import torch
 
 from sama_plugin.config import RegionConfig
 from sama_plugin.modeling.region_encoder import RegionEncoder, pool_look, spread_boxes
-from sama_plugin.schema import RegionInputs
 
 SIDE, WIDTH, QFORMER_WIDTH, SHAPE = 3, 8, 6, 4
 
 
-def make_regions(look_masks: torch.Tensor, frame_slots: list[int]) -> RegionInputs:
+def make_regions(look_masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Look masks, shape masks and boxes."""
     count = len(look_masks)
     generator = torch.Generator().manual_seed(1)
-    return RegionInputs(
-        look_masks=look_masks,
-        shape_masks=torch.rand(count, SHAPE, SHAPE, generator=generator),
-        boxes=torch.rand(count, 5, generator=generator),
-        frame_slots=torch.tensor(frame_slots, dtype=torch.long),
-        question_index=torch.zeros(count, dtype=torch.long),
-    )
+    shapes = torch.rand(count, SHAPE, SHAPE, generator=generator)
+    return look_masks, shapes, torch.rand(count, 5, generator=generator)
 
 
 def make_encoder() -> RegionEncoder:
@@ -49,29 +44,22 @@ def test_absent_region_has_a_zero_look() -> None:
     assert torch.equal(look, torch.zeros(1, WIDTH))
 
 
-def test_region_reads_the_frame_that_shows_it() -> None:
-    encoder, masks = make_encoder(), torch.ones(2, SIDE, SIDE)
-    features = torch.randn(4, SIDE * SIDE, WIDTH)
-    tokens = encoder(features, make_regions(masks, [3, 1]))
-    changed = features.clone()
-    changed[[0, 2]] = 0.0
-    torch.testing.assert_close(encoder(changed, make_regions(masks, [3, 1])).llm, tokens.llm)
-    torch.testing.assert_close(tokens.llm[0, 0], encoder.look_llm(features[3].mean(0)), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(tokens.llm[1, 0], encoder.look_llm(features[1].mean(0)), atol=1e-5, rtol=1e-5)
-
-
 def test_look_comes_before_shape_in_both_copies() -> None:
-    encoder, regions = make_encoder(), make_regions(torch.ones(2, SIDE, SIDE), [0, 0])
-    tokens = encoder(torch.randn(1, SIDE * SIDE, WIDTH), regions)
-    shape = torch.cat([regions.shape_masks.flatten(1), regions.boxes], dim=1)
+    encoder, (looks, shapes, boxes) = make_encoder(), make_regions(torch.ones(2, SIDE, SIDE))
+    features = torch.randn(2, SIDE * SIDE, WIDTH)
+    tokens = encoder(features, looks, shapes, boxes)
+    shape = torch.cat([shapes.flatten(1), boxes], dim=1)
     assert tokens.llm.shape == (2, 2, WIDTH)
     assert tokens.aggregator.shape == (2, 2, QFORMER_WIDTH)
+    means = features.mean(dim=1)
+    torch.testing.assert_close(tokens.llm[:, 0], encoder.look_llm(means), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tokens.aggregator[:, 0], encoder.look_aggregator(means), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(tokens.llm[:, 1], encoder.shape_llm(shape))
     torch.testing.assert_close(tokens.aggregator[:, 1], encoder.shape_aggregator(shape))
 
 
 def test_no_regions_give_no_tokens() -> None:
-    tokens = make_encoder()(torch.randn(2, SIDE * SIDE, WIDTH), make_regions(torch.zeros(0, SIDE, SIDE), []))
+    tokens = make_encoder()(torch.randn(0, SIDE * SIDE, WIDTH), *make_regions(torch.zeros(0, SIDE, SIDE)))
     assert tokens.llm.shape == (0, 2, WIDTH)
     assert tokens.aggregator.shape == (0, 2, QFORMER_WIDTH)
 
@@ -95,7 +83,7 @@ def test_low_precision_keeps_where_a_box_is(dtype: torch.dtype) -> None:
     encoder = RegionEncoder(WIDTH, QFORMER_WIDTH, RegionConfig(SHAPE, shape_hidden=5, box_frequencies=8))
     seen = []
     encoder.shape_llm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:, SHAPE**2 :]))
-    regions = make_regions(torch.ones(6, SIDE, SIDE), [0] * 6)
-    encoder.to(dtype)(torch.randn(1, SIDE * SIDE, WIDTH, dtype=dtype), regions.to("cpu", dtype))
+    regions = make_regions(torch.ones(6, SIDE, SIDE))
+    encoder.to(dtype)(torch.randn(6, SIDE * SIDE, WIDTH, dtype=dtype), *regions)
     assert seen[0].dtype == dtype
-    torch.testing.assert_close(seen[0].float(), spread_boxes(regions.boxes, 8), atol=0.01, rtol=0)
+    torch.testing.assert_close(seen[0].float(), spread_boxes(regions[2], 8), atol=0.01, rtol=0)

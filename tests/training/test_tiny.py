@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sama_plugin.config import SAM2_PRESETS
+from sama_plugin.config import SAM2_PRESETS, Sam2Config
 from sama_plugin.data.mixture import read_mixture
 from sama_plugin.errors import SamaError
-from sama_plugin.grounding.sam2_model import build_sam2, save_sam2
-from sama_plugin.training import tiny
+from sama_plugin.grounding.sam2_model import WEIGHTS_NAME, build_sam2, save_sam2
+from sama_plugin.training import sam2_pretrain, tiny
 from tests.conftest import load_checkpoint
 
 OPTIONS = argparse.Namespace(scale=1.0, seed=0, workers=1)
@@ -26,10 +26,11 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     seen: list[list[str]] = []
 
     def run(command: list[str], check: bool, env: dict[str, str]) -> Any:
-        assert "," not in env["CUDA_VISIBLE_DEVICES"]
+        assert env["CUDA_VISIBLE_DEVICES"] == "2"
         seen.append(command)
         return subprocess.CompletedProcess(command, 3 if "--fail" in command else 0)
 
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     monkeypatch.setattr(subprocess, "run", run)
     return seen
 
@@ -79,6 +80,22 @@ def test_finished_stage_is_not_run_again(commands: list[list[str]], tmp_path: Pa
 def test_failed_stage_says_how_to_go_on(commands: list[list[str]], tmp_path: Path) -> None:
     with pytest.raises(SamaError, match=r"Stage words failed; .*Run the same command again to go on from"):
         tiny.run_stage(STAGE, tmp_path, tmp_path, OPTIONS, ["--fail", "1"])
+
+
+def test_sam2_learns_on_small_frames_first_and_goes_on_on_larger_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runs = []
+
+    def pretrain(out: Path, config: Sam2Config, *, start: Path | None = None, **settings: Any) -> None:
+        runs.append((out.name, config.image_size, start and start.name, settings["num_steps"]))
+        out.mkdir()
+        (out / WEIGHTS_NAME).touch()
+
+    monkeypatch.setattr(sam2_pretrain, "pretrain_sam2", pretrain)
+    for _ in range(2):  # the second time there is nothing to do
+        tiny.sam2_stage(tmp_path, 10, 0.5, 0, 1)
+        assert runs == [("sam2-small", 128, None, 5), ("sam2", 192, "sam2-small", 1200)]
 
 
 def test_data_of_all_stages_can_be_read() -> None:
