@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import torch
 from torch.utils.data import ConcatDataset
 
 from sama_plugin.constants import MAX_BROKEN_SAMPLES
@@ -232,6 +233,9 @@ def main(argv: list[str] | None = None) -> None:
     seam = _host_training()
     seam.check_flags(sys.argv[1:])
     seam.run_training(make_data_module)
+    if torch.distributed.is_initialized():
+        # Else its threads may meet an interpreter that is being torn down, which aborts a run that had ended well.
+        torch.distributed.destroy_process_group()
 
 
 def check_flags(flags: Sequence[str]) -> None:
