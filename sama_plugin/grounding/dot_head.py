@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sama_plugin.grounding.prediction import GroundedTrack, SegPrediction
-from sama_plugin.media.masks import encode_mask
+from sama_plugin.grounding.prediction import GroundFrame, Grounding, SegPrediction
 from sama_plugin.media.transforms import masks_to_video
 
 if TYPE_CHECKING:
-    from sama_plugin.media.decode import VideoClip
+    from sama_plugin.grounding.feature_store import FrameSource
 
 UPSAMPLE = 2
 """Logit grid per patch side; bilinear, as there is nothing finer to look at."""
@@ -43,24 +42,29 @@ def dot_segment_pairs(features: torch.Tensor, prompt_embeds: torch.Tensor) -> Se
     return SegPrediction(masks, peak.sigmoid(), peak)
 
 
-@torch.no_grad()
-def dot_tracks(
-    clip: VideoClip, prompt_embeds: torch.Tensor, encode: Callable[[np.ndarray], torch.Tensor]
-) -> list[GroundedTrack]:
-    """Masks of S objects on every frame, each frame alone.
+def dot_grounding(
+    clip: FrameSource, prompt_embeds: torch.Tensor, encode: Callable[[np.ndarray], torch.Tensor]
+) -> Grounding:
+    """Masks of S objects on every frame, each frame alone, in order.
 
     Args:
         clip: read lazily.
         prompt_embeds: (S, N) float.
         encode: (n, H, W, 3) uint8 → (n, P, N) projected features.
     """
-    tracks: list[GroundedTrack] = [GroundedTrack(0.0, [None] * clip.num_frames) for _ in prompt_embeds]
-    scores = torch.zeros(len(prompt_embeds))
-    for frame_idx, frame in clip.iter_frames():
-        features = encode(frame[None]).expand(len(prompt_embeds), -1, -1)
-        prediction = dot_segment_pairs(features, prompt_embeds)
-        scores = torch.maximum(scores, prediction.iou[:, 0].cpu())
-        masks = masks_to_video(prediction.mask_logits[:, 0], clip.height, clip.width).cpu().numpy()
-        for track, mask in zip(tracks, masks, strict=True):
-            track.rle[frame_idx] = encode_mask(mask) if mask.any() else None
-    return [GroundedTrack(float(score), track.rle) for score, track in zip(scores, tracks, strict=True)]
+    objects = np.arange(len(prompt_embeds))
+    scores = np.zeros(len(prompt_embeds), dtype=np.float32)
+    num_given = 0
+
+    @torch.no_grad()
+    def frames() -> Iterator[GroundFrame]:
+        nonlocal num_given
+        for frame_idx, frame in clip.iter_frames(num_given) if len(objects) else ():
+            features = encode(frame[None]).expand(len(objects), -1, -1)
+            prediction = dot_segment_pairs(features, prompt_embeds)
+            np.maximum(scores, prediction.iou[:, 0].cpu().numpy(), out=scores)
+            masks = masks_to_video(prediction.mask_logits[:, 0], clip.height, clip.width).cpu().numpy()
+            num_given = frame_idx + 1
+            yield GroundFrame(frame_idx, objects, masks, prediction.iou[:, 0].cpu().numpy())
+
+    return Grounding(scores, len(objects), frames(), frames)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from sama_plugin.media.masks import encode_mask
 from sama_plugin.schema import Rle
 
 
@@ -31,6 +34,23 @@ class SegPrediction:
 
 
 @dataclass(frozen=True)
+class GroundFrame:
+    """Masks of some objects on one video frame.
+
+    Attributes:
+        frame_idx: 0-based.
+        objects: (G,) int; which of the S objects.
+        masks: (G, H, W) bool, video pixels; all False where an object is absent.
+        scores: (G,) float32 in [0, 1]; how sure it is that each object is in this frame.
+    """
+
+    frame_idx: int
+    objects: np.ndarray
+    masks: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
 class GroundedTrack:
     """One object through a clip.
 
@@ -41,3 +61,49 @@ class GroundedTrack:
 
     score: float
     rle: list[Rle | None]
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """What S prompts mean in a clip.
+
+    Attributes:
+        scores: (S,) float32 in [0, 1]; best over the frames tried; low for an object that is not in the clip. The
+            dot head tries frames while they are read: its scores rise from 0 with them.
+        num_tracked: objects that are in the clip.
+        frames: each frame of the clip once for each object that is in it. Made while it is read, and reading may
+            stop at any frame. The SAM2 head goes forward from each object's first prompted frame, then backward.
+        extend: frames that a growing clip got since, for the same objects, forward from the last frame that was
+            given; nothing given before changes. To be called, as often as wanted, when `frames` will not be read
+            any more. The same masks as if the clip had been that long at the start, if it had 16 frames then (of
+            shorter clips SAM2 takes fewer object pointers).
+    """
+
+    scores: np.ndarray
+    num_tracked: int
+    frames: Iterator[GroundFrame]
+    extend: Callable[[], Iterator[GroundFrame]]
+
+    def tracks(
+        self, num_frames: int, *, progress: Callable[[int, int], None] | None = None
+    ) -> list[GroundedTrack]:
+        """Read `frames` to the end, each mask run-length encoded as it is made: only these grow with the clip.
+
+        Args:
+            num_frames: of the clip.
+            progress: called with frames done for all objects and frames in all.
+
+        Returns:
+            S tracks.
+        """
+        rles: list[list[Rle | None]] = [[None] * num_frames for _ in self.scores]
+        made, told = 0, 0
+        for frame in self.frames:
+            for index, mask in zip(frame.objects.tolist(), frame.masks, strict=True):
+                rles[index][frame.frame_idx] = encode_mask(mask) if mask.any() else None
+            made += len(frame.objects)
+            done = made // self.num_tracked  # some objects are done with a frame before others
+            if progress is not None and done > told:
+                told = done
+                progress(done, num_frames)
+        return [GroundedTrack(float(score), rle) for score, rle in zip(self.scores, rles, strict=True)]

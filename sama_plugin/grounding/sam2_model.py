@@ -1,8 +1,8 @@
 """SAM2 built from sizes, with one addition: a language embedding among the sparse prompt tokens.
 
 In come normalised frames and prompts (language embeddings, clicks, boxes, masks); out go mask logits,
-predicted IoU and object scores. Weights of the published SAM2.1 models load unchanged. This file and
-`sam2_head.py` are the only ones that import `sam2`; everything that spans a whole video is in `sam2_head.py`.
+predicted IoU and object scores. Weights of the published SAM2.1 models load unchanged. What spans a whole video
+is in `feature_store.py`, `object_memory.py`, `object_tracker.py` and, for all of it, `sam2_head.py`.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ class FrameFeatures:
     frozen and the fine-tuned decoder differ there.
 
     Attributes:
-        levels: (n, M, s/4, s/4), (n, M, s/8, s/8) and (n, M, s/16, s/16) float; if `is_projected` the first
-            two have M/8 and M/4 channels.
+        levels: (n, M, s/4, s/4), (n, M, s/8, s/8) and (n, M, s/16, s/16) float; once projected the first two
+            have M/8 and M/4 channels.
         pos: (1, M, s/16, s/16) float; position encoding of the lowest level.
-        is_projected: a decoder's convolutions were applied.
+        projected_by: the decoder whose convolutions were applied, if any.
     """
 
     levels: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     pos: torch.Tensor
-    is_projected: bool = False
+    projected_by: MaskDecoder | None = None
 
     @property
     def num_frames(self) -> int:
@@ -75,17 +75,18 @@ class FrameFeatures:
 
     def project(self, decoder: MaskDecoder) -> FrameFeatures:
         """Fine levels through the decoder's own convolutions, in its dtype, on its device; only once."""
-        if self.is_projected:
+        if self.projected_by is decoder:
             return self
+        assert self.projected_by is None, "another decoder has projected these features"
         weight = decoder.conv_s0.weight
         fine, middle, low = self.levels
         fine = decoder.conv_s0(fine.to(weight.device, weight.dtype))
         middle = decoder.conv_s1(middle.to(weight.device, weight.dtype))
-        return FrameFeatures((fine, middle, low), self.pos, is_projected=True)
+        return FrameFeatures((fine, middle, low), self.pos, decoder)
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> FrameFeatures:
         fine, middle, low = (function(level) for level in self.levels)
-        return FrameFeatures((fine, middle, low), self.pos, self.is_projected)
+        return FrameFeatures((fine, middle, low), self.pos, self.projected_by)
 
 
 @dataclass(frozen=True)
@@ -212,13 +213,13 @@ class SamaSam2(SAM2Base):
         decoder: MaskDecoder | None = None,
         multimask: bool = True,
     ) -> DecoderOutput:
-        """Run a mask decoder on K prompts, each with its own image.
+        """Run a mask decoder on K prompts, each with its own image or all with the same.
 
         Args:
-            image_embed: (K, M, h, w) float; lowest level, with memory or the no-memory embedding.
-            high_res: (K, M/8, 4h, 4w) and (K, M/4, 2h, 2w) float; projected by the same decoder.
+            image_embed: (K or 1, M, h, w) float; lowest level, with memory or the no-memory embedding.
+            high_res: (K or 1, M/8, 4h, 4w) and (K or 1, M/4, 2h, 2w) float; projected by the same decoder.
             sparse: (K, n, M) float.
-            dense: (K, M, h, w) float.
+            dense: (K or 1, M, h, w) float.
             decoder: SAM2's own if None; inputs are brought to its dtype and device.
             multimask: three candidates instead of one.
         """
@@ -226,7 +227,7 @@ class SamaSam2(SAM2Base):
         weight = decoder.iou_token.weight
         to = {"device": weight.device, "dtype": weight.dtype}
         masks, iou, tokens, object_logits = decoder(
-            image_embeddings=image_embed.to(**to),
+            image_embeddings=image_embed.to(**to).expand(len(sparse), -1, -1, -1),
             image_pe=self.sam_prompt_encoder.get_dense_pe().to(**to),
             sparse_prompt_embeddings=sparse.to(**to),
             dense_prompt_embeddings=dense.to(**to),
@@ -246,7 +247,7 @@ class SamaSam2(SAM2Base):
         """Masks of what language embeddings mean: the one thing this class adds to SAM2.
 
         Args:
-            image_embed: (K, M, h, w) float; as in `decode`.
+            image_embed: as in `decode`.
             high_res: as in `decode`.
             prompt_embeds: (K, 1, M) float; stands after the two not-a-point tokens SAM2 has when nobody
                 clicked; the dense prompt is SAM2's no-mask embedding.
@@ -312,7 +313,7 @@ class SamaSam2(SAM2Base):
         """Encode masks into memory.
 
         Args:
-            features: K rows.
+            features: K rows, or one for all.
             mask_logits: (K, 1, h, w) float; at any size.
             object_logits: (K,) float.
             pointers: (K, M) float.

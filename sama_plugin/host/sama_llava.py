@@ -34,16 +34,16 @@ from sama_plugin.constants import (
     SEG_TOKEN,
 )
 from sama_plugin.errors import CheckpointError, PromptError
-from sama_plugin.grounding.dot_head import dot_segment_pairs, dot_tracks
+from sama_plugin.grounding.dot_head import dot_grounding, dot_segment_pairs
+from sama_plugin.grounding.feature_store import FeatureStore, FrameSource
 from sama_plugin.grounding.losses import GroundingLosses, LossCounts, LossWeights, grounding_losses
-from sama_plugin.grounding.prediction import SegPrediction
-from sama_plugin.grounding.sam2_head import GroundedTrack, Sam2Head
+from sama_plugin.grounding.prediction import GroundedTrack, Grounding, SegPrediction
+from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import build_sam2
 from sama_plugin.grounding.seg_projection import build_seg_projection
 from sama_plugin.host.checkpoint import SamaCheckpointMixin
 from sama_plugin.host.host_prompt import expand_host_prompt
 from sama_plugin.host.vision_tower import build_vision_tower, load_tower
-from sama_plugin.media.decode import VideoClip
 from sama_plugin.modeling.context_aggregator import ContextAggregator
 from sama_plugin.modeling.projector import SamaProjector, base_projector_type, pool_grid
 from sama_plugin.modeling.region_encoder import RegionEncoder, RegionTokens
@@ -461,30 +461,41 @@ class SamaCausalLM(SamaCheckpointMixin):
         )
 
     @torch.no_grad()
+    def ground(
+        self,
+        source: FeatureStore | FrameSource,
+        seg_hidden_states: Tensor,
+        encode: Callable[[np.ndarray], Tensor],
+    ) -> Grounding:
+        """Stages 5-6 at inference: masks on every frame of a clip, all objects in one pass, made while they are read.
+
+        Args:
+            source: the clip, read lazily; or SAM2's features of it, which then are not made again.
+            seg_hidden_states: (S, N) float, one per `[SEG]`.
+            encode: (n, H, W, 3) uint8 → (n, P, N) projected features; only the dot head calls it.
+
+        Raises:
+            CheckpointError: SAM2 is wanted and was not loaded.
+        """
+        prompts = self.seg_prompts(seg_hidden_states)
+        if self.sama.grounding.head == "dot":
+            return dot_grounding(source.clip if isinstance(source, FeatureStore) else source, prompts, encode)
+        if self.sam2_head is None:
+            raise CheckpointError("This model has no SAM2 loaded; load it with `load_pretrained_model`.")
+        store = source if isinstance(source, FeatureStore) else FeatureStore(self.sam2_head, source)
+        return self.sam2_head.ground(store, prompts.float(), self.projector.seg_decoder)
+
     def ground_tracks(
         self,
-        clip: VideoClip,
+        source: FeatureStore | FrameSource,
         seg_hidden_states: Tensor,
         encode: Callable[[np.ndarray], Tensor],
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[GroundedTrack]:
-        """Stages 5-6 at inference: masks on every frame of a clip, all objects in one pass.
-
-        Args:
-            clip: the video, read lazily.
-            seg_hidden_states: (S, N) float, one per `[SEG]`.
-            encode: (n, H, W, 3) uint8 → (n, P, N) projected features; only the dot head calls it.
-            progress: called by the SAM2 head with frames done and frames in all.
-        """
-        prompts = self.seg_prompts(seg_hidden_states)
-        if self.sama.grounding.head == "dot":
-            return dot_tracks(clip, prompts, encode)
-        if self.sam2_head is None:
-            raise CheckpointError("This model has no SAM2 loaded; load it with `load_pretrained_model`.")
-        return self.sam2_head.ground_tracks(
-            clip, prompts.float(), self.projector.seg_decoder, progress=progress
-        )
+        """`ground`, read to the end; arguments as there, `progress` as in `Grounding.tracks`."""
+        num_frames = (source.clip if isinstance(source, FeatureStore) else source).num_frames
+        return self.ground(source, seg_hidden_states, encode).tracks(num_frames, progress=progress)
 
     @torch.no_grad()
     def generate(

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from sama_plugin.constants import SEG_TOKEN, SPECIAL_TOKENS
 from sama_plugin.data.model_inputs import InputBuilder, RegionUse
 from sama_plugin.errors import CheckpointError, MediaError, PromptError
+from sama_plugin.grounding.feature_store import FeatureStore
 from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
@@ -137,7 +138,8 @@ class VideoSession:
                 raise CheckpointError(
                     f"Region '{prompt.name}': this checkpoint has no SAM2, so only masks can be pointed with."
                 )
-            mask = self.model.sam2_head.mask_from_prompt(prompt, self.clip.read([prompt.frame])[0])
+            head = self.model.sam2_head
+            mask = head.mask_from_prompt(prompt, FeatureStore(head, self.clip))
         region = Region(prompt.name, prompt.frame, mask, prompt)
         self.regions[prompt.name] = region
         return region

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sama_plugin.grounding.dot_head import dot_segment_pairs, dot_tracks
+from sama_plugin.grounding.dot_head import dot_grounding, dot_segment_pairs
 from sama_plugin.media.masks import decode_mask
 from tests.grounding.tiny_sam2 import MemoryClip
 
@@ -47,7 +47,13 @@ def test_tracks_look_at_each_frame_alone() -> None:
             features[0, 0, 0] = 3
         return features
 
-    seen, absent = dot_tracks(clip, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), encode)  # type: ignore[arg-type]
+    clip.num_frames = 2
+    grounding = dot_grounding(clip, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), encode)
+    assert grounding.scores.tolist() == [0, 0]
+    seen, absent = grounding.tracks(3)
+    clip.num_frames = 3
+    assert [frame.frame_idx for frame in grounding.extend()] == [2]
+    assert list(grounding.extend()) == []
     assert [rle is None for rle in seen.rle] == [True, False, True]
     assert absent.rle == [None] * 3
     assert absent.score < 0.5 < seen.score

@@ -24,7 +24,10 @@ WIDTH = TINY.hidden_dim
 
 
 class MemoryClip:
-    """`VideoClip` over an array: noise with two squares that move apart; counts what is read."""
+    """`VideoClip` over an array: noise with two squares that move apart; notes which frames are decoded.
+
+    It may show fewer frames at first: `num_frames` can be set.
+    """
 
     def __init__(self, num_frames: int, height: int = 90, width: int = 120) -> None:
         self.frames = np.random.default_rng(0).integers(
@@ -35,16 +38,22 @@ class MemoryClip:
             self.frames[t, 20:60, left : left + 40] = (200, 30, 30)
             self.frames[t, 50:80, width - left - 30 : width - left] = (20, 30, 220)
         self.num_frames, self.height, self.width = num_frames, height, width
+        self.decoded: list[int] = []
+        self.num_openings = 0
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
         return self.frames[list(indices)]
 
     def iter_frames(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        self.num_openings += 1
         for i in range(start, self.num_frames if stop is None else stop):
+            self.decoded.append(i)
             yield i, self.frames[i]
 
     def iter_frames_reversed(self, start: int, stop: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+        self.num_openings += 1
         for i in range(start, stop - 1, -1):
+            self.decoded.append(i)
             yield i, self.frames[i]
 
 

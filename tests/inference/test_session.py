@@ -229,16 +229,16 @@ def test_click_becomes_a_mask_on_its_frame(
 ) -> None:
     seen = []
 
-    def mask_from_prompt(self: Any, prompt: Any, frame: np.ndarray) -> np.ndarray:
-        seen.append((prompt, frame))
+    def mask_from_prompt(self: Any, prompt: Any, store: Any) -> np.ndarray:
+        seen.append((prompt, store.clip))
         return square(7)
 
     monkeypatch.setattr(type(loaded.model.sam2_head), "mask_from_prompt", mask_from_prompt)
     region = session.region("r1", frame=5, point=(30, 40))
-    ((prompt, frame),) = seen
+    ((prompt, clip),) = seen
     assert (region.frame, int(region.mask.sum()), region.prompt) == (5, 49, prompt)
     assert prompt.points_xy.tolist() == [[30, 40]]
-    assert np.array_equal(frame, session.clip.read([5])[0])
+    assert clip is session.clip
 
 
 def test_clicks_need_sam2(loaded: LoadedCheckpoint, fresh_model: Any, video: Path) -> None:

@@ -1,0 +1,240 @@
+"""SAM2's memory of many objects at once: stacked in fixed room, and attended to by all of them in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sam2.modeling.memory_attention import MemoryAttention
+from sam2.modeling.position_encoding import apply_rotary_enc
+from sam2.modeling.sam.transformer import RoPEAttention
+from sam2.modeling.sam2_utils import get_1d_sine_pe
+
+from sama_plugin.grounding.sam2_model import FrameFeatures, MemoryEntry, SamaSam2
+
+
+@dataclass(frozen=True)
+class PackedMemory:
+    """What R objects attend to on one frame, each object's memories padded to the same length.
+
+    Attributes:
+        keys: (R, N, C) float; memories with their place and time.
+        values: (R, N, C) float; the memories alone.
+        num_cells: so many of the N tokens come first and are cells of frames, which have a place; the others are
+            of object pointers.
+        mask: (R, 1, 1, N) bool, False where an object has no such memory; None if each has all.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    num_cells: int
+    mask: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """Memories of S objects in k slots and pointers in p: (S, k, h·w, C) bfloat16, as in SAM2, and (S, p, M)."""
+
+    memories: torch.Tensor
+    pointers: torch.Tensor
+
+
+class ObjectMemory:
+    """Memories of S objects of a clip, in room that does not grow with the clip.
+
+    Of each object: its prompted frames, and the last 6 memories and 15 pointers of other frames on the way
+    forward; and as many on the way back, which begins with those right after its first prompted frame. All
+    objects go from frame to frame together. So a slot holds the same frame for all of them (its index modulo the
+    number of slots), and whether an object has a memory of a frame follows from where it is prompted.
+
+    Args:
+        sam2: whose memory it is.
+        prompted: frame → (S,) bool, which objects are prompted there; each object on at least one frame.
+        has_way_back: whether there will be a way back.
+
+    Attributes:
+        firsts: (S,) int; first prompted frame of each object.
+    """
+
+    def __init__(self, sam2: SamaSam2, prompted: Mapping[int, np.ndarray], *, has_way_back: bool) -> None:
+        self._sam2 = sam2
+        self._prompted = prompted
+        frames = np.array(sorted(prompted))
+        is_on = np.stack([prompted[i] for i in frames], axis=1)  # (S, F)
+        self.firsts: np.ndarray = frames[is_on.argmax(1)]
+        num_prompts = int(is_on.sum(1).max())
+        self._prompt_frames = np.full((len(is_on), num_prompts), -1)
+        rows, places = is_on.nonzero()
+        self._prompt_frames[rows, is_on.cumsum(1)[rows, places] - 1] = frames[places]
+        self._prompts = self._new_slots(num_prompts, num_prompts)
+        recent = (sam2.num_maskmem - 1, sam2.max_obj_ptrs_in_encoder - 1)
+        self._ahead = self._new_slots(*recent)
+        self._back = self._new_slots(*recent) if has_way_back else None
+        cell_grid = torch.empty(1, sam2.mem_dim, *[_side(sam2)] * 2, device=sam2.device)
+        place = sam2.memory_encoder.position_encoding(cell_grid).flatten(2).transpose(1, 2)
+        self._places = place + sam2.maskmem_tpos_enc[:, 0]  # (7, h·w, C): 1, 2, ... 6 frames away, prompted
+
+    @property
+    def num_bytes(self) -> int:
+        """Room it takes."""
+        held = [slots for slots in (self._prompts, self._ahead, self._back) if slots is not None]
+        return sum(slots.memories.nbytes + slots.pointers.nbytes for slots in held)
+
+    def add_prompt(self, frame_idx: int, entry: MemoryEntry) -> None:
+        """Keep a prompted frame: (G, ...) for the G objects prompted there."""
+        rows = self._prompted[frame_idx].nonzero()[0]
+        slots = (self._prompt_frames[rows] == frame_idx).argmax(1)
+        index = self._to_device(rows), self._to_device(slots)
+        self._prompts.memories[index] = _cells(entry)
+        self._prompts.pointers[index] = entry["obj_ptr"].float()
+
+    def add(self, frame_idx: int, rows: np.ndarray, entry: MemoryEntry, *, is_reverse: bool) -> None:
+        """Keep a tracked frame: (R, ...) for the objects `rows` (R,) int."""
+        content = (_cells(entry), entry["obj_ptr"].float())
+        if not is_reverse:
+            for ring, values in zip((self._ahead.memories, self._ahead.pointers), content, strict=True):
+                ring[self._to_device(rows), frame_idx % ring.shape[1]] = values
+        if self._back is None:
+            return
+        for ring, values in zip((self._back.memories, self._back.pointers), content, strict=True):
+            is_seen = frame_idx - self.firsts[rows] < ring.shape[1]  # from the frame before the first prompt
+            if is_seen.any():
+                kept = self._to_device(is_seen.nonzero()[0])
+                ring[self._to_device(rows[is_seen]), frame_idx % ring.shape[1]] = values[kept]
+
+    def forget_way_back(self) -> None:
+        """Let go of what only the way back needs."""
+        self._back = None
+
+    def pack(
+        self, frame_idx: int, rows: np.ndarray, num_frames: int, num_tracked: int, *, is_reverse: bool
+    ) -> PackedMemory:
+        """What SAM2 looks at from a frame: prompts, the 6 memories before it, pointers of at most 16 frames.
+
+        Args:
+            frame_idx: this frame.
+            rows: (R,) int; objects that are tracked there.
+            num_frames: of the clip.
+            num_tracked: frames from 0 on that the way forward is done with.
+            is_reverse: going back in time; before is then after.
+
+        Source: `SAM2Base._prepare_memory_conditioned_features`. Differs: a batch of objects with memories of
+            different frames.
+        """
+        ring = self._back if is_reverse else self._ahead
+        assert ring is not None, "the way back is over"
+        sign = -1 if is_reverse else 1
+        objects = self._to_device(rows)[:, None]
+        prompt_frames = self._prompt_frames[rows]  # (R, P)
+        is_prompt = prompt_frames >= 0
+
+        ages = np.arange(ring.memories.shape[1], 0, -1)
+        frames = frame_idx - sign * ages
+        has = self._has(frames, rows, num_tracked, is_reverse=is_reverse)
+        used = has.any(0)
+        slots = self._to_device(frames[used] % ring.memories.shape[1])
+        cells = torch.cat([self._prompts.memories[objects[:, 0]], ring.memories[objects, slots]], dim=1)
+        ids = np.concatenate([np.full(is_prompt.shape[1], len(self._places) - 1), ages[used] - 1])
+        places = self._places[self._to_device(ids)].flatten(0, 1)
+        has_cells = np.concatenate([is_prompt, has[:, used]], axis=1)
+
+        reach = min(num_frames, self._sam2.max_obj_ptrs_in_encoder) - 1
+        ages = np.arange(1, reach + 1)
+        frames = frame_idx - sign * ages
+        has = self._has(frames, rows, num_tracked, is_reverse=is_reverse)
+        used = has.any(0)
+        slots = self._to_device(frames[used] % ring.pointers.shape[1])
+        pointers = torch.cat([self._prompts.pointers[objects[:, 0]], ring.pointers[objects, slots]], dim=1)
+        prompt_ages = sign * (frame_idx - prompt_frames)
+        all_ages = np.concatenate(
+            [prompt_ages, np.broadcast_to(ages[used], (len(rows), int(used.sum())))], axis=1
+        )
+        has_pointers = np.concatenate([is_prompt & (prompt_ages >= 0), has[:, used]], axis=1)
+        times = get_1d_sine_pe(self._to_device(all_ages) / reach, dim=self._sam2.hidden_dim)
+        times = self._sam2.obj_ptr_tpos_proj(times)
+        width = self._sam2.mem_dim
+        per_pointer = self._sam2.hidden_dim // width  # a pointer is cut into so many tokens
+        tokens = pointers.reshape(len(rows), -1, width)
+
+        values = torch.cat([cells.flatten(1, 2), tokens], dim=1)  # (R, N, C)
+        keys = torch.cat(
+            [cells.flatten(1, 2) + places, tokens + times.repeat_interleave(per_pointer, dim=1)], dim=1
+        )
+        mask = None
+        if not (has_cells.all() and has_pointers.all()):
+            has_tokens = np.concatenate(
+                [has_cells.repeat(cells.shape[2], axis=1), has_pointers.repeat(per_pointer, axis=1)], axis=1
+            )
+            mask = self._to_device(has_tokens)[:, None, None]
+        return PackedMemory(keys, values, cells.shape[1] * cells.shape[2], mask)
+
+    def _has(self, frames: np.ndarray, rows: np.ndarray, num_tracked: int, *, is_reverse: bool) -> np.ndarray:
+        """(R, k) bool; whether each object was tracked, not prompted, on (k,) frames behind on its way."""
+        has = frames[None] > self.firsts[rows, None]
+        if is_reverse:
+            has = np.broadcast_to(frames < num_tracked, has.shape).copy()
+        for place, frame_idx in enumerate(frames.tolist()):
+            if frame_idx in self._prompted:
+                has[:, place] &= ~self._prompted[frame_idx][rows]
+        return has
+
+    def _new_slots(self, num_memories: int, num_pointers: int) -> _Slots:
+        sam2, count = self._sam2, len(self.firsts)
+        size = (count, num_memories, _side(sam2) ** 2, sam2.mem_dim)
+        return _Slots(
+            torch.zeros(size, dtype=torch.bfloat16, device=sam2.device),
+            torch.zeros(count, num_pointers, sam2.hidden_dim, device=sam2.device),
+        )
+
+    def _to_device(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).to(self._sam2.device)
+
+
+def attend_to_memory(
+    attention: MemoryAttention, features: FrameFeatures, memory: PackedMemory
+) -> torch.Tensor:
+    """The lowest level of a frame after R objects attended to their memories, (R, M, h, w) float.
+
+    Args:
+        attention: SAM2's; its layers' own weights do everything.
+        features: of one frame, the same for all objects, which part only where they meet their memories.
+        memory: from `ObjectMemory.pack`.
+
+    Source: `MemoryAttention.forward` in eval mode. Differs: one frame for all rows, and a mask.
+    """
+    low = features.levels[2]
+    cells = (low + 0.1 * features.pos).flatten(2).transpose(1, 2)
+    for layer in attention.layers:
+        cells = layer._forward_sa(cells, None)
+        cells = cells + _cross_attend(layer.cross_attn_image, layer.norm2(cells), memory)
+        cells = cells + layer.linear2(layer.activation(layer.linear1(layer.norm3(cells))))
+    return attention.norm(cells).transpose(1, 2).unflatten(2, low.shape[-2:])
+
+
+def _cross_attend(attention: RoPEAttention, queries: torch.Tensor, memory: PackedMemory) -> torch.Tensor:
+    """`RoPEAttention.forward` of (R or 1, h·w, M) queries, with a mask."""
+    q = attention._separate_heads(attention.q_proj(queries), attention.num_heads)
+    k = attention._separate_heads(attention.k_proj(memory.keys), attention.num_heads)
+    v = attention._separate_heads(attention.v_proj(memory.values), attention.num_heads)
+    cells, pointers = k[:, :, : memory.num_cells], k[:, :, memory.num_cells :]
+    freqs = attention.freqs_cis.to(q.device)
+    q, cells = apply_rotary_enc(q, cells, freqs_cis=freqs, repeat_freqs_k=attention.rope_k_repeat)
+    found = F.scaled_dot_product_attention(
+        q.expand(len(k), -1, -1, -1), torch.cat([cells, pointers], dim=2), v, attn_mask=memory.mask
+    )
+    out: torch.Tensor = attention.out_proj(attention._recombine_heads(found))
+    return out
+
+
+def _side(sam2: SamaSam2) -> int:
+    """Cells per side of SAM2's lowest level."""
+    return int(sam2.image_size // sam2.backbone_stride)
+
+
+def _cells(entry: MemoryEntry) -> torch.Tensor:
+    """(G, h·w, C) bfloat16 of a frame's memory, rounded as in SAM2's video predictor."""
+    cells: torch.Tensor = entry["maskmem_features"].flatten(2).transpose(1, 2).to(torch.bfloat16)
+    return cells
