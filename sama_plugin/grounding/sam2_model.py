@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,8 @@ WEIGHTS_NAME = "model.safetensors"
 
 FEATURE_STRIDE = 16
 """Input pixels per cell of SAM2's lowest feature level; its mask logits have a quarter of that."""
+
+Sam2Kind = TypeVar("Sam2Kind", bound=SAM2Base)
 
 MemoryEntry = dict[str, Any]
 """SAM2's own record of one frame: `maskmem_features`, `maskmem_pos_enc`, `obj_ptr`."""
@@ -432,7 +434,15 @@ class _ReadableLinspace(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def build_sam2(config: Sam2Config, *, device: torch.device | str | None = None) -> SamaSam2:
+@overload
+def build_sam2(config: Sam2Config, *, device: torch.device | str | None = None) -> SamaSam2: ...
+@overload
+def build_sam2(
+    config: Sam2Config, *, device: torch.device | str | None = None, kind: type[Sam2Kind]
+) -> Sam2Kind: ...
+def build_sam2(
+    config: Sam2Config, *, device: torch.device | str | None = None, kind: type[SAM2Base] = SamaSam2
+) -> SAM2Base:
     """SAM2 with fresh weights, in eval mode, from sizes alone: no YAML, no hydra, no download.
 
     What `Sam2Config` does not name is as in the published `sam2.1` files and SAM2's own video predictor; only
@@ -441,13 +451,14 @@ def build_sam2(config: Sam2Config, *, device: torch.device | str | None = None) 
     Args:
         config: sizes.
         device: `meta` builds without memory; the current default device if None.
+        kind: class to build, with SAM2's own arguments.
     """
     target = torch.device(device) if device is not None else torch.get_default_device()
     reading: AbstractContextManager[Any] = _ReadableLinspace() if target.type == "meta" else nullcontext()
     with torch.device("cpu"):  # holds plain tensors (rotary tables) that must exist on a real device
         memory_attention = _build_memory_attention(config)
     with torch.device(target), reading:
-        model = SamaSam2(
+        model = kind(
             image_encoder=_build_image_encoder(config),
             memory_attention=memory_attention,
             memory_encoder=_build_memory_encoder(config),

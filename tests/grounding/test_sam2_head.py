@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sam2.sam2_video_predictor import SAM2VideoPredictor
 
 from sama_plugin.config import GroundingConfig
 from sama_plugin.errors import PromptError
@@ -18,6 +17,7 @@ from sama_plugin.grounding import sam2_head
 from sama_plugin.grounding.feature_store import FeatureStore
 from sama_plugin.grounding.object_tracker import ObjectTracker
 from sama_plugin.grounding.prediction import GroundFrame, Grounding, SegPrediction
+from sama_plugin.grounding.reference_tracker import track_with_predictor
 from sama_plugin.grounding.sam2_head import Sam2Head, spread_frames
 from sama_plugin.grounding.sam2_model import NO_OBJ_SCORE, ClipPrompt, SamaSam2
 from sama_plugin.media.masks import decode_mask
@@ -59,29 +59,9 @@ def predictor_tracks(
     clip: MemoryClip, prompts: dict[int, torch.Tensor], sam2: SamaSam2
 ) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
     """Frame -> (S, h, w) logits and (S,) object logits of SAM2's own predictor, forward and then backward."""
-    predictor: SAM2VideoPredictor = tiny_predictor()
+    predictor = tiny_predictor()
     predictor.load_state_dict(sam2.state_dict())
-    images = sam2_frames(clip.frames, SIDE)
-    with mock.patch(
-        "sam2.sam2_video_predictor.load_video_frames", return_value=(images, clip.height, clip.width)
-    ):
-        state = predictor.init_state("unused")
-    for frame_idx, masks in prompts.items():
-        for obj_id, mask in enumerate(masks):
-            predictor.add_new_mask(state, frame_idx, obj_id, mask)
-    for _ in predictor.propagate_in_video(state):
-        pass
-    for _ in predictor.propagate_in_video(state, reverse=True):
-        pass
-    tracks = {}
-    per_object = state["output_dict_per_obj"].values()
-    for t in range(clip.num_frames):
-        outs = [o["cond_frame_outputs"].get(t) or o["non_cond_frame_outputs"][t] for o in per_object]
-        tracks[t] = (
-            torch.cat([o["pred_masks"][:, 0] for o in outs]),
-            torch.cat([o["object_score_logits"][:, 0] for o in outs]),
-        )
-    return tracks
+    return {f.frame_idx: (f.logits, f.object_logits) for f in track_with_predictor(predictor, clip, prompts)}
 
 
 def test_propagation_equals_sam2s_video_predictor_in_both_directions() -> None:
