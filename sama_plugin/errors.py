@@ -13,6 +13,19 @@ class MediaError(SamaError):
     """A video, frame, mask or image that cannot be read or does not fit."""
 
 
+class DamagedVideoError(MediaError):
+    """A video that turns out, while it is read, to break in the middle; what comes before can be used.
+
+    Attributes:
+        num_readable: frames from the start of the clip, 1 or more, before the first that cannot be decoded; go
+            on with `clip.window(0, error.num_readable)`. Frames that were not read yet may turn out damaged too.
+    """
+
+    def __init__(self, message: str, num_readable: int = 0):
+        super().__init__(message)
+        self.num_readable = num_readable
+
+
 class DataError(SamaError):
     """A record, dataset or configuration file that breaks its format."""
 

@@ -1,8 +1,8 @@
 """Is a video file whole? Compares the sizes its container announces with the bytes that are there.
 
 A decoder plays a file that was cut off as if it simply ended earlier, so the container has to be asked.
-MP4/MOV boxes, Matroska/WebM elements, AVI chunks and GIF blocks say how long they are; other formats pass
-unchecked.
+MP4/MOV boxes, Matroska/WebM elements, AVI chunks and GIF blocks say how long they are, and the packets of
+MPEG-TS have one length; other formats pass unchecked.
 """
 
 from __future__ import annotations
@@ -15,22 +15,27 @@ from sama_plugin.errors import MediaError
 
 MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide")
 MATROSKA_MAGIC = b"\x1a\x45\xdf\xa3"
+TS_PACKET_BYTES = 188
+TS_SYNC = b"G"
 
 
-def check_complete(path: Path) -> None:
-    """Refuse a file that ends before its own container does.
+def find_missing(path: Path) -> str | None:
+    """Tell whether a file ends before its own container does.
 
     Args:
         path: an existing file.
 
+    Returns:
+        What is cut off, in a few words with byte counts; None for a whole file and for unknown formats.
+
     Raises:
-        MediaError: the file is empty, or ends inside a box, element, chunk or block.
+        MediaError: the file is empty.
     """
     size = os.path.getsize(path)
     if size == 0:
         raise MediaError(f"Video '{path}' is empty (0 bytes); expected a video file, copy it again.")
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(TS_PACKET_BYTES + 1)
         if head[4:8] in MP4_BOXES:
             missing = _missing_in_mp4(file, size)
         elif head[:4] == MATROSKA_MAGIC:
@@ -39,10 +44,11 @@ def check_complete(path: Path) -> None:
             missing = _missing_in_avi(head, size)
         elif head[:4] == b"GIF8":
             missing = _missing_in_gif(file, size)
+        elif head[:1] == head[TS_PACKET_BYTES:] == TS_SYNC:
+            missing = _missing_in_ts(file, size)
         else:
             missing = None
-    if missing:
-        raise MediaError(f"Video '{path}' is truncated: {missing}, the file has {size} bytes; copy it again.")
+    return f"{missing}, the file has {size} bytes" if missing else None
 
 
 def _missing_in_mp4(file: BinaryIO, size: int) -> str | None:
@@ -89,6 +95,13 @@ def _missing_in_avi(head: bytes, size: int) -> str | None:
     return f"its first chunk should end at byte {length}" if length > size else None
 
 
+def _missing_in_ts(file: BinaryIO, size: int) -> str | None:
+    """See whether what is left after the last whole packet begins as a packet does."""
+    left = size % TS_PACKET_BYTES
+    file.seek(size - left)
+    return f"its last packet should have {TS_PACKET_BYTES} bytes" if file.read(1) == TS_SYNC else None
+
+
 def _missing_in_gif(file: BinaryIO, size: int) -> str | None:
     """Walk the blocks up to the trailer; a missing trailer alone is forgiven."""
 
@@ -110,4 +123,4 @@ def _missing_in_gif(file: BinaryIO, size: int) -> str | None:
             file.seek(length[0], os.SEEK_CUR)
         if not length:
             return f"it ends inside a block, at byte {max(file.tell(), size)}"
-    return None
+    return None if kind in (b"\x3b", b"") else f"no block begins at byte {file.tell() - 1}"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,9 +18,17 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
-from sama_plugin.errors import MediaError
-from sama_plugin.media.container_check import check_complete
-from sama_plugin.media.video_index import FALLBACK_FPS, VideoIndex, index_decoded, index_packets
+from sama_plugin.errors import DamagedVideoError, MediaError
+from sama_plugin.media.container_check import find_missing
+from sama_plugin.media.video_index import (
+    FALLBACK_FPS,
+    IntactPackets,
+    VideoIndex,
+    decode_packets,
+    find_shortfall,
+    index_decoded,
+    index_packets,
+)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEO_FORMATS = frozenset(
@@ -43,8 +52,15 @@ class _Reader(Protocol):
         """(H, W, 3) uint8 of one of them."""
 
 
+class Source(Protocol):
+    """Where the frames of a clip, and of all windows of it, come from."""
+
+    def open(self) -> contextlib.AbstractContextManager[_Reader]:
+        """A reader that is closed at the end of the block."""
+
+
 class VideoClip:
-    """A video whose frames are read by index, lazily; made by `VideoClip.open`.
+    """A video whose frames are read by index, lazily; made by `VideoClip.open` and `VideoClip.window`.
 
     It holds no open file and no frames, so it can be pickled and shared between threads. Frames are upright
     as a player shows them (rotation and mirroring of the container applied); pixels that are not square stay
@@ -52,29 +68,50 @@ class VideoClip:
 
     Attributes:
         path: as it was given.
-        num_frames: n, counted exactly.
         height: H, pixels, after rotation.
         width: W.
-        fps: average frames per second.
-        timestamps_s: (n,) float64; when each frame begins to be shown, seconds from the first frame.
-        duration_s: when the last frame stops being shown.
     """
 
-    def __init__(
-        self, path: str, size: tuple[int, int], index: VideoIndex, source: _FileSource | _FolderSource
-    ):
+    def __init__(self, path: str, size: tuple[int, int], index: VideoIndex, source: Source, first: int = 0):
         self.path = path
         self.height, self.width = size
-        self.num_frames = len(index.timestamps_s)
-        self.fps = index.fps
-        self.timestamps_s = index.timestamps_s
-        self.duration_s = index.duration_s
-        self._key_frames = index.key_frames
+        self._index = index
         self._source = source
+        self._first = first
+
+    @property
+    def num_frames(self) -> int:
+        """Frames n, counted exactly."""
+        return len(self._index.timestamps_s)
+
+    @property
+    def fps(self) -> float:
+        """Average frames per second."""
+        return self._index.fps
+
+    @property
+    def timestamps_s(self) -> np.ndarray:
+        """(n,) float64; when each frame begins to be shown, seconds from the first frame."""
+        return self._index.timestamps_s
+
+    @property
+    def duration_s(self) -> float:
+        """When the last frame stops being shown, seconds from the first frame."""
+        return self._index.duration_s
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the file and how many of its frames are used, one sentence; None if nothing is known.
+
+        Found on opening, or when a `DamagedVideoError` was raised; windows made afterwards have it too.
+        """
+        return self._index.damage
 
     @classmethod
     def open(cls, path: str | Path, folder_fps: float = FALLBACK_FPS) -> VideoClip:
         """Find out what a video consists of; decodes one frame, or all where the container is no help.
+
+        A file that ends early gives a clip of the frames that are there, and `damage` says so.
 
         Args:
             path: a video file (mp4, mov, webm, mkv, gif, avi, ...), a folder of frames (jpg or png, one size,
@@ -82,7 +119,8 @@ class VideoClip:
             folder_fps: frame rate of folders and pictures, which do not know theirs.
 
         Raises:
-            MediaError: missing, empty, truncated, not a video, without frames, or frames of different size.
+            MediaError: missing, empty, not a video, without frames that can be read, or frames of different
+                size.
         """
         target = Path(path)
         try:
@@ -92,12 +130,55 @@ class VideoClip:
                 )
             if target.is_dir():
                 return _open_folder(str(path), _frame_files(target), folder_fps)
-            check_complete(target)
+            missing = find_missing(target)
             if target.suffix.lower() in IMAGE_SUFFIXES:
                 return _open_folder(str(path), (target,), folder_fps)
-            return _open_file(str(path), target)
+            try:
+                return _open_file(str(path), target, missing)
+            except MediaError as error:
+                if missing is None:
+                    raise
+                raise MediaError(
+                    f"Video '{path}' is truncated and no frame of it can be read: {missing}; copy it again."
+                ) from error
         except OSError as error:
             raise MediaError(f"Video '{path}' cannot be read: {error.strerror or error}.") from error
+
+    def window(self, start: int, stop: int) -> VideoClip:
+        """Frames [start, stop) as a clip of their own, numbered and timed from 0; nothing is read.
+
+        Raises:
+            MediaError: a border outside the clip, or no frame between them.
+        """
+        if not 0 <= start < stop <= self.num_frames:
+            raise MediaError(
+                f"Frames {start} to {stop} are no window of '{self.path}', which has {self.num_frames} frames; "
+                f"expected 0 <= start < stop <= {self.num_frames}."
+            )
+        size, index = (self.height, self.width), self._index.part(start, stop)
+        return VideoClip(self.path, size, index, self._source, self._first + start)
+
+    def span(self, from_s: float | None = None, to_s: float | None = None) -> range:
+        """Tell which frames are shown between two times, for `window(span.start, span.stop)`.
+
+        Args:
+            from_s: seconds from the first frame; None is the start of the clip.
+            to_s: the frame that begins to be shown then is not among them; None is the end of the clip.
+
+        Returns:
+            Frame indices, at least one: that shown at `from_s`.
+
+        Raises:
+            MediaError: a time outside the clip, or `to_s` before `from_s`.
+        """
+        start = 0 if from_s is None else self.frame_at(from_s)
+        if to_s is None:
+            return range(start, self.num_frames)
+        self.frame_at(to_s)
+        if from_s is not None and to_s < from_s:
+            raise MediaError(f"The span of '{self.path}' from {from_s} s to {to_s} s ends before it begins.")
+        stop = int(np.searchsorted(self.timestamps_s, to_s - TIME_TOLERANCE_S))
+        return range(start, max(stop, start + 1))
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Decode some frames.
@@ -109,7 +190,8 @@ class VideoClip:
             (n, H, W, 3) uint8 RGB, in the order asked.
 
         Raises:
-            MediaError: an index outside the clip, or a frame that cannot be decoded.
+            DamagedVideoError: a frame that cannot be decoded.
+            MediaError: an index outside the clip, or a video that can no longer be read.
         """
         wanted = [int(i) for i in indices]
         for i in wanted:
@@ -125,7 +207,7 @@ class VideoClip:
             position: int | None = None
             for target in sorted(places):
                 if position is None or self._key_before(target) > position:
-                    decoded = reader.decode_from(target)
+                    decoded = self._decode_from(reader, target)
                 for position, frame in decoded:
                     if position == target:
                         frames[places[target]] = reader.to_rgb(frame)
@@ -143,7 +225,8 @@ class VideoClip:
             Frame index and (H, W, 3) uint8 RGB.
 
         Raises:
-            MediaError: a border outside the clip, or decoding ends early.
+            DamagedVideoError: a frame that cannot be decoded; those before it have been given.
+            MediaError: a border outside the clip, or a video that can no longer be read.
         """
         last = self.num_frames if stop is None else stop
         if not 0 <= start <= last <= self.num_frames:
@@ -153,7 +236,7 @@ class VideoClip:
         if start == last:
             return
         with self._source.open() as reader:
-            for index, frame in islice(reader.decode_from(start), last - start):
+            for index, frame in islice(self._decode_from(reader, start), last - start):
                 yield index, reader.to_rgb(frame)
 
     def iter_frames_reversed(self, start: int, stop: int = 0) -> Iterator[tuple[int, np.ndarray]]:
@@ -170,18 +253,19 @@ class VideoClip:
             Frame index and (H, W, 3) uint8 RGB.
 
         Raises:
-            MediaError: a border outside the clip, or a frame that cannot be decoded.
+            DamagedVideoError: a frame that cannot be decoded.
+            MediaError: a border outside the clip, or a video that can no longer be read.
         """
         self.check_frame(start)
         self.check_frame(stop)
         held = min(max(REVERSE_BYTES // (3 * self.height * self.width), 1), REVERSE_FRAMES)
-        high = start
+        high, key_frames = start, self._index.key_frames
         with self._source.open() as reader:
             while high >= stop:
                 low = max(stop, high - held + 1)
-                keys = self._key_frames[np.searchsorted(self._key_frames, low) :]
+                keys = key_frames[np.searchsorted(key_frames, low) :]
                 low = int(keys[0]) if keys.size and keys[0] <= high else low
-                for index, frame in reversed(list(islice(reader.decode_from(low), high - low + 1))):
+                for index, frame in reversed(list(islice(self._decode_from(reader, low), high - low + 1))):
                     yield index, reader.to_rgb(frame)
                 high = low - 1
 
@@ -223,22 +307,34 @@ class VideoClip:
 
     def _key_before(self, frame: int) -> int:
         """Last frame at or before `frame` from which decoding can begin."""
-        return int(self._key_frames[np.searchsorted(self._key_frames, frame, side="right") - 1])
+        key_frames = self._index.key_frames
+        return int(key_frames[np.searchsorted(key_frames, frame, side="right") - 1])
+
+    def _decode_from(self, reader: _Reader, start: int) -> Iterator[tuple[int, Any]]:
+        """Frames of the source in the clip's own numbers, damage too."""
+        try:
+            for number, frame in reader.decode_from(self._first + start):
+                yield number - self._first, frame
+        except DamagedVideoError as error:
+            self._index = replace(self._index, damage=str(error))
+            num_readable = error.num_readable - self._first
+            if not num_readable:
+                raise MediaError(str(error)) from error
+            raise DamagedVideoError(str(error), num_readable) from error
 
 
 class _FileSource:
-    """A video file and how to find its frames; opens readers."""
+    """A video file and how to find its frames; opens readers. Matrix and size are known from the first frame."""
 
-    def __init__(
-        self, path: Path, index: VideoIndex, matrix: tuple[int, int, int, int], size: tuple[int, int]
-    ):
+    def __init__(self, path: Path, index: VideoIndex, is_cut: bool):
         self.path = path
         self.index = index
-        self.matrix = matrix
-        self.size = size
+        self.is_cut = is_cut
+        self.matrix = (1, 0, 0, 1)
+        self.size = (0, 0)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[_FileReader]:
+    def open(self) -> Iterator[_Reader]:
         """A reader that is closed at the end of the block."""
         try:
             reader = _FileReader(self)
@@ -264,29 +360,35 @@ class _FileReader:
         self.container.close()
 
     def decode_from(self, start: int) -> Iterator[tuple[int, Any]]:
-        """Frames from `start` on, by a seek to the keyframe before it, or to an earlier one if that fails."""
+        """Frames from `start` on, by a seek to the keyframe before it, or to an earlier one if that lands late."""
         index = self.source.index
         last_key = int(np.searchsorted(index.key_frames, start, side="right")) - 1
         expected = start
+        is_late = True
         reason = "decoding ends early"
         for key in dict.fromkeys((last_key, max(last_key - 1, 0), 0)):
             try:
                 for found, frame in self._frames_after_key(key):
+                    is_late = is_late and found > start
                     if found < expected:
                         continue
                     if found > expected:
                         break
                     yield found, frame
                     expected += 1
-            except (av.FFmpegError, OSError) as error:
+            except (av.FFmpegError, OSError, MediaError) as error:
                 reason = str(error)
-            if expected > start:
+            if not is_late:
                 break
-        if expected < len(index.timestamps_s):
-            raise MediaError(
-                f"Video '{self.source.path}' is damaged: frame {expected} of {len(index.timestamps_s)} "
-                f"cannot be decoded ({reason})."
+        num_frames = len(index.timestamps_s)
+        if expected < num_frames:
+            message = (
+                f"Video '{self.source.path}' is damaged: frame {expected} of {num_frames} cannot be decoded "
+                f"({reason})"
             )
+            if not expected:
+                raise MediaError(f"{message}; copy it again.")
+            raise DamagedVideoError(f"{message}; {expected} of {num_frames} frames can be used.", expected)
 
     def to_rgb(self, frame: Any) -> np.ndarray:
         """Convert and turn upright."""
@@ -305,17 +407,21 @@ class _FileReader:
         if index.pts is None:
             self.container.close()
             self.container = _open_container(self.source.path)
-            yield from enumerate(self.container.decode(self.container.streams.video[0]))
+            yield from islice(enumerate(self._decode()), len(index.timestamps_s))
             return
         stream = self.container.streams.video[0]
         self.container.seek(int(index.key_dts[key]), stream=stream, backward=True)
-        for frame in self.container.decode(stream):
+        for frame in self._decode():
             place = int(np.searchsorted(index.pts, frame.pts)) if frame.pts is not None else len(index.pts)
             if place < len(index.pts) and index.pts[place] == frame.pts:
                 yield place, frame
 
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        stream = self.container.streams.video[0]
+        return decode_packets(IntactPackets(self.container, stream, self.source.is_cut), stream)
 
-class _FolderSource:
+
+class FolderSource:
     """Picture files, one per frame; is its own reader."""
 
     def __init__(self, files: tuple[Path, ...], size: tuple[int, int]):
@@ -323,7 +429,7 @@ class _FolderSource:
         self.size = size
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[_FolderSource]:
+    def open(self) -> Iterator[_Reader]:
         """Itself; there is nothing to keep open."""
         yield self
 
@@ -353,23 +459,26 @@ def _open_container(path: Path) -> av.container.InputContainer:
     # `file:` keeps a name such as `concat:a.mp4` from being taken for a protocol
     container = av.open(f"file:{os.path.abspath(path)}")
     for stream in container.streams.video[:1]:
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_DECODER_THREADS)
+        if stream.codec_context is not None:
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_DECODER_THREADS)
     return container
 
 
-def _open_file(name: str, path: Path) -> VideoClip:
-    """Index a video file and decode its first frame."""
+def _open_file(name: str, path: Path, missing: str | None) -> VideoClip:
+    """Index a video file, of which something may be missing, and decode its first frame."""
     try:
         with _open_container(path) as container:
             if not VIDEO_FORMATS.intersection(container.format.name.split(",")):
                 raise MediaError(f"'{name}' is not a video (it reads as '{container.format.name}').")
             if not container.streams.video:
                 raise MediaError(f"'{name}' is not a video: it has no video stream, only sound or subtitles.")
-            index = index_packets(container, container.streams.video[0])
-        if index is None:
-            with _open_container(path) as container:
-                index = index_decoded(container, container.streams.video[0])
+            if container.streams.video[0].codec_context is None:
+                raise MediaError(f"'{name}' is not a video that can be read: nothing tells its codec.")
+            index = _index_file(path, missing)
+            missing = missing or find_shortfall(container.streams.video[0], index)
+        if missing and not index.damage:
+            index = _index_file(path, missing)
     except av.error.EOFError as error:
         raise MediaError(
             f"Video '{name}' has zero frames, or is no video; expected at least one frame."
@@ -379,11 +488,22 @@ def _open_file(name: str, path: Path) -> VideoClip:
             f"'{name}' is not a video that can be read ({error.strerror}); expected mp4, mov, webm, gif or a "
             "folder of frames. If it should be one, it may be truncated."
         ) from error
-    with _FileSource(path, index, (1, 0, 0, 1), (0, 0)).open() as reader:
+    source = _FileSource(path, index, index.damage is not None)
+    with source.open() as reader:
         _, first = next(reader.decode_from(0))
-        matrix = _display_matrix(first)
-    size = (first.width, first.height) if matrix[1] else (first.height, first.width)
-    return VideoClip(name, size, index, _FileSource(path, index, matrix, size))
+        source.matrix = _display_matrix(first)
+    source.size = (first.width, first.height) if source.matrix[1] else (first.height, first.width)
+    return VideoClip(name, source.size, index, source)
+
+
+def _index_file(path: Path, missing: str | None) -> VideoIndex:
+    """Index by packets if they tell enough, else by decoding."""
+    with _open_container(path) as container:
+        index = index_packets(container, container.streams.video[0], missing)
+    if index is not None:
+        return index
+    with _open_container(path) as container:
+        return index_decoded(container, container.streams.video[0], missing)
 
 
 def _frame_files(folder: Path) -> tuple[Path, ...]:
@@ -422,7 +542,7 @@ def _open_folder(name: str, files: tuple[Path, ...], fps: float) -> VideoClip:
             )
     numbers = np.arange(len(files), dtype=np.int64)
     index = VideoIndex(numbers, numbers, numbers, numbers / fps, len(files) / fps, float(fps))
-    return VideoClip(name, sizes[0], index, _FolderSource(files, sizes[0]))
+    return VideoClip(name, sizes[0], index, FolderSource(files, sizes[0]))
 
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sama_plugin.errors import MediaError
+from sama_plugin.errors import DamagedVideoError, MediaError
 from sama_plugin.media import decode
 from sama_plugin.media.decode import VideoClip
 from tests.media.tiny_video import decode_in_order, encode, numbered_frames, set_display_matrix
@@ -76,8 +76,9 @@ def _first(frames, count):
     return [frame for _, frame in zip(range(count), frames, strict=False)]
 
 
-def test_reading_seeks_instead_of_decoding_everything(tmp_path, monkeypatch):
-    path = encode(tmp_path / "long.mp4", numbered_frames(100), options=B_FRAMES)
+@pytest.mark.parametrize("name", ["long.mp4", "long.mkv"])
+def test_reading_seeks_instead_of_decoding_everything(tmp_path, monkeypatch, name):
+    path = encode(tmp_path / name, numbered_frames(100), options=B_FRAMES)
     clip = VideoClip.open(path)
     decoded = []
     original = decode._FileReader._frames_after_key
@@ -95,9 +96,11 @@ def test_reading_seeks_instead_of_decoding_everything(tmp_path, monkeypatch):
     assert len(decoded) < 30
 
 
-def test_opening_decodes_one_frame_only(mp4, monkeypatch):
+@pytest.mark.parametrize("name", ["b_frames.mp4", "h264.mkv"])
+def test_opening_decodes_one_frame_only(tmp_path, monkeypatch, name):
+    path = encode(tmp_path / name, numbered_frames(24), options=B_FRAMES)
     monkeypatch.setattr(decode, "index_decoded", lambda *_: pytest.fail("the whole file was decoded"))
-    assert VideoClip.open(mp4).num_frames == 24
+    assert VideoClip.open(path).num_frames == 24
 
 
 def test_late_seek_falls_back_to_an_earlier_keyframe(mp4):
@@ -171,6 +174,77 @@ def test_nothing_asked_gives_nothing(mp4):
     clip = VideoClip.open(mp4)
     assert clip.read([]).shape == (0, 48, 64, 3)
     assert list(clip.iter_frames(7, 7)) == []
+
+
+WINDOWS = [(0, 24), (0, 7), (3, 20), (10, 11), (11, 24)]
+
+
+@pytest.mark.parametrize(("start", "stop"), WINDOWS)
+def test_window_reads_its_frames_under_its_own_numbers(video, start, stop):
+    clip, expected = VideoClip.open(video), decode_in_order(video)
+    window, n = clip.window(start, stop), stop - start
+    assert (window.path, window.height, window.width, window.fps) == (clip.path, 48, 64, clip.fps)
+    assert window.num_frames == n
+    np.testing.assert_allclose(window.timestamps_s, clip.timestamps_s[start:stop] - clip.timestamps_s[start])
+    end_s = clip.duration_s if stop == 24 else clip.timestamps_s[stop]
+    assert window.duration_s == pytest.approx(end_s - clip.timestamps_s[start])
+    asked = [n - 1, 0, n // 2]
+    np.testing.assert_array_equal(window.read(asked), np.stack([expected[start + i] for i in asked]))
+    forward, backward = list(window.iter_frames()), list(window.iter_frames_reversed(n - 1))
+    assert [index for index, _ in forward] == list(range(n))
+    assert [index for index, _ in backward] == list(range(n - 1, -1, -1))
+    for index, frame in forward + backward:
+        np.testing.assert_array_equal(frame, expected[start + index])
+
+
+def test_window_of_a_window_is_a_window(mp4):
+    clip = VideoClip.open(mp4)
+    inner, same = clip.window(3, 22).window(5, 15), clip.window(8, 18)
+    np.testing.assert_array_equal(inner.read(range(10)), same.read(range(10)))
+    np.testing.assert_allclose(inner.timestamps_s, same.timestamps_s)
+    assert inner.frame_at(0.0) == 0
+    with pytest.raises(MediaError, match="Frame 10 is not in"):
+        inner.read([10])
+    with pytest.raises(MediaError, match="lasts from 0 to"):
+        inner.frame_at(0.6)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 5), (5, 5), (6, 5), (0, 25), (24, 25)])
+def test_window_with_bad_borders_raises(mp4, start, stop):
+    with pytest.raises(MediaError, match=rf"Frames {start} to {stop} are no window of .*24 frames"):
+        VideoClip.open(mp4).window(start, stop)
+
+
+SPANS = [
+    (None, None, range(24)),
+    (0.0, 1.0, range(24)),
+    (None, 6 / 24, range(6)),
+    (6 / 24, None, range(6, 24)),
+    (6.5 / 24, 8.5 / 24, range(6, 9)),
+    (6 / 24, 7 / 24, range(6, 7)),
+    (6.2 / 24, 6.4 / 24, range(6, 7)),
+    (0.5, 0.5, range(12, 13)),
+    (1.0, 1.0, range(23, 24)),
+]
+
+
+@pytest.mark.parametrize(("from_s", "to_s", "frames"), SPANS)
+def test_span_of_time_is_what_is_shown_then(mp4, from_s, to_s, frames):
+    assert VideoClip.open(mp4).span(from_s, to_s) == frames
+
+
+@pytest.mark.parametrize(
+    ("from_s", "to_s", "match"),
+    [
+        (-0.1, 0.5, r"Time -0\.1 s is outside"),
+        (0.1, 1.1, r"Time 1\.1 s is outside"),
+        (0.6, 0.5, "ends before it begins"),
+        (float("nan"), None, "is outside"),
+    ],
+)
+def test_span_outside_or_reversed_raises(mp4, from_s, to_s, match):
+    with pytest.raises(MediaError, match=match):
+        VideoClip.open(mp4).span(from_s, to_s)
 
 
 MATRICES = [
@@ -278,7 +352,7 @@ def test_damage_in_the_middle_names_the_frame(tmp_path):
     data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
     path.write_bytes(bytes(data))
     clip = VideoClip.open(path)
-    with pytest.raises(MediaError, match="is damaged: frame 9 of 24 cannot be decoded"):
+    with pytest.raises(DamagedVideoError, match="is damaged: frame 9 of 24 cannot be decoded"):
         list(clip.iter_frames())
     assert clip.read([15]).shape[0] == 1
 

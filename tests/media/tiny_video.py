@@ -33,9 +33,10 @@ def encode(
     time_base: Fraction = Fraction(1, 24),
     options: dict[str, str] | None = None,
     pix_fmt: str = "yuv420p",
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """Write frames with given times; the container follows the suffix of the path."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=Fraction(1) / time_base, options=options or {})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
