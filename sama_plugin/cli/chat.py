@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -31,6 +32,8 @@ COMMANDS = """\
 /quit                           end (or Ctrl-D, Ctrl-C)"""
 JSON_TO_STDOUT = "-"
 
+logger = logging.getLogger(__name__)
+
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
@@ -55,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from sama_plugin.media.regions import parse_regions
 
     clip = VideoClip.open(args.video)
+    if clip.damage:
+        logger.warning("%s", clip.damage)
     prompts = parse_regions(args.region, clip)
     check_questions(args.ask, prompts)
     check_outputs(args, clip)

@@ -99,6 +99,18 @@ def test_one_frame_video_works(run_chat: Chat, tmp_path: Path) -> None:
     assert len(list((tmp_path / "o").iterdir())) == 3
 
 
+def test_video_that_ends_early_is_used_and_said_to(
+    run_chat: Chat, video: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video.write_bytes(video.read_bytes()[:-1000])
+    assert run_chat("--ask", "What is there?", "--json", str(tmp_path / "a.json")) == 0
+    used = json.loads((tmp_path / "a.json").read_text())["video"]["num_frames"]
+    assert 0 < used < NUM_FRAMES
+    assert [f"ends early: {used} of {NUM_FRAMES} frames are used" in said for said in caplog.messages] == [
+        True
+    ]
+
+
 def test_prompt_takes_regions_questions_and_saves(
     run_chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
