@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sama_plugin.grounding.sam2_head import Sam2Head
 
 DEFAULT_BUDGET = 2**30
-"""Bytes; 64 frames of a full-size SAM2 in float32, 5,000 of the shipped one."""
+"""Bytes; 64 frames of a full-size SAM2 in float32, 4,800 of the shipped one."""
 
 BEYOND = ("recompute", "disk")
 

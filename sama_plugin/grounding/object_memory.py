@@ -124,62 +124,59 @@ class ObjectMemory:
         Source: `SAM2Base._prepare_memory_conditioned_features`. Differs: a batch of objects with memories of
             different frames.
         """
+        sam2, way = self._sam2, (rows, num_tracked, is_reverse)
         ring = self._back if is_reverse else self._ahead
         assert ring is not None, "the way back is over"
-        sign = -1 if is_reverse else 1
-        objects = self._to_device(rows)[:, None]
         prompt_frames = self._prompt_frames[rows]  # (R, P)
         is_prompt = prompt_frames >= 0
 
-        ages = np.arange(ring.memories.shape[1], 0, -1)
-        frames = frame_idx - sign * ages
-        has = self._has(frames, rows, num_tracked, is_reverse=is_reverse)
-        used = has.any(0)
-        slots = self._to_device(frames[used] % ring.memories.shape[1])
-        cells = torch.cat([self._prompts.memories[objects[:, 0]], ring.memories[objects, slots]], dim=1)
-        ids = np.concatenate([np.full(is_prompt.shape[1], len(self._places) - 1), ages[used] - 1])
-        places = self._places[self._to_device(ids)].flatten(0, 1)
-        has_cells = np.concatenate([is_prompt, has[:, used]], axis=1)
+        ages, frames, has = self._behind(frame_idx, np.arange(sam2.num_maskmem - 1, 0, -1), *way)
+        cells = self._gather(rows, self._prompts.memories, ring.memories, frames).flatten(1, 2)
+        has_cells = np.concatenate([is_prompt, has], axis=1).repeat(_side(sam2) ** 2, axis=1)
+        distances = np.concatenate([np.full(is_prompt.shape[1], sam2.num_maskmem), ages])
+        places = self._places[self._to_device(distances - 1)].flatten(0, 1)
 
-        reach = min(num_frames, self._sam2.max_obj_ptrs_in_encoder) - 1
-        ages = np.arange(1, reach + 1)
-        frames = frame_idx - sign * ages
-        has = self._has(frames, rows, num_tracked, is_reverse=is_reverse)
-        used = has.any(0)
-        slots = self._to_device(frames[used] % ring.pointers.shape[1])
-        pointers = torch.cat([self._prompts.pointers[objects[:, 0]], ring.pointers[objects, slots]], dim=1)
-        prompt_ages = sign * (frame_idx - prompt_frames)
-        all_ages = np.concatenate(
-            [prompt_ages, np.broadcast_to(ages[used], (len(rows), int(used.sum())))], axis=1
+        reach = min(num_frames, sam2.max_obj_ptrs_in_encoder) - 1
+        ages, frames, has = self._behind(frame_idx, np.arange(1, reach + 1), *way)
+        pointers = self._gather(rows, self._prompts.pointers, ring.pointers, frames)
+        tokens = pointers.reshape(len(rows), -1, sam2.mem_dim)  # a pointer is cut into several
+        per_pointer = tokens.shape[1] // pointers.shape[1]
+        prompt_ages = (prompt_frames - frame_idx) if is_reverse else (frame_idx - prompt_frames)
+        has_pointers = np.concatenate([is_prompt & (prompt_ages >= 0), has], axis=1)
+        all_ages = np.concatenate([prompt_ages, np.broadcast_to(ages, has.shape)], axis=1)
+        times = get_1d_sine_pe(self._to_device(all_ages) / reach, dim=sam2.hidden_dim)
+        times = sam2.obj_ptr_tpos_proj(times).repeat_interleave(per_pointer, dim=1)
+
+        has_tokens = np.concatenate([has_cells, has_pointers.repeat(per_pointer, axis=1)], axis=1)
+        return PackedMemory(
+            keys=torch.cat([cells + places, tokens + times], dim=1),
+            values=torch.cat([cells, tokens], dim=1),
+            num_cells=cells.shape[1],
+            mask=None if has_tokens.all() else self._to_device(has_tokens)[:, None, None],
         )
-        has_pointers = np.concatenate([is_prompt & (prompt_ages >= 0), has[:, used]], axis=1)
-        times = get_1d_sine_pe(self._to_device(all_ages) / reach, dim=self._sam2.hidden_dim)
-        times = self._sam2.obj_ptr_tpos_proj(times)
-        width = self._sam2.mem_dim
-        per_pointer = self._sam2.hidden_dim // width  # a pointer is cut into so many tokens
-        tokens = pointers.reshape(len(rows), -1, width)
 
-        values = torch.cat([cells.flatten(1, 2), tokens], dim=1)  # (R, N, C)
-        keys = torch.cat(
-            [cells.flatten(1, 2) + places, tokens + times.repeat_interleave(per_pointer, dim=1)], dim=1
-        )
-        mask = None
-        if not (has_cells.all() and has_pointers.all()):
-            has_tokens = np.concatenate(
-                [has_cells.repeat(cells.shape[2], axis=1), has_pointers.repeat(per_pointer, axis=1)], axis=1
-            )
-            mask = self._to_device(has_tokens)[:, None, None]
-        return PackedMemory(keys, values, cells.shape[1] * cells.shape[2], mask)
-
-    def _has(self, frames: np.ndarray, rows: np.ndarray, num_tracked: int, *, is_reverse: bool) -> np.ndarray:
-        """(R, k) bool; whether each object was tracked, not prompted, on (k,) frames behind on its way."""
-        has = frames[None] > self.firsts[rows, None]
+    def _behind(
+        self, frame_idx: int, ages: np.ndarray, rows: np.ndarray, num_tracked: int, is_reverse: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ages (k,) and frames (k,) behind on the way on which any object was tracked, and (R, k) bool, which."""
+        frames = frame_idx + ages if is_reverse else frame_idx - ages
         if is_reverse:
-            has = np.broadcast_to(frames < num_tracked, has.shape).copy()
-        for place, frame_idx in enumerate(frames.tolist()):
-            if frame_idx in self._prompted:
-                has[:, place] &= ~self._prompted[frame_idx][rows]
-        return has
+            has = np.broadcast_to(frames < num_tracked, (len(rows), len(frames))).copy()
+        else:
+            has = frames > self.firsts[rows, None]
+        for place, frame in enumerate(frames.tolist()):
+            if frame in self._prompted:
+                has[:, place] &= ~self._prompted[frame][rows]
+        is_used = has.any(0)
+        return ages[is_used], frames[is_used], has[:, is_used]
+
+    def _gather(
+        self, rows: np.ndarray, prompts: torch.Tensor, ring: torch.Tensor, frames: np.ndarray
+    ) -> torch.Tensor:
+        """(R, P + k, ...): what rows have of their prompts, and in a ring of (k,) frames."""
+        index = self._to_device(rows)
+        slots = self._to_device(frames % ring.shape[1])
+        return torch.cat([prompts[index], ring[index[:, None], slots]], dim=1)
 
     def _new_slots(self, num_memories: int, num_pointers: int) -> _Slots:
         sam2, count = self._sam2, len(self.firsts)
@@ -215,16 +212,15 @@ def attend_to_memory(
 
 
 def _cross_attend(attention: RoPEAttention, queries: torch.Tensor, memory: PackedMemory) -> torch.Tensor:
-    """`RoPEAttention.forward` of (R or 1, h·w, M) queries, with a mask."""
+    """`RoPEAttention.forward` of (R or 1, h·w, M) queries, with a mask; every frame turned by the same rotations."""
     q = attention._separate_heads(attention.q_proj(queries), attention.num_heads)
     k = attention._separate_heads(attention.k_proj(memory.keys), attention.num_heads)
     v = attention._separate_heads(attention.v_proj(memory.values), attention.num_heads)
-    cells, pointers = k[:, :, : memory.num_cells], k[:, :, memory.num_cells :]
-    freqs = attention.freqs_cis.to(q.device)
-    q, cells = apply_rotary_enc(q, cells, freqs_cis=freqs, repeat_freqs_k=attention.rope_k_repeat)
-    found = F.scaled_dot_product_attention(
-        q.expand(len(k), -1, -1, -1), torch.cat([cells, pointers], dim=2), v, attn_mask=memory.mask
-    )
+    frames = k[:, :, : memory.num_cells].unflatten(2, (-1, q.shape[2])).flatten(1, 2)  # (R, heads·n, h·w, M)
+    attention.freqs_cis = attention.freqs_cis.to(q.device)  # no buffer; SAM2 moves it on the way, too
+    q, frames = apply_rotary_enc(q, frames, freqs_cis=attention.freqs_cis)
+    k[:, :, : memory.num_cells] = frames.view(len(k), attention.num_heads, memory.num_cells, -1)
+    found = F.scaled_dot_product_attention(q.expand(len(k), -1, -1, -1), k, v, attn_mask=memory.mask)
     out: torch.Tensor = attention.out_proj(attention._recombine_heads(found))
     return out
 
