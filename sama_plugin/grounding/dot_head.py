@@ -43,7 +43,12 @@ def dot_segment_pairs(features: torch.Tensor, prompt_embeds: torch.Tensor) -> Se
 
 
 def dot_grounding(
-    clip: FrameSource, prompt_embeds: torch.Tensor, encode: Callable[[np.ndarray], torch.Tensor]
+    clip: FrameSource,
+    prompt_embeds: torch.Tensor,
+    encode: Callable[[np.ndarray], torch.Tensor],
+    *,
+    start: int = 0,
+    stop: int | None = None,
 ) -> Grounding:
     """Masks of S objects on every frame, each frame alone, in order.
 
@@ -51,15 +56,17 @@ def dot_grounding(
         clip: read lazily.
         prompt_embeds: (S, N) float.
         encode: (n, H, W, 3) uint8 → (n, P, N) projected features.
+        start: first frame that is wanted.
+        stop: frame after the last; None is the end of the clip, as it is when frames are asked for.
     """
     objects = np.arange(len(prompt_embeds))
     scores = np.zeros(len(prompt_embeds), dtype=np.float32)
-    num_given = 0
+    num_given = start
 
     @torch.no_grad()
     def frames() -> Iterator[GroundFrame]:
         nonlocal num_given
-        for frame_idx, frame in clip.iter_frames(num_given) if len(objects) else ():
+        for frame_idx, frame in clip.iter_frames(num_given, stop) if len(objects) else ():
             features = encode(frame[None]).expand(len(objects), -1, -1)
             prediction = dot_segment_pairs(features, prompt_embeds)
             np.maximum(scores, prediction.iou[:, 0].cpu().numpy(), out=scores)

@@ -117,8 +117,8 @@ class ObjectMemory:
         Args:
             frame_idx: this frame.
             rows: (R,) int; objects that are tracked there.
-            num_frames: of the clip.
-            num_tracked: frames from 0 on that the way forward is done with.
+            num_frames: that are wanted in all.
+            num_tracked: frames, from the clip's first on, that the way forward is done with.
             is_reverse: going back in time; before is then after.
 
         Source: `SAM2Base._prepare_memory_conditioned_features`. Differs: a batch of objects with memories of

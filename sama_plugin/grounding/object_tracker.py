@@ -42,6 +42,8 @@ class ObjectTracker:
         decoder: segments the other frames.
         is_gated: whether a frame without the object gets SAM2's empty mask, or what the decoder says.
         is_two_way: whether objects are also carried back from their first prompted frames.
+        start: first frame that is wanted.
+        stop: frame after the last; None is the end of the clip, as it is when frames are asked for.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class ObjectTracker:
         decoder: MaskDecoder,
         is_gated: bool,
         is_two_way: bool,
+        start: int = 0,
+        stop: int | None = None,
     ) -> None:
         self._store = store
         self._sam2 = store.head.sam2
@@ -59,6 +63,7 @@ class ObjectTracker:
         self._decoder = decoder
         self._is_gated = is_gated
         self._is_two_way = is_two_way
+        self._start, self._stop = start, stop
         self._memory = ObjectMemory(self._sam2, prompted, has_way_back=is_two_way)
         self._given: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._num_tracked = int(self._memory.firsts.min())
@@ -99,21 +104,21 @@ class ObjectTracker:
         self._given[frame_idx] = (logits[:, 0].float() if shown is None else shown, object_logits.float())
 
     def track(self) -> Iterator[TrackedFrame]:
-        """Every frame of the clip, once for each object.
+        """Every frame that is wanted, once for each object.
 
-        Each object goes from its first prompted frame to the end, then (if two-way) from there back to 0.
+        Each object goes from its first prompted frame to the end, then (if two-way) from there back to the start.
         """
         firsts = self._memory.firsts
         yield from self.extend()
         if self._is_two_way:
-            num_frames = self._num_tracked
-            yield from self._visit(range(int(firsts.max()) - 1, -1, -1), num_frames, is_reverse=True)
+            back = range(int(firsts.max()) - 1, self._start - 1, -1)
+            yield from self._visit(back, self._num_tracked - self._start, is_reverse=True)
         self._memory.forget_way_back()
 
     def extend(self) -> Iterator[TrackedFrame]:
-        """Frames from the last one on which the way forward arrived to the clip's end, as it is now."""
-        num_frames = self._store.clip.num_frames
-        yield from self._visit(range(self._num_tracked, num_frames), num_frames, is_reverse=False)
+        """Frames from the last one on which the way forward arrived to the end, as it is now."""
+        stop = self._store.clip.num_frames if self._stop is None else self._stop
+        yield from self._visit(range(self._num_tracked, stop), stop - self._start, is_reverse=False)
 
     @torch.no_grad()
     def _visit(self, indices: Sequence[int], num_frames: int, *, is_reverse: bool) -> Iterator[TrackedFrame]:

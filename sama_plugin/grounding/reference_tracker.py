@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def track_with_predictor(
                 yield _found(state, frame_idx)
 
 
-def predictor_state(predictor: SAM2VideoPredictor, clip: FrameSource) -> dict:
+def predictor_state(predictor: SAM2VideoPredictor, clip: FrameSource) -> dict[str, Any]:
     """The predictor's inference state of a clip.
 
     It opens paths only: a blank picture stands there until the clip's frames take its place.
@@ -61,14 +62,16 @@ def predictor_state(predictor: SAM2VideoPredictor, clip: FrameSource) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         Image.new("RGB", (clip.width, clip.height)).save(Path(folder) / "0.jpg")
         state = predictor.init_state(folder)
-    frames = np.stack([frame for _, frame in clip.iter_frames()])
-    state["images"] = sam2_frames(frames, predictor.image_size).to(predictor.device)
-    state["num_frames"] = len(frames)
+    size = predictor.image_size
+    state["images"] = torch.cat([sam2_frames(f[None], size) for _, f in clip.iter_frames()]).to(
+        predictor.device
+    )
+    state["num_frames"] = len(state["images"])
     state["cached_features"].clear()
     return state
 
 
-def _found(state: dict, frame_idx: int) -> TrackedFrame:
+def _found(state: dict[str, Any], frame_idx: int) -> TrackedFrame:
     per_object = state["output_dict_per_obj"].values()
     found = [
         o["cond_frame_outputs"].get(frame_idx) or o["non_cond_frame_outputs"][frame_idx] for o in per_object

@@ -261,7 +261,15 @@ class Sam2Head:
         yield from self._tracker_of_masks(store, prompts, prompted, are_shown=False).track()
 
     @torch.no_grad()
-    def ground(self, store: FeatureStore, prompt_embeds: torch.Tensor, seg_decoder: MaskDecoder) -> Grounding:
+    def ground(
+        self,
+        store: FeatureStore,
+        prompt_embeds: torch.Tensor,
+        seg_decoder: MaskDecoder,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Grounding:
         """Masks of S objects on every frame of a clip.
 
         Candidate frames are tried over the whole clip, the best of each object by object score times predicted IoU
@@ -273,24 +281,30 @@ class Sam2Head:
             store: features of the clip.
             prompt_embeds: (S, M) float.
             seg_decoder: the fine-tuned decoder.
+            start: first frame that is wanted.
+            stop: frame after the last; None is the end of the clip, also of one that grows.
 
         Source: design §6; official §4.5.
         """
         if self.grounding.propagation == "official":
-            return self._ground_official(store, prompt_embeds, seg_decoder)
-        candidates = spread_frames(store.clip.num_frames, self.grounding.candidate_frames)
+            return self._ground_official(store, prompt_embeds, seg_decoder, start, stop)
+        num_frames = (store.clip.num_frames if stop is None else stop) - start
+        candidates = [start + i for i in spread_frames(num_frames, self.grounding.candidate_frames)]
         predictions = [
             self.segment(features, prompt_embeds, seg_decoder)
             for _, features in store.walk(candidates, seg_decoder)
         ]
         frame_scores = torch.cat([p.scores for p in predictions])  # (F, S)
         in_frame = torch.cat([p.object_logits > 0 for p in predictions])
-        scores = frame_scores.amax(0)
-        best = frame_scores.topk(min(self.grounding.prompted_frames, len(candidates)), dim=0).indices
-        is_present = (scores >= self.grounding.min_score) & in_frame.gather(0, best[:1])[0]
-        is_prompt = torch.zeros_like(in_frame).scatter_(0, best, True)
-        is_prompt &= in_frame & (frame_scores >= NEARLY_AS_GOOD * scores)
+        scores, best = frame_scores.max(0)
+        is_good = in_frame & (frame_scores >= NEARLY_AS_GOOD * scores)
+        is_present = (scores >= self.grounding.min_score) & in_frame.gather(0, best[None])[0]
         kept = is_present.nonzero()[:, 0]
+        # Of frames that are good for an object, those that are for most: objects that start together share each step.
+        rank = frame_scores + is_good[:, kept].sum(1, keepdim=True)
+        num_prompts = min(self.grounding.prompted_frames, len(candidates))
+        chosen = rank.where(is_good, 0).topk(num_prompts, dim=0).indices
+        is_prompt = torch.zeros_like(is_good).scatter_(0, chosen, True) & is_good
         prompts, prompted = {}, {}
         for i, prediction, rows in zip(candidates, predictions, is_prompt[:, kept], strict=True):
             if rows.any():
@@ -298,18 +312,26 @@ class Sam2Head:
                 prompted[i] = rows.cpu().numpy()
         if not prompts:
             return Grounding(scores.cpu().numpy(), 0, iter(()), lambda: iter(()))
-        tracker = self._tracker_of_masks(store, prompts, prompted, are_shown=True)
+        tracker = self._tracker_of_masks(store, prompts, prompted, are_shown=True, start=start, stop=stop)
         return self._grounding(scores, kept.cpu().numpy(), store, tracker)
 
     @torch.no_grad()
     def _ground_official(
-        self, store: FeatureStore, prompt_embeds: torch.Tensor, seg_decoder: MaskDecoder
+        self,
+        store: FeatureStore,
+        prompt_embeds: torch.Tensor,
+        seg_decoder: MaskDecoder,
+        start: int,
+        stop: int | None,
     ) -> Grounding:
         """The official release's way, official §4.5, with the first frames' masks as prompts in memory."""
         objects = np.arange(len(prompt_embeds))
-        frames = range(min(OFFICIAL_PROMPTED_FRAMES, store.clip.num_frames))
+        last = store.clip.num_frames if stop is None else stop
+        frames = range(start, min(start + OFFICIAL_PROMPTED_FRAMES, last))
         prompted = {i: np.ones(len(objects), dtype=bool) for i in frames}
-        tracker = ObjectTracker(store, prompted, decoder=seg_decoder, is_gated=False, is_two_way=False)
+        tracker = ObjectTracker(
+            store, prompted, decoder=seg_decoder, is_gated=False, is_two_way=False, start=start, stop=stop
+        )
         scores = []
         for frame_idx, features in store.walk(frames, seg_decoder):
             best = self._decode_language(features, prompt_embeds, seg_decoder, None)
@@ -358,13 +380,21 @@ class Sam2Head:
         prompted: Mapping[int, np.ndarray],
         *,
         are_shown: bool,
+        start: int = 0,
+        stop: int | None = None,
     ) -> ObjectTracker:
         """SAM2's own tracking; `prompts` and `prompted` as in `propagate`.
 
         What it gives for prompted frames is what SAM2 makes of the prompts, or (`are_shown`) these logits themselves.
         """
         tracker = ObjectTracker(
-            store, prompted, decoder=self.sam2.sam_mask_decoder, is_gated=True, is_two_way=True
+            store,
+            prompted,
+            decoder=self.sam2.sam_mask_decoder,
+            is_gated=True,
+            is_two_way=True,
+            start=start,
+            stop=stop,
         )
         for frame_idx, features in store.walk(sorted(prompts)):
             masks = self._to_input(prompts[frame_idx])

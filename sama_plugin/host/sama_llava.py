@@ -37,7 +37,7 @@ from sama_plugin.errors import CheckpointError, PromptError
 from sama_plugin.grounding.dot_head import dot_grounding, dot_segment_pairs
 from sama_plugin.grounding.feature_store import FeatureStore, FrameSource
 from sama_plugin.grounding.losses import GroundingLosses, LossCounts, LossWeights, grounding_losses
-from sama_plugin.grounding.prediction import GroundedTrack, Grounding, SegPrediction
+from sama_plugin.grounding.prediction import Grounding, SegPrediction
 from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import build_sam2
 from sama_plugin.grounding.seg_projection import build_seg_projection
@@ -232,8 +232,20 @@ class SamaCausalLM(SamaCheckpointMixin):
         features = self.projector(self.get_vision_tower()(frames))
         return list(features.split([len(p) for p in pixel_values]))
 
+    def summarise_frames(self, features: list[Tensor]) -> list[Tensor] | None:
+        """Stage 2a: list of (T, P, N) float → (T, Q, E) float, the same for all questions; None without aggregator."""
+        aggregator = self.projector.aggregator
+        if aggregator is None:
+            return None
+        return aggregator.summarise([pool_grid(f, self.sama.aggregator.pool_stride) for f in features])
+
     def embed_batch(
-        self, input_ids: Tensor, videos: list[VideoInputs], features: list[Tensor], sample_ids: list[str]
+        self,
+        input_ids: Tensor,
+        videos: list[VideoInputs],
+        features: list[Tensor],
+        sample_ids: list[str],
+        spatial: list[Tensor] | None = None,
     ) -> Tensor:
         """Stages 1-3: everything that enters the LLM, of training and of inference.
 
@@ -242,6 +254,7 @@ class SamaCausalLM(SamaCheckpointMixin):
             videos: list of B.
             features: list of B × (T + X, P, N) float, from `encode_frames`.
             sample_ids: list of B.
+            spatial: list of B × (T, Q, E) float, from `summarise_frames`, where kept; made here if None.
 
         Returns:
             (B, L, N) float.
@@ -252,7 +265,7 @@ class SamaCausalLM(SamaCheckpointMixin):
         lengths = [v.num_sparse for v in videos]
         tokens = self.region_tokens(videos, features)
         sparse = [f[:length] for f, length in zip(features, lengths, strict=True)]
-        context = self.context_tokens(videos, sparse, [t.aggregator for t in tokens])
+        context = self.context_tokens(videos, sparse, [t.aggregator for t in tokens], spatial)
         dense = [f[v.dense_positions.to(f.device)] for v, f in zip(videos, sparse, strict=True)]
         pooled = pool_grid(torch.cat(dense), self.sama.dense_pool_stride).split([len(d) for d in dense])
         slots = {
@@ -273,7 +286,11 @@ class SamaCausalLM(SamaCheckpointMixin):
         return [RegionTokens(*own) for own in zip(*(t.split(counts) for t in tokens), strict=True)]
 
     def context_tokens(
-        self, videos: list[VideoInputs], sparse: list[Tensor], region_tokens: list[Tensor]
+        self,
+        videos: list[VideoInputs],
+        sparse: list[Tensor],
+        region_tokens: list[Tensor],
+        spatial: list[Tensor] | None = None,
     ) -> list[Tensor]:
         """(P_q, T, N) per sample; no questions' worth of them without the aggregator."""
         aggregator = self.projector.aggregator
@@ -288,6 +305,7 @@ class SamaCausalLM(SamaCheckpointMixin):
             torch.cat([own.flatten(0, 1) for own in region_tokens]),
             [len(q) for q in questions],
             [clip for clip, v in enumerate(videos) for _ in v.question_ids],
+            spatial,
         )
 
     def forward(
@@ -466,6 +484,9 @@ class SamaCausalLM(SamaCheckpointMixin):
         source: FeatureStore | FrameSource,
         seg_hidden_states: Tensor,
         encode: Callable[[np.ndarray], Tensor],
+        *,
+        start: int = 0,
+        stop: int | None = None,
     ) -> Grounding:
         """Stages 5-6 at inference: masks on every frame of a clip, all objects in one pass, made while they are read.
 
@@ -473,29 +494,22 @@ class SamaCausalLM(SamaCheckpointMixin):
             source: the clip, read lazily; or SAM2's features of it, which then are not made again.
             seg_hidden_states: (S, N) float, one per `[SEG]`.
             encode: (n, H, W, 3) uint8 → (n, P, N) projected features; only the dot head calls it.
+            start: first frame that is wanted.
+            stop: frame after the last; None is the end of the clip, also of one that grows.
 
         Raises:
             CheckpointError: SAM2 is wanted and was not loaded.
         """
         prompts = self.seg_prompts(seg_hidden_states)
         if self.sama.grounding.head == "dot":
-            return dot_grounding(source.clip if isinstance(source, FeatureStore) else source, prompts, encode)
+            clip = source.clip if isinstance(source, FeatureStore) else source
+            return dot_grounding(clip, prompts, encode, start=start, stop=stop)
         if self.sam2_head is None:
             raise CheckpointError("This model has no SAM2 loaded; load it with `load_pretrained_model`.")
         store = source if isinstance(source, FeatureStore) else FeatureStore(self.sam2_head, source)
-        return self.sam2_head.ground(store, prompts.float(), self.projector.seg_decoder)
-
-    def ground_tracks(
-        self,
-        source: FeatureStore | FrameSource,
-        seg_hidden_states: Tensor,
-        encode: Callable[[np.ndarray], Tensor],
-        *,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> list[GroundedTrack]:
-        """`ground`, read to the end; arguments as there, `progress` as in `Grounding.tracks`."""
-        num_frames = (source.clip if isinstance(source, FeatureStore) else source).num_frames
-        return self.ground(source, seg_hidden_states, encode).tracks(num_frames, progress=progress)
+        return self.sam2_head.ground(
+            store, prompts.float(), self.projector.seg_decoder, start=start, stop=stop
+        )
 
     @torch.no_grad()
     def generate(

@@ -38,6 +38,7 @@ class ContextAggregator(nn.Module):
         region_tokens: Tensor,
         lengths: list[int],
         owner: list[int],
+        spatial: list[Tensor] | None = None,
     ) -> list[Tensor]:
         """Context tokens of a batch of clips.
 
@@ -48,6 +49,7 @@ class ContextAggregator(nn.Module):
             region_tokens: (n, E) float, n = number of True slots, in their order.
             lengths: of each question; L in all.
             owner: clip of each question, ascending.
+            spatial: list over clips of (T, Q, E) float, from `summarise`; made here if None.
 
         Returns:
             list over clips of (P_q, T, N) float.
@@ -55,11 +57,15 @@ class ContextAggregator(nn.Module):
         context = [f.new_zeros(0, len(f), f.shape[-1]) for f in features]
         if not owner:
             return context
-        spatial = self.spatial(torch.cat(features)).split([len(f) for f in features])
+        spatial = self.summarise(features) if spatial is None else spatial
         words = self.temporal.text_proj(text)
         words = words.masked_scatter(is_region[:, None], region_tokens.to(words.dtype))
-        temporal = self.temporal(list(spatial), list(words.split(lengths)), owner)
+        temporal = self.temporal(spatial, list(words.split(lengths)), owner)
         written = self.injection(features, temporal, owner)
         for clip, own in itertools.groupby(zip(owner, written, strict=True), key=lambda pair: pair[0]):
             context[clip] = torch.stack([tokens for _, tokens in own])
         return context
+
+    def summarise(self, features: list[Tensor]) -> list[Tensor]:
+        """The part that no question changes: list over clips of (T, P, N) float → (T, Q, E) float."""
+        return list(self.spatial(torch.cat(features)).split([len(f) for f in features]))
