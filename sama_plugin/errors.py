@@ -1,4 +1,4 @@
-"""The errors a user can meet: one base, five kinds. Each says what, where, got, expected, and what to do."""
+"""The errors a user can meet: one base, six kinds. Each says what, where, got, expected, and what to do."""
 
 
 class SamaError(Exception):
@@ -36,6 +36,10 @@ class HostError(SamaError):
 
 class CheckpointError(SamaError):
     """A checkpoint folder that is incomplete, foreign or damaged."""
+
+
+class CancelledError(SamaError):
+    """An answer that its session was told to stop; the conversation is as it was before the question."""
 
 
 def own_words(error: SamaError) -> str:

@@ -221,6 +221,19 @@ class GroundedObject:
         return decode_track(self.rle, self.size)
 
 
+@dataclass(frozen=True)
+class FrameMasks:
+    """Masks of objects of an answer on one frame, as they are found.
+
+    Attributes:
+        frame: frame index in the video, 0-based.
+        rle: object id → `Rle`, None where the object is absent.
+    """
+
+    frame: int
+    rle: dict[str, Rle | None]
+
+
 @dataclass
 class GroundedAnswer:
     """One turn of a conversation.

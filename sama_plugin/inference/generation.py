@@ -1,15 +1,17 @@
-"""Token by token: next token by greedy choice or sampling, and the hidden state of every token that was read."""
+"""Token by token: next token by greedy choice or sampling, and the hidden state of every token that was read.
+
+Several conversations are answered side by side, a row each; a single one is a batch of one.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 from transformers.generation.logits_process import (
     LogitsProcessorList,
     TemperatureLogitsWarper,
@@ -17,6 +19,7 @@ from transformers.generation.logits_process import (
 )
 
 from sama_plugin.errors import PromptError
+from sama_plugin.inference.prefix_cache import PrefixCache
 
 LEAST_TEMPERATURE = 1e-5
 """Below it sampling is greedy; logits divided by less would overflow."""
@@ -66,36 +69,52 @@ class GeneratedToken(NamedTuple):
 @torch.no_grad()
 def generate_tokens(
     model: Any,
-    inputs_embeds: Tensor,
+    cache: PrefixCache,
+    prompts: list[Tensor],
     *,
-    decoding: Decoding,
+    decodings: Sequence[Decoding],
     stop_ids: set[int],
-    generator: torch.Generator,
-) -> Iterator[GeneratedToken]:
-    """Write an answer after a prompt.
+    generators: Sequence[torch.Generator],
+) -> Iterator[list[GeneratedToken | None]]:
+    """Write an answer after each prompt.
 
-    Each token is fed back before it is given out, so its hidden state is there even for the last one.
+    Each token is fed back before it is given out, so its hidden state is there even for the last one, and the cache
+    holds all that was given out.
 
     Args:
         model: a SAMA model.
-        inputs_embeds: (1, L, N) float; the whole conversation so far.
-        decoding: how to choose.
-        stop_ids: tokens that end the answer; not given out.
-        generator: of the sampling, on the CPU.
+        cache: what was read before; of as many rows as there are prompts.
+        prompts: list of (l, N) float; what the cache does not hold yet; of a row that rests, nothing.
+        decodings: how to choose, of each row.
+        stop_ids: tokens that end an answer; not given out.
+        generators: of the sampling, on the CPU, of each row.
 
     Yields:
-        Tokens of the answer, at most `max_new_tokens`.
+        Per step a token of each row, None where the row has ended; at most `max_new_tokens` of each.
     """
-    cache = DynamicCache()
-    outputs = model(inputs_embeds=inputs_embeds, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    warpers = _warpers(decoding)
-    for _ in range(decoding.max_new_tokens):
-        token_id = _choose(outputs.logits[:, -1].float(), warpers, generator)
-        if token_id in stop_ids:
+    last = cache.read(prompts)
+    embed = model.get_model().embed_tokens
+    silence = prompts[0][:0]
+    warpers = [_warpers(decoding) for decoding in decodings]
+    left = [
+        decoding.max_new_tokens if len(prompt) else 0
+        for decoding, prompt in zip(decodings, prompts, strict=True)
+    ]
+    while True:
+        ids: list[int | None] = []
+        for row, (logits, generator) in enumerate(zip(last.logits.float(), generators, strict=True)):
+            token_id = _choose(logits[None], warpers[row], generator) if left[row] else None
+            ids.append(None if token_id in stop_ids else token_id)
+            left[row] = 0 if ids[row] is None else left[row] - 1
+        if all(token_id is None for token_id in ids):
             return
-        step = torch.tensor([[token_id]], device=inputs_embeds.device)
-        outputs = model(input_ids=step, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        yield GeneratedToken(token_id, outputs.last_hidden_state[0, -1])
+        last = cache.read(
+            [silence if i is None else embed(torch.tensor([i], device=silence.device)) for i in ids]
+        )
+        yield [
+            None if i is None else GeneratedToken(i, state)
+            for i, state in zip(ids, last.hidden_states, strict=True)
+        ]
 
 
 def _warpers(decoding: Decoding) -> LogitsProcessorList | None:

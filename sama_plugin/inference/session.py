@@ -1,36 +1,106 @@
 """A conversation about one video: regions in, text and masks out, objects of earlier answers by name.
 
-question ─ placeholders ─ layout ─ stages 1-3 (`embed_batch`) ─ LLM ─ tokens ─► text
-└ hidden state at [SEG] ─ SAM2 head ─► tracks
+question ─ placeholders ─ layout ─ stages 1-3 (`clip_features`) ─ LLM (`generation`) ─ tokens ─► text
+└ hidden state at [SEG] ─ mask head ─► tracks
+
+A conversation only appends: features of frames, the LLM's keys and values and SAM2's features are kept, so a turn
+computes its own tokens and masks only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sama_plugin.constants import SEG_TOKEN, SPECIAL_TOKENS
-from sama_plugin.data.model_inputs import InputBuilder, RegionUse
-from sama_plugin.errors import CheckpointError, MediaError, PromptError
-from sama_plugin.grounding.feature_store import FeatureStore
+from sama_plugin.constants import FRAME_TOKEN_INDEX, SEG_TOKEN, SPECIAL_TOKENS
+from sama_plugin.errors import (
+    CancelledError,
+    CheckpointError,
+    DamagedVideoError,
+    MediaError,
+    PromptError,
+)
+from sama_plugin.grounding.feature_store import DEFAULT_BUDGET, FeatureStore
+from sama_plugin.grounding.prediction import GroundFrame, Grounding
+from sama_plugin.inference.clip_features import ClipFeatures
 from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
+from sama_plugin.inference.prefix_cache import PrefixCache
 from sama_plugin.media.decode import VideoClip
-from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
-from sama_plugin.media.masks import decode_mask, mask_area, visible_spans
+from sama_plugin.media.live import LiveClip
+from sama_plugin.media.masks import decode_mask, encode_mask, mask_area, visible_spans
 from sama_plugin.media.regions import region_prompt
 from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.placeholders import check_question, resolve_placeholders
 from sama_plugin.prompting.tokenization import DialogueTokenizer, EncodedDialogue, check_length
-from sama_plugin.schema import GroundedAnswer, GroundedObject, Region, RegionPrompt
+from sama_plugin.schema import FrameMasks, GroundedAnswer, GroundedObject, Region, RegionPrompt, Rle
+
+logger = logging.getLogger(__name__)
+
+ValueT = TypeVar("ValueT")
+
+
+@dataclass
+class _Turn:
+    """What has to be known of a question and its answer to go on from there.
+
+    Attributes:
+        question: in data form.
+        regions: in the order of their `<mask>`.
+        random_state: of the sampling, before the answer.
+        answer_ids: the answer's tokens, without the end of turn.
+        num_cached: tokens that the LLM had read when the answer was finished.
+        groundings: of its objects, while the clip may grow; each with the place of its first object.
+    """
+
+    question: str
+    regions: list[Region]
+    random_state: Tensor
+    answer_ids: list[int] = field(default_factory=list)
+    num_cached: int = 0
+    groundings: list[tuple[int, Grounding]] = field(default_factory=list)
+
+
+@dataclass
+class Draft:
+    """A question on its way to an answer; nothing of its session has changed.
+
+    Attributes:
+        question: as the user wrote it.
+        dialogue: the conversation with it.
+        embeds: (l, N) float; what the LLM has not read of it.
+        decoding: how to answer, within the room that is left.
+        generator: of the sampling; the session's own must not change for an answer that is given up.
+        counters: as `GroundedAnswer` has them, so far.
+        timing_s: as `GroundedAnswer` has them, so far.
+    """
+
+    question: str
+    turn: _Turn
+    dialogue: EncodedDialogue
+    embeds: Tensor
+    decoding: Decoding
+    generator: torch.Generator
+    counters: dict[str, int]
+    timing_s: dict[str, float]
+
+
+class _Run:
+    """One answer being made."""
+
+    is_cancelled = False
 
 
 class VideoSession:
@@ -40,12 +110,17 @@ class VideoSession:
         model: as `load_pretrained_model` gave it.
         tokenizer: its tokenizer.
         image_processor: its image processor.
-        video: a video file, a folder of frames, or an open `VideoClip`.
+        video: a video file, a folder of frames, an open `VideoClip`, or a `LiveClip` that grows.
+        window: (start, end) seconds that the conversation is about, None for an end that is open; the whole video if
+            None. Frames outside get no masks.
         seed: of the sampling; the same seed and questions give the same answers.
         temperature: 0 is greedy.
         top_p: nucleus sampling; 1 keeps all.
         max_new_tokens: longest answer; it also ends where the model's context does.
         progress: whether to show a bar while masks are found, on a terminal.
+        reuse: False computes every turn anew, and finds each object's masks alone, as others do: for comparison.
+        sam2_budget_bytes: of SAM2's image features that are kept.
+        sam2_beyond: what becomes of features beyond it: `recompute`, or `disk` (all are then rounded to float16).
 
     Attributes:
         clip: the video.
@@ -53,7 +128,7 @@ class VideoSession:
         answers: one per finished turn.
 
     Raises:
-        MediaError: the video cannot be read.
+        MediaError: the video cannot be read, or the window is not in it.
         PromptError: a decoding option or seed out of range.
         CheckpointError: a model whose tower or SAM2 was not loaded.
     """
@@ -65,34 +140,41 @@ class VideoSession:
         image_processor: Any,
         video: str | Path | VideoClip,
         *,
+        window: tuple[float | None, float | None] | None = None,
         seed: int = 0,
         temperature: float = 0.0,
         top_p: float = 1.0,
         max_new_tokens: int = 256,
         progress: bool = False,
+        reuse: bool = True,
+        sam2_budget_bytes: int = DEFAULT_BUDGET,
+        sam2_beyond: str = "recompute",
     ) -> None:
         _check_parts(model)
-        self.model = model
-        self.tokenizer = tokenizer
-        self.clip = video if isinstance(video, VideoClip) else VideoClip.open(video)
-        self.decoding = Decoding(temperature, top_p, max_new_tokens)
-        self.progress = progress
-        self.regions: dict[str, Region] = {}
-        self.answers: list[GroundedAnswer] = []
-        sama = model.sama
-        self._builder = InputBuilder(sama, image_processor, model.get_vision_tower().num_patches_per_side)
-        self._dialogue_tokenizer = DialogueTokenizer(tokenizer, template_by_name(sama.template))
-        self._sparse = sparse_indices(self.clip.num_frames, sama.sampling)
-        self._dense = dense_positions(len(self._sparse), sama.sampling.num_dense)
-        self._layout = model.slot_layout(len(self._dense), len(self._sparse))
-        self._dialogue = EncodedDialogue()
-        self._uses: list[RegionUse] = []
-        self._region_frames: list[int] = []
-        self._features: Tensor | None = None
-        self._num_encoded = 0
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
             raise PromptError(f"The seed is {seed!r}, expected a whole number from 0, below 2^63.")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.decoding = Decoding(temperature, top_p, max_new_tokens)
+        self.progress = progress
+        self.reuse = reuse
+        self.clip = video if isinstance(video, VideoClip) else VideoClip.open(video)
+        self.regions: dict[str, Region] = {}
+        self.answers: list[GroundedAnswer] = []
+        self._sam2_settings: dict[str, Any] = {"budget_bytes": sam2_budget_bytes, "beyond": sam2_beyond}
+        self._dialogue_tokenizer = DialogueTokenizer(tokenizer, template_by_name(model.sama.template))
+        self._window = window or (None, None)
+        self._span = self.clip.span(*self._window)
+        self._features = ClipFeatures(model, image_processor, self.clip, self._span)
+        self._sam2_encoded = 0
+        self._store = self._new_store()
+        self._cache = PrefixCache(model)
+        self._turns: list[_Turn] = []
+        self._dialogue = EncodedDialogue()
+        self._num_cached = 0
         self._generator = torch.Generator().manual_seed(int(seed))
+        self._run: _Run | None = None
+        self._lock = threading.Lock()
 
     def region(
         self,
@@ -131,15 +213,14 @@ class VideoSession:
             raise MediaError(
                 f"Region '{prompt.name}': the mask is {prompt.mask.shape}, frames of {self.clip.path} are {size}."
             )
-        if prompt.mask is not None:
-            mask = prompt.mask
-        else:
-            if self.model.sam2_head is None:
+        mask = prompt.mask
+        if mask is None:
+            if self._store is None:
                 raise CheckpointError(
                     f"Region '{prompt.name}': this checkpoint has no SAM2, so only masks can be pointed with."
                 )
-            head = self.model.sam2_head
-            mask = head.mask_from_prompt(prompt, FeatureStore(head, self.clip))
+            with self._alone():
+                mask = self.model.sam2_head.mask_from_prompt(prompt, self._store)
         region = Region(prompt.name, prompt.frame, mask, prompt)
         self.regions[prompt.name] = region
         return region
@@ -157,120 +238,327 @@ class VideoSession:
 
         Raises:
             PromptError: a name that is not defined, a reserved token, or a conversation too long for the model.
+            CancelledError: `cancel` was called meanwhile.
         """
         for _ in self.stream(question):
             pass
         return self.answers[-1]
 
-    @torch.no_grad()
-    def stream(self, question: str) -> Iterator[str]:
-        """Ask; get the answer's text in pieces. The turn counts, with its masks, once the stream is read to its end.
+    @overload
+    def stream(self, question: str, *, masks: Literal[False] = False) -> Iterator[str]: ...
+
+    @overload
+    def stream(self, question: str, *, masks: bool) -> Iterator[str | FrameMasks]: ...
+
+    def stream(self, question: str, *, masks: bool = False) -> Iterator[str | FrameMasks]:
+        """Ask; get the answer in pieces. The turn counts, with its masks, once the stream is read to its end.
+
+        Leaving the stream, or `cancel` from any thread, gives the turn up; the session is then as it was.
 
         Args:
             question: as for `ask`.
+            masks: give masks too, frame by frame as they are found, after the text.
 
         Yields:
-            Pieces of the raw answer, special tokens kept.
+            Pieces of the raw answer, special tokens kept; then, if wanted, `FrameMasks`.
 
         Raises:
-            PromptError: as for `ask`, or another turn was finished before this one was; the conversation stays as it
-                was.
+            PromptError: as for `ask`, or the session went on before the stream was read to its end, or it is in use by
+                another thread.
+            CancelledError: `cancel` was called.
         """
-        started, before = time.perf_counter(), self._dialogue
-        # A copy: an abandoned stream must not change what is drawn for the next question.
-        generator = torch.Generator()
-        generator.set_state(self._generator.get_state())
-        vision_before = self._num_encoded
-        dialogue, uses, region_frames = self._lay_out(question)
-        embeds = self._embed(dialogue, uses, region_frames)
-        encoded = time.perf_counter()
-        tokens: list[GeneratedToken] = []
-        shown, first_token = "", encoded
-        for token in generate_tokens(
-            self.model,
-            embeds,
-            decoding=self._decoding_within(embeds.shape[1]),
-            stop_ids=self._stop_ids,
-            generator=generator,
-        ):
-            first_token = time.perf_counter() if not tokens else first_token
-            tokens.append(token)
-            text = self._decode(tokens)
-            if not text.endswith("�"):  # a character whose bytes are not all there yet
-                yield text[len(shown) :]
-                shown = text
-        generated = time.perf_counter()
-        raw = self._decode(tokens)
-        if raw != shown:  # cut off within a character
-            yield raw[len(shown) :]
-        objects, sam2_frames = self._ground(tokens)
-        if self._dialogue is not before:
-            raise PromptError(
-                "Another question was asked before this answer was read to its end, so this turn does not count; read "
-                "one stream after the other."
-            )
-        self._dialogue_tokenizer.finish_turn(dialogue, [token.token_id for token in tokens])
-        answer = GroundedAnswer(
-            question=question,
-            text=parse_answer(raw).text,
-            raw=raw,
-            objects=objects,
-            timing_s={
-                "encode": encoded - started,
-                "first_token": first_token - started,
-                "generate": generated - encoded,
-                "ground": time.perf_counter() - generated,
-            },
-            counters={
-                "vision_frames_encoded": self._num_encoded - vision_before,
-                "sam2_frames_encoded": sam2_frames,
-                "prefix_tokens_reused": 0,
-                "prefix_tokens_computed": embeds.shape[1],
-            },
-        )
-        self._dialogue, self._uses, self._generator = dialogue, uses, generator
-        self.answers.append(answer)
+        pieces = self._answer(question)
+        while True:
+            with self._alone():
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            if masks or isinstance(piece, str):
+                yield piece
 
-    def _decoding_within(self, prompt_length: int) -> Decoding:
-        room = max(1, self.model.context_length - prompt_length)
-        return dataclasses.replace(self.decoding, max_new_tokens=min(self.decoding.max_new_tokens, room))
+    def cancel(self) -> None:
+        """Stop the answer that is being made, from any thread, before its next token or frame; none is no matter."""
+        if self._run is not None:
+            self._run.is_cancelled = True
+
+    def rewind(self, num_turns: int) -> None:
+        """Go back to where the conversation had so many turns; regions stay, objects of later answers are gone.
+
+        Args:
+            num_turns: to keep; 0 begins anew.
+
+        Raises:
+            PromptError: not from 0 to the number of turns there are.
+        """
+        if (
+            isinstance(num_turns, bool)
+            or not isinstance(num_turns, int)
+            or not 0 <= num_turns <= len(self._turns)
+        ):
+            raise PromptError(
+                f"Cannot rewind to {num_turns!r} turns; expected a whole number from 0 to {len(self._turns)}, the "
+                "turns there are."
+            )
+        with self._alone():
+            self._run = None
+            if num_turns == len(self._turns):
+                return
+            self._generator.set_state(self._turns[num_turns].random_state)
+            # What only shows the video stays.
+            ids = self._dialogue.input_ids
+            start = len(ids) - ids[::-1].index(FRAME_TOKEN_INDEX)
+            left = self._turns[num_turns - 1].num_cached if num_turns else start
+            self._num_cached = min(self._num_cached, left)
+            del self._turns[num_turns:], self.answers[num_turns:]
+            self._dialogue = self._lay_out_turns()
+
+    def append_frames(self, frames: np.ndarray, timestamps_s: np.ndarray | None = None) -> None:
+        """Let a live video go on: objects found so far are tracked on, and the next question sees the new frames.
+
+        The frames that the LLM sees are chosen anew over the longer video, so the next turn reads the conversation
+        again; features of frames that stay are kept.
+
+        Args:
+            frames: (n, H, W, 3) uint8 RGB.
+            timestamps_s: (n,) float seconds; by the clip's frame rate if None.
+
+        Raises:
+            PromptError: the session's video is no `LiveClip`.
+            MediaError: frames that do not fit; nothing is changed.
+        """
+        if not isinstance(self.clip, LiveClip):
+            raise PromptError(
+                f"'{self.clip.path}' does not grow; open the session on a LiveClip to append frames to it."
+            )
+        with self._alone():
+            self._run = None
+            self.clip.append(frames, timestamps_s)
+            self._look_at(self.clip)
+            for turn, answer in zip(self._turns, self.answers, strict=True):
+                self._track_on(turn, answer)
+
+    def forget(self) -> None:
+        """Drop all that is kept to make turns cheap; the next one computes the whole conversation anew."""
+        with self._alone():
+            self._forget()
+
+    def draft(self, question: str) -> Draft:
+        """Bring a question into the form the LLM reads: the first half of a turn. Changes nothing a user sees.
+
+        Raises:
+            PromptError: as for `ask`.
+        """
+        started, encoded_before = time.perf_counter(), self._features.num_encoded
+        draft = self._while_readable(lambda: self._draft(question))
+        draft.counters["vision_frames_encoded"] = self._features.num_encoded - encoded_before
+        draft.timing_s["encode"] = time.perf_counter() - started
+        return draft
+
+    def finish(self, draft: Draft, tokens: Sequence[GeneratedToken]) -> Iterator[FrameMasks]:
+        """Find the masks of an answer: the second half of a turn, which counts once this is read to its end."""
+        started, encoded_before = time.perf_counter(), self._sam2_frames()
+        raw = self.decode(tokens)
+        objects = self._objects_of(tokens)
+        while objects:
+            try:
+                yield from self._ground(draft.turn, objects, tokens)
+                break
+            except DamagedVideoError as error:
+                self._shorten(error)
+        encoded = self._sam2_frames() - encoded_before
+        draft.turn.answer_ids = [token.token_id for token in tokens]
+        self._dialogue_tokenizer.finish_turn(draft.dialogue, draft.turn.answer_ids)
+        draft.turn.num_cached = len(draft.dialogue.input_ids) - len(self._dialogue_tokenizer.end_ids)
+        draft.timing_s["ground"] = time.perf_counter() - started
+        draft.counters["sam2_frames_encoded"] = encoded
+        self.answers.append(
+            GroundedAnswer(
+                question=draft.question,
+                text=parse_answer(raw).text,
+                raw=raw,
+                objects=objects,
+                timing_s=draft.timing_s,
+                counters=draft.counters,
+            )
+        )
+        self._turns.append(draft.turn)
+        self._dialogue, self._num_cached = draft.dialogue, draft.turn.num_cached
+        self._generator = draft.generator
 
     @property
-    def _stop_ids(self) -> set[int]:
+    def stop_ids(self) -> set[int]:
         """End of turn, and whatever else is special but not SAMA's: after it, no answer goes on."""
         others = set(self._reserved_tokens) - set(SPECIAL_TOKENS)
         return {self._dialogue_tokenizer.end_ids[0], *self.tokenizer.convert_tokens_to_ids(sorted(others))}
+
+    def decode(self, tokens: Sequence[GeneratedToken]) -> str:
+        """Tokens of an answer as text, special ones kept."""
+        ids = [token.token_id for token in tokens]
+        text = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text.strip()
+
+    @torch.no_grad()
+    def _answer(self, question: str) -> Iterator[str | FrameMasks]:
+        """A whole turn, in pieces."""
+        run = self._run = _Run()
+        started = time.perf_counter()
+        if not self.reuse:
+            self._forget()
+        draft = self.draft(question)
+        self._cache.crop(0, self._num_cached)  # an answer that was given up may have left more
+        tokens: list[GeneratedToken] = []
+        shown = ""
+        for (token,) in generate_tokens(
+            self.model,
+            self._cache,
+            [draft.embeds],
+            decodings=[draft.decoding],
+            stop_ids=self.stop_ids,
+            generators=[draft.generator],
+        ):
+            assert token is not None, "a single row never rests"
+            self._check(run)
+            draft.timing_s.setdefault("first_token", time.perf_counter() - started)
+            tokens.append(token)
+            text = self.decode(tokens)
+            if not text.endswith("�"):  # a character whose bytes are not all there yet
+                yield text[len(shown) :]
+                self._check(run)  # before the next token goes into the cache
+                shown = text
+        draft.timing_s["generate"] = time.perf_counter() - started - draft.timing_s["encode"]
+        draft.timing_s.setdefault("first_token", draft.timing_s["encode"])
+        raw = self.decode(tokens)
+        if raw != shown:  # cut off within a character
+            yield raw[len(shown) :]
+            self._check(run)
+        for found in self.finish(draft, tokens):
+            yield found
+            self._check(run)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One thread at a time.
+
+        Raises:
+            PromptError: another thread is at work in this session.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise PromptError(
+                f"The session about '{self.clip.path}' is at work in another thread; wait for it, or give each "
+                "thread a session of its own."
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _check(self, run: _Run) -> None:
+        """See that an answer still counts.
+
+        Raises:
+            CancelledError: `cancel` was called.
+            PromptError: the session went on without it.
+        """
+        if run.is_cancelled:
+            raise CancelledError("The answer was cancelled, so this turn does not count.")
+        if self._run is not run:
+            raise PromptError(
+                "Another question was asked before this answer was read to its end, or the session was rewound or got "
+                "more frames, so this turn does not count; read one stream after the other."
+            )
+
+    def _new_store(self) -> FeatureStore | None:
+        """SAM2's features of the frames the conversation is about; None for a model without SAM2."""
+        head = self.model.sam2_head
+        return None if head is None else FeatureStore(head, self.clip, **self._sam2_settings)
+
+    def _forget(self) -> None:
+        self._features.forget()
+        self._num_cached = 0
+        self._renew_store()
+
+    def _renew_store(self) -> None:
+        if self._store is not None:
+            self._sam2_encoded += self._store.frames_encoded
+            self._store.close()
+            self._store = self._new_store()
+
+    def _sam2_frames(self) -> int:
+        """Frames SAM2 encoded for this session so far."""
+        return self._sam2_encoded + (0 if self._store is None else self._store.frames_encoded)
+
+    def _look_at(self, clip: VideoClip) -> None:
+        """Take up a clip that has become longer or shorter."""
+        self.clip, self._span = clip, clip.span(*self._window)
+        self._features.choose_frames(clip, self._span)
+        self._num_cached = 0
+        self._dialogue = self._lay_out_turns()
+
+    def _lay_out_turns(self) -> EncodedDialogue:
+        """The finished turns as tokens."""
+        dialogue = EncodedDialogue()
+        for turn in self._turns:
+            self._dialogue_tokenizer.start_turn(dialogue, turn.question, self._features.layout)
+            self._dialogue_tokenizer.finish_turn(dialogue, turn.answer_ids)
+        return dialogue
+
+    def _while_readable(self, step: Callable[[], ValueT]) -> ValueT:
+        """A step that reads the video; where it breaks in the middle, once more with what can be read."""
+        while True:
+            try:
+                return step()
+            except DamagedVideoError as error:
+                self._shorten(error)
+
+    def _shorten(self, error: DamagedVideoError) -> None:
+        """Go on with the frames before the damage, and say so.
+
+        Raises:
+            DamagedVideoError: none of them is in the window.
+        """
+        if error.num_readable <= self._span.start:
+            raise error
+        clip = self.clip.window(0, error.num_readable)
+        logger.warning("%s The conversation goes on with the first %d frames.", error, clip.num_frames)
+        for thing in self.objects.values():
+            del thing.rle[clip.num_frames :]
+        if self._store is not None:
+            self._store.clip = clip
+        self._window = (self._window[0], None)
+        self._look_at(clip)
+
+    def _draft(self, question: str) -> Draft:
+        check_question(question, self._reserved_tokens)
+        in_data_form, names = resolve_placeholders(question, {**self.regions, **self.objects})
+        regions = [
+            self.regions[name] if name in self.regions else self._object_region(name) for name in names
+        ]
+        turn = _Turn(in_data_form, regions, self._generator.get_state())
+        so_far = self._dialogue
+        dialogue = EncodedDialogue(list(so_far.input_ids), list(so_far.labels), list(so_far.question_ids))
+        self._dialogue_tokenizer.start_turn(dialogue, in_data_form, self._features.layout)
+        check_length(dialogue, self.model.context_length, self.clip.path)
+        cached = self._num_cached
+        read = sum(turn.num_cached <= cached for turn in self._turns)  # turns that are read already
+        embeds = self._features.embed(
+            dialogue.input_ids[cached:],
+            dialogue.question_ids[read:],
+            [region for other in [*self._turns, turn][read:] for region in other.regions],
+            is_start=cached == 0,
+        )
+        generator = torch.Generator()
+        generator.set_state(turn.random_state)
+        room = max(1, self.model.context_length - len(dialogue.input_ids))
+        longest = min(self.decoding.max_new_tokens, room)
+        counters = {"prefix_tokens_reused": cached, "prefix_tokens_computed": len(embeds)}
+        decoding = dataclasses.replace(self.decoding, max_new_tokens=longest)
+        return Draft(question, turn, dialogue, embeds, decoding, generator, counters, {})
 
     @property
     def _reserved_tokens(self) -> list[str]:
         """Also those that are special without a role, such as the header marks of Llama 3."""
         added = self.tokenizer.added_tokens_decoder.values()
         return [*self.tokenizer.all_special_tokens, *(token.content for token in added if token.special)]
-
-    def _decode(self, tokens: Sequence[GeneratedToken]) -> str:
-        ids = [token.token_id for token in tokens]
-        text = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return text.strip()
-
-    def _lay_out(self, question: str) -> tuple[EncodedDialogue, list[RegionUse], list[int]]:
-        """The conversation with this question, regions of all questions and the frames only they need.
-
-        Nothing of the session changes.
-        """
-        check_question(question, self._reserved_tokens)
-        known = {**self.regions, **self.objects}
-        in_data_form, names = resolve_placeholders(question, known)
-        dialogue = EncodedDialogue(
-            list(self._dialogue.input_ids), list(self._dialogue.labels), list(self._dialogue.question_ids)
-        )
-        self._dialogue_tokenizer.start_turn(dialogue, in_data_form, self._layout)
-        check_length(dialogue, self.model.context_length, self.clip.path)
-        regions = [
-            self.regions[name] if name in self.regions else self._object_region(name) for name in names
-        ]
-        region_frames = list(self._region_frames)
-        uses = [RegionUse(region.mask, self._frame_slot(region.frame, region_frames)) for region in regions]
-        return dialogue, self._uses + uses, region_frames
 
     def _object_region(self, name: str) -> Region:
         """An object of an earlier answer as a region: its mask on the sparse frame that shows most of it.
@@ -279,7 +567,7 @@ class VideoSession:
             PromptError: the object is nowhere visible.
         """
         rle = self.objects[name].rle
-        shown = {frame: r for frame in self._sparse if (r := rle[frame]) is not None}
+        shown = {frame: r for frame in self._features.sparse if (r := rle[frame]) is not None}
         shown = shown or {frame: r for frame, r in enumerate(rle) if r is not None}
         if not shown:
             raise PromptError(
@@ -288,66 +576,80 @@ class VideoSession:
         frame = max(shown, key=lambda f: mask_area(shown[f]))
         return Region(name, frame, decode_mask(shown[frame]))
 
-    def _frame_slot(self, frame: int, region_frames: list[int]) -> int:
-        """Row of `pixel_values` that shows a frame; one beyond the sparse ones is added to `region_frames`."""
-        if frame in self._sparse:
-            return self._sparse.index(frame)
-        if frame not in region_frames:
-            region_frames.append(frame)
-        return len(self._sparse) + region_frames.index(frame)
-
-    def _embed(self, dialogue: EncodedDialogue, uses: list[RegionUse], region_frames: list[int]) -> Tensor:
-        """(1, L, N) float; frames seen before are not encoded again."""
-        wanted = self._sparse + region_frames
-        new = wanted[0 if self._features is None else len(self._features) :]
-        if new:
-            features = self._encode(self.clip.read(new))
-            self._features = features if self._features is None else torch.cat([self._features, features])
-            self._region_frames = region_frames
-        assert self._features is not None, "a clip has at least one sparse frame"
-        video = self._builder.video_inputs(None, len(self._sparse), self._dense, dialogue.question_ids, uses)
-        input_ids = torch.tensor([dialogue.input_ids], device=self.model.device)
-        return self.model.embed_batch(input_ids, [video], [self._features], [self.clip.path])
-
-    def _encode(self, frames: np.ndarray) -> Tensor:
-        """(n, H, W, 3) uint8 → (n, P, N) projected features."""
-        self._num_encoded += len(frames)
-        return self.model.encode_frames([self._builder.tower_pixels(frames)])[0]
-
-    def _ground(self, tokens: Sequence[GeneratedToken]) -> tuple[list[GroundedObject], int]:
-        """Masks of every `[SEG]`, all objects in one pass over the video; and how many frames SAM2 encoded for it."""
+    def _seg_places(self, tokens: Sequence[GeneratedToken]) -> list[int]:
+        """Where an answer has `[SEG]`: by token, as a model may also spell it in letters, which is no object."""
         seg_id = self.tokenizer.convert_tokens_to_ids(SEG_TOKEN)
-        places = [place for place, token in enumerate(tokens) if token.token_id == seg_id]
-        if not places or self.model.sama.grounding.head == "none":
-            return [], 0
-        # By token: a model may also spell `[SEG]` in letters, which is no object.
-        phrases = [parse_answer(self._decode(tokens[: place + 1])).phrases[-1] for place in places]
-        states = torch.stack([tokens[place].hidden_state for place in places])
-        disable = None if self.progress else True  # None: off where stderr is no terminal
-        total = self.clip.num_frames
-        # One line below the answer, whose line has not ended yet.
-        with tqdm(desc="masks", total=total, unit="frame", leave=False, disable=disable, position=1) as bar:
+        return [place for place, token in enumerate(tokens) if token.token_id == seg_id]
 
-            def show(done: int, _: int) -> None:
-                bar.update(done - bar.n)
-
-            head = self.model.sam2_head
-            before = 0 if head is None else head.frames_encoded
-            tracks = self.model.ground_tracks(self.clip, states, self._encode, progress=show)
-            encoded = 0 if head is None else head.frames_encoded - before
+    def _objects_of(self, tokens: Sequence[GeneratedToken]) -> list[GroundedObject]:
+        """Objects of an answer, still without masks."""
+        if self.model.sama.grounding.head == "none":
+            return []
         first = len(self.objects) + 1
-        objects = [
+        return [
             GroundedObject(
                 id=f"obj{first + i}",
-                phrase=phrase,
-                score=float(np.clip(track.score, 0, 1)),
-                rle=track.rle,
-                spans_s=visible_spans(track.rle, self.clip.timestamps_s, self.clip.duration_s),
+                phrase=parse_answer(self.decode(tokens[: place + 1])).phrases[-1],
+                score=0.0,
+                rle=[],
                 size=(self.clip.height, self.clip.width),
             )
-            for i, (track, phrase) in enumerate(zip(tracks, phrases, strict=True))
+            for i, place in enumerate(self._seg_places(tokens))
         ]
-        return objects, encoded
+
+    def _ground(
+        self, turn: _Turn, objects: list[GroundedObject], tokens: Sequence[GeneratedToken]
+    ) -> Iterator[FrameMasks]:
+        """Find the masks of the objects of an answer, all in one pass over the video; fills them in."""
+        states = torch.stack([tokens[place].hidden_state for place in self._seg_places(tokens)])
+        turn.groundings = []
+        disable = None if self.progress else True  # None: off where stderr is no terminal
+        # One line below the answer, whose line has not ended yet.
+        with tqdm(
+            desc="masks", total=len(objects) * len(self._span), leave=False, disable=disable, position=1
+        ) as bar:
+            for thing in objects:
+                thing.rle = [None] * self.clip.num_frames
+            for first, own in [(0, objects)] if self.reuse else [(i, [o]) for i, o in enumerate(objects)]:
+                if not self.reuse:
+                    self._renew_store()
+                grounding = self.model.ground(
+                    self._store or self.clip,
+                    states[first : first + len(own)],
+                    self._features.encode,
+                    start=self._span.start,
+                    stop=None if self._window[1] is None else self._span.stop,
+                )
+                for frame in grounding.frames:
+                    yield _fill_in(own, frame)
+                    bar.update(len(frame.objects))
+                for thing, score in zip(own, grounding.scores, strict=True):
+                    thing.score = float(np.clip(score, 0, 1))
+                if isinstance(self.clip, LiveClip):
+                    turn.groundings.append((first, grounding))
+        self._tell_spans(objects)
+
+    def _track_on(self, turn: _Turn, answer: GroundedAnswer) -> None:
+        """Follow the objects of an answer through frames that came after it."""
+        for thing in answer.objects:
+            thing.rle += [None] * (self.clip.num_frames - len(thing.rle))
+        for first, grounding in turn.groundings:
+            for frame in grounding.extend():
+                _fill_in(answer.objects[first:], frame)
+        self._tell_spans(answer.objects)
+
+    def _tell_spans(self, objects: Sequence[GroundedObject]) -> None:
+        for thing in objects:
+            thing.spans_s = visible_spans(thing.rle, self.clip.timestamps_s, self.clip.duration_s)
+
+
+def _fill_in(objects: Sequence[GroundedObject], frame: GroundFrame) -> FrameMasks:
+    """Write the masks of a frame into the objects they are of."""
+    rles: dict[str, Rle | None] = {}
+    for index, mask in zip(frame.objects.tolist(), frame.masks, strict=True):
+        thing = objects[index]
+        rles[thing.id] = thing.rle[frame.frame_idx] = encode_mask(mask) if mask.any() else None
+    return FrameMasks(frame.frame_idx, rles)
 
 
 def _check_parts(model: Any) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from sama_plugin.errors import PromptError
 from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
+from sama_plugin.inference.prefix_cache import PrefixCache
 
 
 @pytest.fixture
@@ -28,11 +29,15 @@ def generate(
 ) -> list[GeneratedToken]:
     settings = Decoding(**{"max_new_tokens": 8} | decoding)
     generator = torch.Generator().manual_seed(seed)
-    return list(
-        generate_tokens(
-            model, prompt_embeds(model), decoding=settings, stop_ids=set(stop), generator=generator
-        )
+    steps = generate_tokens(
+        model,
+        PrefixCache(model),
+        [prompt_embeds(model)[0]],
+        decodings=[settings],
+        stop_ids=set(stop),
+        generators=[generator],
     )
+    return [token for (token,) in steps if token is not None]
 
 
 def test_greedy_with_cache_equals_the_whole_forward(talkative: Any) -> None:
@@ -105,3 +110,34 @@ def test_whole_and_tiny_temperatures_sample(talkative: Any) -> None:
     greedy = [t.token_id for t in generate(talkative)]
     assert [t.token_id for t in generate(talkative, temperature=1e-40)] == greedy
     assert len(generate(talkative, temperature=1)) == 8
+
+
+def test_rows_of_a_batch_are_answered_as_each_alone(talkative: Any) -> None:
+    embed = talkative.get_model().embed_tokens
+    prompts = [embed(torch.arange(20, 20 + length)) for length in (12, 3, 7)]
+    longest = (6, 3, 8)
+
+    def answer(rows: list[int], cache: PrefixCache) -> dict[int, list[GeneratedToken]]:
+        given: dict[int, list[GeneratedToken]] = {row: [] for row in rows}
+        steps = generate_tokens(
+            talkative,
+            cache,
+            [prompts[row] for row in rows],
+            decodings=[Decoding(max_new_tokens=longest[row], temperature=0.7 * (row == 2)) for row in rows],
+            stop_ids=set(),
+            generators=[torch.Generator().manual_seed(row) for row in rows],
+        )
+        for step in steps:
+            for row, token in zip(rows, step, strict=True):
+                if token is not None:
+                    given[row].append(token)
+        return given
+
+    cache = PrefixCache(talkative, 3)
+    together = answer([0, 1, 2], cache)
+    assert cache.lengths == [18, 6, 15]
+    for row in range(3):
+        (alone,) = answer([row], PrefixCache(talkative)).values()
+        assert [t.token_id for t in together[row]] == [t.token_id for t in alone]
+        states = (torch.stack([t.hidden_state for t in tokens]) for tokens in (together[row], alone))
+        torch.testing.assert_close(*states, atol=1e-4, rtol=1e-4)

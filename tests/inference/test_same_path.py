@@ -67,11 +67,13 @@ def test_training_and_inference_take_the_same_path(
     assert [answer.raw for answer in answers] == [turn.answer for turn in sample.turns]
     (whole,) = trained["embeds"]
     assert len(seen["embeds"]) == 3
-    for embeds in seen["embeds"]:
-        prefix = embeds.shape[1]
-        torch.testing.assert_close(embeds, whole[:, :prefix], atol=1e-5, rtol=1e-5)
-    last_answer = len(loaded.tokenizer(sample.turns[-1].answer, add_special_tokens=False).input_ids)
-    assert seen["embeds"][-1].shape[1] == whole.shape[1] - last_answer - 1
+    read = 0
+    for embeds, turn in zip(seen["embeds"], sample.turns, strict=True):
+        piece = whole[:, read : read + embeds.shape[1]]
+        torch.testing.assert_close(embeds, piece, atol=1e-5, rtol=1e-5)
+        answer_ids = loaded.tokenizer(turn.answer, add_special_tokens=False).input_ids
+        read += embeds.shape[1] + len(answer_ids)  # the answer is read as it is written
+    assert read == whole.shape[1] - 1
     assert [len(states) for states in seen["states"]] == [1, 2]
     torch.testing.assert_close(torch.cat(seen["states"]), trained["states"][0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(torch.cat(seen["prompts"]), trained["prompts"][0], atol=1e-5, rtol=1e-5)

@@ -14,12 +14,12 @@ from transformers import AddedToken
 from sama_plugin.config import GroundingConfig
 from sama_plugin.data.model_inputs import InputBuilder
 from sama_plugin.errors import CheckpointError, MediaError, PromptError
-from sama_plugin.grounding.prediction import GroundedTrack
+from sama_plugin.grounding.prediction import GroundFrame, Grounding
 from sama_plugin.inference import generation
 from sama_plugin.inference.session import VideoSession
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video
-from sama_plugin.media.masks import decode_mask, encode_mask
+from sama_plugin.media.masks import decode_mask, decode_track, encode_mask
 from sama_plugin.media.transforms import look_masks
 from sama_plugin.schema import RegionPrompt, Rle
 from tests.conftest import LoadedCheckpoint, load_checkpoint
@@ -52,14 +52,20 @@ def tracks(loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch) -> list[li
     """RLE tracks that the mask head gives, in order; none left is an error."""
     waiting: list[list[Rle | None]] = []
 
-    def ground(
-        self: Any, clip: VideoClip, states: torch.Tensor, encode: Any, progress: Any
-    ) -> list[GroundedTrack]:
-        progress(1, clip.num_frames)
-        return [GroundedTrack(0.75, waiting.pop(0)) for _ in states]
+    def ground(self: Any, source: Any, states: torch.Tensor, *_: Any, **__: Any) -> Grounding:
+        return grounding_of([waiting.pop(0) for _ in states], score=0.75)
 
-    monkeypatch.setattr(type(loaded.model), "ground_tracks", ground)
+    monkeypatch.setattr(type(loaded.model), "ground", ground)
     return waiting
+
+
+def grounding_of(tracks: list[list[Rle | None]], score: float) -> Grounding:
+    """What a mask head gives that finds these tracks."""
+    masks = np.stack([decode_track(track, (128, 160)) for track in tracks])
+    objects = np.arange(len(tracks))
+    scores = np.full(len(tracks), score, dtype=np.float32)
+    frames = (GroundFrame(i, objects, masks[:, i], scores) for i in range(masks.shape[1]))
+    return Grounding(scores, len(tracks), frames, lambda: iter(()))
 
 
 def test_answer_has_text_objects_and_counters(
@@ -81,8 +87,8 @@ def test_answer_has_text_objects_and_counters(
     assert answer.objects[0].spans_s[0][0] == pytest.approx(times[1])
     assert answer.objects[1].spans_s == []
     assert set(answer.timing_s) == {"encode", "first_token", "generate", "ground"}
-    assert answer.counters["vision_frames_encoded"] == len(session._sparse)
-    assert answer.counters["prefix_tokens_computed"] == 5 * 65 + len(session._sparse) + 1 + len(
+    assert answer.counters["vision_frames_encoded"] == len(session._features.sparse)
+    assert answer.counters["prefix_tokens_computed"] == 5 * 65 + len(session._features.sparse) + 1 + len(
         loaded.tokenizer(
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
             "Find both.<|im_end|>\n<|im_start|>assistant\n",
@@ -97,7 +103,7 @@ def test_later_turns_encode_nothing_again_and_only_append(
     write_answers(monkeypatch, loaded.tokenizer, ["Left.", "Right."])
     session.ask("Where?")
     before = list(session._dialogue.input_ids)
-    session.region("r1", frame=session._sparse[2], mask=square(9))
+    session.region("r1", frame=session._features.sparse[2], mask=square(9))
     answer = session.ask("And <r1>?")
     assert session._dialogue.input_ids[: len(before)] == before
     assert answer.counters["vision_frames_encoded"] == 0
@@ -107,7 +113,7 @@ def test_later_turns_encode_nothing_again_and_only_append(
 def test_region_on_a_frame_between_the_sparse_ones_is_encoded_once(
     session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    between = next(f for f in range(session.clip.num_frames) if f not in session._sparse)
+    between = next(f for f in range(session.clip.num_frames) if f not in session._features.sparse)
     write_answers(monkeypatch, loaded.tokenizer, ["It.", "It again.", "Both."])
     session.ask("Where?")
     session.region("r1", frame=between, mask=square(9))
@@ -139,7 +145,7 @@ def test_object_of_an_earlier_answer_is_meant_by_its_id(
     region_masks: list,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    count, sparse = session.clip.num_frames, session._sparse
+    count, sparse = session.clip.num_frames, session._features.sparse
     largest = {sparse[1]: square(8), sparse[4]: square(30, at=20), sparse[4] + 1: square(60)}
     tracks += [[None] * count, [encode_mask(largest[f]) if f in largest else None for f in range(count)]]
     write_answers(monkeypatch, loaded.tokenizer, ["No [SEG].", "That [SEG].", "Left of it.", "Yes."])
@@ -149,15 +155,15 @@ def test_object_of_an_earlier_answer_is_meant_by_its_id(
     session.ask("What is left of <obj2>?")
     session.ask("Does <r1> touch <obj2>?")
     looks, slots = region_masks[-1]
-    assert slots == [4, 0, 4]
-    wanted = np.stack([square(30, at=20), square(3), square(30, at=20)])
+    assert slots == [0, 4]
+    wanted = np.stack([square(3), square(30, at=20)])
     torch.testing.assert_close(looks, look_masks(wanted, 16))
 
 
 def test_object_seen_only_between_sparse_frames_brings_its_frame(
     session: VideoSession, loaded: LoadedCheckpoint, tracks: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    between = next(f for f in range(session.clip.num_frames) if f not in session._sparse)
+    between = next(f for f in range(session.clip.num_frames) if f not in session._features.sparse)
     tracks.append([encode_mask(square(8)) if f == between else None for f in range(session.clip.num_frames)])
     write_answers(monkeypatch, loaded.tokenizer, ["That [SEG].", "Yes."])
     session.ask("Find it.")
@@ -169,8 +175,7 @@ def state_of(session: VideoSession) -> tuple:
     return (
         list(dialogue.input_ids),
         len(dialogue.question_ids),
-        len(session._uses),
-        list(session._region_frames),
+        len(session._turns),
         len(session.answers),
         list(session.regions),
         session._generator.get_state().tolist(),
@@ -197,7 +202,7 @@ def test_refused_question_leaves_the_session_as_it_was(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    between = next(f for f in range(session.clip.num_frames) if f not in session._sparse)
+    between = next(f for f in range(session.clip.num_frames) if f not in session._features.sparse)
     tracks.append([None] * session.clip.num_frames)
     write_answers(monkeypatch, loaded.tokenizer, ["None [SEG].", "Left."])
     session.region("r1", frame=between, mask=square(9))
@@ -303,7 +308,7 @@ def test_any_foreign_special_token_ends_the_answer(
 def test_answer_ends_where_the_context_does(
     session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used = len(session._lay_out("Count.")[0].input_ids)
+    used = len(session.draft("Count.").dialogue.input_ids)
     monkeypatch.setattr(type(session.model), "context_length", used + 2)
     ids = loaded.tokenizer("One two three four five.", add_special_tokens=False).input_ids
     written = iter(ids)
@@ -367,8 +372,8 @@ def test_object_that_is_nowhere_has_an_empty_mask_per_frame(
 ) -> None:
     write_answers(monkeypatch, loaded.tokenizer, ["<p> It </p> [SEG]."])
     frames = session.clip.num_frames
-    absent = GroundedTrack(0.1, [None] * frames)
-    monkeypatch.setattr(type(session.model), "ground_tracks", lambda *_, **__: [absent])
+    absent = grounding_of([[None] * frames], score=0.1)
+    monkeypatch.setattr(type(session.model), "ground", lambda *_, **__: absent)
     masks = session.ask("Find it.").objects[0].masks
     assert masks.shape == (frames, 128, 160)
     assert not masks.any()
@@ -415,7 +420,7 @@ def test_frame_that_cannot_be_read_spoils_no_later_question(
     session: VideoSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.ask("What moves?")
-    frame = next(i for i in range(session.clip.num_frames) if i not in session._sparse)
+    frame = next(i for i in range(session.clip.num_frames) if i not in session._features.sparse)
     session.region("r1", frame=frame, mask=square(9))
 
     def broken(indices: Any) -> np.ndarray:
