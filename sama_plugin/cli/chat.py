@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sama_plugin.cli.model_options import (
-    add_decoding_options,
     add_model_options,
-    decoding_options,
+    add_session_options,
     load_model,
+    model_settings,
+    session_options,
 )
 from sama_plugin.errors import MediaError, PromptError, SamaError
 
@@ -28,9 +29,17 @@ REGION_HELP = (
 )
 COMMANDS = """\
 /region NAME=KIND@WHEN:VALUES   point at something, e.g. /region r1=box@12:40,30,120,160; ask about it as <r1>
+/rewind N                       go back to where there were N answers
 /save [DIR]                     write overlay video, picture strip and answer.json
 /quit                           end (or Ctrl-D, Ctrl-C)"""
 JSON_TO_STDOUT = "-"
+BATCH_HELP = (
+    'conversations, a {"video": ..., "ask": [...], "regions": [...], "from_s": ..., "to_s": ..., "id": ...} per line, '
+    "all but the first two optional; paths begin at the file's folder. --json is then the file of the answers, in "
+    "order; the same command goes on where one was cut off"
+)
+
+logger = logging.getLogger(__name__)
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +47,7 @@ logger = logging.getLogger(__name__)
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = verbs.add_parser("chat", parents=[common], help="ask about a video; without --ask at a prompt")
-    parser.add_argument("video", metavar="VIDEO", help="a video file, or a folder of frames")
+    parser.add_argument("video", nargs="?", metavar="VIDEO", help="a video file, or a folder of frames")
     parser.add_argument("--region", action="append", default=[], metavar="SPEC", help=REGION_HELP)
     parser.add_argument(
         "--ask", action="append", default=[], metavar="QUESTION", help="<r1> means a region, <obj1> an object"
@@ -47,13 +56,28 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="gets overlay.mp4, strip.png and answer.json; made if missing"
     )
     parser.add_argument("--json", metavar="FILE", help="write answer.json here too; - is stdout")
+    parser.add_argument(
+        "--from",
+        dest="from_s",
+        type=_seconds,
+        metavar="T",
+        help="ask about the video from here on, e.g. 7150s",
+    )
+    parser.add_argument("--to", dest="to_s", type=_seconds, metavar="T", help="and up to here")
+    batch = parser.add_argument_group("many conversations")
+    batch.add_argument("--batch", type=Path, metavar="FILE.jsonl", help=BATCH_HELP)
+    batch.add_argument("--batch-size", type=int, default=8, metavar="N", help="side by side (default 8)")
     add_model_options(parser)
-    add_decoding_options(parser)
+    add_session_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check everything that can be checked without a model, load it, talk, write."""
+    if args.batch is not None:
+        return _run_batch(args)
+    if args.video is None:
+        raise PromptError("There is no VIDEO to talk about; name one, or many by --batch.")
     from sama_plugin.media.decode import VideoClip
     from sama_plugin.media.regions import parse_regions
 
@@ -63,12 +87,20 @@ def run(args: argparse.Namespace) -> int:
     prompts = parse_regions(args.region, clip)
     check_questions(args.ask, prompts)
     check_outputs(args, clip)
-    decoding = decoding_options(args)
+    window = (args.from_s, args.to_s)
+    clip.span(*window)
+    options = session_options(args)
     loaded = load_model(args)
     from sama_plugin.inference.session import VideoSession
 
     session = VideoSession(
-        loaded.model, loaded.tokenizer, loaded.image_processor, clip, **decoding, progress=True
+        loaded.model,
+        loaded.tokenizer,
+        loaded.image_processor,
+        clip,
+        window=window,
+        **options,
+        progress=True,
     )
     for prompt in prompts:
         session.add_region(prompt)
@@ -80,6 +112,41 @@ def run(args: argparse.Namespace) -> int:
     if session.answers:
         _write(session, args, to)
     return 0
+
+
+def _seconds(text: str) -> float:
+    """`7150s` or `7150` → 7150.0."""
+    return float(text.removesuffix("s"))
+
+
+def _run_batch(args: argparse.Namespace) -> int:
+    """Hold the conversations of a file; exit code 1 if one of them failed."""
+    from sama_plugin.evaluation.results import code_version
+    from sama_plugin.inference.batch_file import read_jobs, run_batch
+    from sama_plugin.inference.outputs import check_file
+
+    own = (args.video, args.from_s, args.to_s, args.out, *args.ask, *args.region)
+    if any(value is not None for value in own) or args.json in (None, JSON_TO_STDOUT):
+        raise PromptError(
+            "--batch takes videos, questions, regions and times from its file, and writes to --json FILE.jsonl only; "
+            "give --json, and leave VIDEO, --ask, --region, --from, --to and --out out."
+        )
+    jobs, target = read_jobs(args.batch), Path(args.json)
+    if target.exists() and target.samefile(args.batch):
+        raise PromptError(f"--json '{target}' is the batch file itself; name another one.")
+    check_file(target)
+    options = session_options(args)
+    loaded = load_model(args)
+    failed = run_batch(
+        (loaded.model, loaded.tokenizer, loaded.image_processor),
+        jobs,
+        target,
+        {"settings": options | model_settings(loaded.model), "code": code_version(loaded.folder)},
+        batch_size=args.batch_size,
+        session_options=options,
+    )
+    print(f"{len(jobs) - failed} conversations answered, {failed} failed: {target}")
+    return 1 if failed else 0
 
 
 def check_questions(questions: list[str], prompts: list[RegionPrompt]) -> None:
@@ -195,6 +262,11 @@ def _obey(session: VideoSession, line: str, out: Path | None, to: TextIO) -> Non
         prompt = parse_region(rest.strip(), session.clip)
         session.add_region(prompt)
         print(describe_region(prompt), file=to)
+    elif command == "/rewind":
+        if not rest.strip().isdecimal():
+            raise PromptError("/rewind needs the number of answers to keep, such as /rewind 1.")
+        session.rewind(int(rest))
+        print(f"{len(session.answers)} answers are left", file=to)
     elif command == "/save":
         folder = Path(rest.strip()) if rest.strip() else out
         if folder is None:

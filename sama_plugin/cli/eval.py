@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.model_options import (
-    add_decoding_options,
     add_model_options,
-    decoding_options,
+    add_session_options,
     load_model,
+    model_settings,
+    session_options,
 )
 
 
@@ -27,7 +28,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="of results.json; a run that was cut off goes on",
     )
     add_model_options(parser)
-    add_decoding_options(parser)
+    add_session_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -41,15 +42,12 @@ def run(args: argparse.Namespace) -> int:
     benchmark = open_benchmark(args.benchmark, args.data)
     check_folder(args.out)
     check_scipy()
-    decoding = decoding_options(args)
+    options = session_options(args)
     loaded = load_model(args)
     from sama_plugin.evaluation.session_answerer import SessionAnswerer
 
-    answerer = SessionAnswerer(loaded.model, loaded.tokenizer, loaded.image_processor, **decoding)
-    settings = decoding | {
-        "device": loaded.model.device.type,
-        "dtype": str(loaded.model.dtype).removeprefix("torch."),
-    }
+    answerer = SessionAnswerer(loaded.model, loaded.tokenizer, loaded.image_processor, **options)
+    settings = options | model_settings(loaded.model)
     results = evaluate(benchmark, answerer, args.out, settings, checkpoint=loaded.folder)
     print(format_table(results))
     print(f"\nwritten: {args.out / RESULTS_FILE}")

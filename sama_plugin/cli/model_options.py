@@ -1,4 +1,4 @@
-"""Options of every verb that runs a model, and loading it: `--model --device --dtype`, and how it decodes."""
+"""Options of every verb that runs a model, and loading it: which one, where, how it decodes, what it keeps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from sama_plugin.errors import HostError, PromptError
 
+MEGA = 2**20
+SAM2_STRIDE = 32
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -28,18 +30,40 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     options.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     options.add_argument("--dtype", choices=DTYPES, help="default: float32 on CPU, float16 on CUDA")
+    options.add_argument(
+        "--bits", type=int, choices=(4, 8), help="quantise the LLM's weights; needs bitsandbytes and CUDA"
+    )
+    options.add_argument(
+        "--sam2-size",
+        type=int,
+        metavar="PX",
+        help="side of SAM2's square input, a multiple of 32 (default: the checkpoint's)",
+    )
 
 
-def add_decoding_options(parser: argparse.ArgumentParser) -> None:
-    """How answers are decoded; the names are those of `VideoSession`."""
+def add_session_options(parser: argparse.ArgumentParser) -> None:
+    """How answers are decoded, and what is kept between turns."""
     options = parser.add_argument_group("decoding")
     options.add_argument("--seed", type=int, default=0, help="of the sampling (default 0)")
     options.add_argument("--temperature", type=float, default=0.0, help="0 (default) is greedy")
     options.add_argument("--top-p", type=float, default=1.0, help="nucleus sampling; 1 (default) keeps all")
     options.add_argument("--max-new-tokens", type=int, default=256, help="longest answer (default 256)")
+    options = parser.add_argument_group("memory")
+    options.add_argument(
+        "--sam2-memory",
+        type=float,
+        default=1024,
+        metavar="MB",
+        help="SAM2's features of frames that are kept for later turns (default 1024)",
+    )
+    options.add_argument(
+        "--sam2-disk",
+        action="store_true",
+        help="keep the rest on disk, in half precision (default: computed again)",
+    )
 
 
-def decoding_options(args: argparse.Namespace) -> dict[str, Any]:
+def session_options(args: argparse.Namespace) -> dict[str, Any]:
     """Arguments of `VideoSession` from the parsed options.
 
     Raises:
@@ -50,12 +74,21 @@ def decoding_options(args: argparse.Namespace) -> dict[str, Any]:
     if not 0 <= args.seed < 2**63:
         raise PromptError(f"--seed is {args.seed}, expected 0 or more, below 2^63.")
     Decoding(args.temperature, args.top_p, args.max_new_tokens)
+    if not 0 <= args.sam2_memory < float("inf"):
+        raise PromptError(f"--sam2-memory is {args.sam2_memory}, expected megabytes from 0.")
     return {
         "seed": args.seed,
         "temperature": args.temperature,
         "top_p": args.top_p,
         "max_new_tokens": args.max_new_tokens,
+        "sam2_budget_bytes": int(args.sam2_memory * MEGA),
+        "sam2_beyond": "disk" if args.sam2_disk else "recompute",
     }
+
+
+def model_settings(model: Any) -> dict[str, str]:
+    """What of a loaded model shapes its answers, beside its checkpoint."""
+    return {"device": model.device.type, "dtype": str(model.dtype).removeprefix("torch.")}
 
 
 def load_model(args: argparse.Namespace) -> LoadedModel:
@@ -80,6 +113,24 @@ def load_model(args: argparse.Namespace) -> LoadedModel:
         raise HostError(f"--device is '{args.device}', expected auto, cpu, cuda or cuda:N.") from error
     folder = resolve_folder(name)
     tokenizer, model, image_processor, _ = load_sama_model(
-        str(folder), device_map=device, torch_dtype=args.dtype
+        str(folder),
+        device_map=device,
+        torch_dtype=args.dtype,
+        load_8bit=args.bits == 8,
+        load_4bit=args.bits == 4,
+        customized_config=None if args.sam2_size is None else _with_sam2_size(folder, args.sam2_size),
     )
     return LoadedModel(folder, tokenizer, model, image_processor)
+
+
+def _with_sam2_size(folder: Path, size: int) -> Any:
+    """A checkpoint's config, with another input side of SAM2."""
+    from sama_plugin.host.loading import classes_of, read_config
+
+    if size < SAM2_STRIDE or size % SAM2_STRIDE:
+        raise PromptError(
+            f"--sam2-size is {size}, expected a multiple of {SAM2_STRIDE}, such as 512 or 1024."
+        )
+    config = read_config(folder, classes_of(folder)[0])
+    config.sama["sam2"]["image_size"] = size
+    return config

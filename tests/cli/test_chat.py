@@ -463,3 +463,79 @@ def test_device_that_is_not_there_is_refused(run_chat: Chat, capsys: pytest.Capt
     assert "--device is 'abacus'" in one_line(capsys)
     assert run_chat("--ask", "What?", "--device", "meta") == 2
     assert "device_map is 'meta', expected auto, cpu or cuda:N" in one_line(capsys)
+
+
+def test_rewinding_at_the_prompt(
+    run_chat: Chat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["What is it?", "And that?", "/rewind 1", "/rewind", "/rewind 5", "/quit"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines) + "\n"))
+    assert run_chat() == 0
+    shown = capsys.readouterr().out
+    assert "1 answers are left" in shown
+    assert "sama: /rewind needs the number of answers to keep" in shown
+    assert "sama: Cannot rewind to 5 turns; expected a whole number from 0 to 1" in shown
+
+
+def test_part_of_a_video_is_asked_about(run_chat: Chat, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_chat("--ask", "What?", "--from", "0.5s", "--to", "1.5", "--json", "-") == 0
+    turn = json.loads(capsys.readouterr().out)["turns"][0]
+    assert turn["counters"]["vision_frames_encoded"] <= 6
+    assert run_chat("--ask", "What?", "--from", "1.5", "--to", "0.5") == 2
+    assert "ends before it begins" in one_line(capsys)
+    assert run_chat("--ask", "What?", "--to", "99s") == 2
+    assert "is outside" in one_line(capsys)
+
+
+@pytest.mark.parametrize("size", ["96", "256"])
+def test_sam2_sees_frames_of_another_size(
+    run_chat: Chat, size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = ["--region", "r1=box@0:8,8,40,40", "--ask", "What is <r1>?"]
+    assert run_chat(*point, "--sam2-size", size) == 0
+    assert "you    What is <r1>?" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sam2-size", "100"], "expected a multiple of 32"),
+        (["--sam2-memory", "-1"], "expected megabytes from 0"),
+        (["--sam2-memory", "0.001", "--region", "r1=point@0:9,9"], "set it to"),
+    ],
+)
+def test_sizes_and_budgets_that_cannot_be_are_refused(
+    run_chat: Chat, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_chat("--ask", "What?", *options) == 2
+    assert message in one_line(capsys)
+
+
+def test_batch_takes_everything_from_its_file(
+    tiny_checkpoint: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs, out = tmp_path / "jobs.jsonl", tmp_path / "answers.jsonl"
+    jobs.write_text(json.dumps({"video": "clip.mp4", "ask": ["What?", "Where?"]}) + "\n")
+    options = ["--model", str(tiny_checkpoint), "--device", "cpu", "--max-new-tokens", "3"]
+    command = ["chat", "--batch", str(jobs), *options]
+    for wrong in (
+        [],
+        ["--json", "-"],
+        ["--json", str(out), "--ask", "What?"],
+        ["--json", str(out), "--from", "1"],
+    ):
+        assert main([*command, *wrong]) == 2
+        assert "--batch takes videos, questions" in one_line(capsys)
+    assert main(["chat", str(video), "--batch", str(jobs), "--json", str(out)]) == 2
+    assert "leave VIDEO" in one_line(capsys)
+    assert main([*command, "--json", str(jobs)]) == 2
+    assert "is the batch file itself" in one_line(capsys)
+    assert main([*command, "--json", str(out)]) == 0
+    assert capsys.readouterr().out == f"1 conversations answered, 0 failed: {out}\n"
+    assert main([*command, "--json", str(out), "--seed", "3"]) == 2
+    assert "settings.seed is 0 there and 3 now" in one_line(capsys)
+    jobs.write_text(jobs.read_text() + json.dumps({"video": "none.mp4", "ask": ["What?"]}) + "\n")
+    assert main([*command, "--json", str(out)]) == 1
+    assert capsys.readouterr().out == f"1 conversations answered, 1 failed: {out}\n"
+    assert main(["chat"]) == 2
+    assert "There is no VIDEO to talk about" in one_line(capsys)

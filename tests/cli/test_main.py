@@ -48,7 +48,7 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["chat"], ["shapes", "--seed", "x", "--videos", "1", "--out", "o"]]
+    "arguments", [["nonsense"], ["eval"], ["shapes", "--seed", "x", "--videos", "1", "--out", "o"]]
 )
 def test_malformed_command_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

@@ -1,0 +1,142 @@
+"""A long run on disk: a JSONL file that says what is run, then a line per finished dialogue; it can be gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sama_plugin.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+class RunFile:
+    """The finished dialogues of a run on disk; held by one process at a time, to be used in a `with`.
+
+    Args:
+        path: the JSONL file; made if it is not there.
+        identity: what is run, plain values with a `schema`; a file of something else is refused.
+
+    Attributes:
+        dialogues: id → what was appended, in this run and in earlier ones it goes on with.
+
+    Raises:
+        DataError: a file of something else (what differs is said), or damaged; another process is writing to it, or it
+            cannot be written.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self.path = path
+        self.identity = dict(identity)
+        self.dialogues: dict[str, dict[str, Any]] = {}
+        self._descriptor = -1
+
+    def __enter__(self) -> RunFile:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be opened for writing: {error}; choose another place."
+            ) from error
+        try:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DataError(f"{self.path} is being written by another process; wait for it.") from error
+            self._read_lines()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)  # releases the lock
+
+    def append(self, dialogue_id: str, dialogue: dict[str, Any]) -> None:
+        """Add a finished dialogue; when this returns it is on the disk.
+
+        Raises:
+            DataError: the disk refuses.
+        """
+        self._write_line({"dialogue": dialogue_id, **dialogue})
+        self.dialogues[dialogue_id] = dialogue
+
+    def _read_lines(self) -> None:
+        """Load what is there, drop a torn last line, and begin an empty file with the identity."""
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            logger.info("%s: its last line was cut off in the middle; that dialogue is run again.", self.path)
+            os.ftruncate(self._descriptor, len(whole))
+        lines = whole.splitlines()
+        if not lines:
+            self._write_line(self.identity)
+            return
+        rows = [self._parse_line(number, line) for number, line in enumerate(lines, start=1)]
+        self._check_identity(rows[0])
+        for number, row in enumerate(rows[1:], start=2):
+            if "dialogue" not in row:
+                raise DataError(
+                    f"{self.path}, line {number} has no 'dialogue'; delete the file to start anew."
+                )
+            self.dialogues[row.pop("dialogue")] = row
+
+    def _parse_line(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(
+                f"{self.path}, line {number} is not JSON: {error}; delete the file to start anew."
+            ) from error
+        if not isinstance(row, dict):
+            raise DataError(f"{self.path}, line {number} is no object; delete the file to start anew.")
+        return row
+
+    def _check_identity(self, found: dict[str, Any]) -> None:
+        if found.get("schema") != self.identity["schema"]:
+            raise DataError(
+                f"{self.path} begins with schema {found.get('schema')!r}, expected {self.identity['schema']!r}; "
+                "choose another place."
+            )
+        old, new = _flatten(found), _flatten(self.identity)
+        differing = [
+            f"{key} is {old.get(key)!r} there and {new.get(key)!r} now"
+            for key in sorted(old.keys() | new.keys())
+            if (key in old, old.get(key)) != (key in new, new.get(key))
+        ]
+        if differing:
+            raise DataError(
+                f"{self.path} holds a run that differs: {'; '.join(differing)}. Choose another place, or "
+                "delete this to run anew."
+            )
+
+    def _write_line(self, row: Mapping[str, Any]) -> None:
+        data = (json.dumps(row, allow_nan=False) + "\n").encode()
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be written: {error}; what is finished is kept.") from error
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts → one, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
