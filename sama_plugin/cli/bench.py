@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folder(args: argparse.Namespace) -> Path:
+    import sama_plugin
+
+    sama_plugin.register()
     from sama_plugin.host.checkpoint import resolve_folder
     from sama_plugin.host.shipped import shipped_checkpoint
 
