@@ -45,13 +45,16 @@ def run(args: argparse.Namespace) -> int:
     """Measure, and print a table.
 
     Raises:
-        SamaError: numbers below 1, or a side failed.
+        SamaError: numbers below 1, a picture that cannot be written, or a side failed.
     """
     from sama_plugin.errors import DataError
+    from sama_plugin.inference.outputs import check_file
 
     for name, value in (("batch", args.batch), ("steps", args.steps), ("frames", min(args.frames or [1]))):
         if value < 1:
             raise DataError(f"--{name} is {value}, expected 1 or more.")
+    if args.plot is not None:
+        check_file(args.plot)
     print(BENCHES[args.what](args))
     return 0
 
@@ -79,8 +82,8 @@ def _turns(args: argparse.Namespace) -> str:
     from sama_plugin.evaluation.turn_cost import bench_clip, format_turns, measure_turns, plot_turns
 
     with tempfile.TemporaryDirectory() as work:
-        video = args.video or bench_clip(Path(work))
-        costs = measure_turns((loaded.model, loaded.tokenizer, loaded.image_processor), video)
+        parts = (loaded.model, loaded.tokenizer, loaded.image_processor)
+        costs = measure_turns(parts, bench_clip(Path(work)))
     if args.plot is not None:
         plot_turns(costs, args.plot)
     return format_turns(costs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from sama_plugin.cli.model_options import (
     add_model_options,
     add_session_options,
+    answer_settings,
     load_model,
-    model_settings,
     session_options,
 )
 from sama_plugin.errors import MediaError, PromptError, SamaError
@@ -39,10 +38,6 @@ BATCH_HELP = (
     "order; the same command goes on where one was cut off"
 )
 
-logger = logging.getLogger(__name__)
-
-logger = logging.getLogger(__name__)
-
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
@@ -59,11 +54,11 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="from_s",
-        type=_seconds,
+        type=seconds,
         metavar="T",
         help="ask about the video from here on, e.g. 7150s",
     )
-    parser.add_argument("--to", dest="to_s", type=_seconds, metavar="T", help="and up to here")
+    parser.add_argument("--to", dest="to_s", type=seconds, metavar="T", help="and up to here")
     batch = parser.add_argument_group("many conversations")
     batch.add_argument("--batch", type=Path, metavar="FILE.jsonl", help=BATCH_HELP)
     batch.add_argument("--batch-size", type=int, default=8, metavar="N", help="side by side (default 8)")
@@ -82,8 +77,6 @@ def run(args: argparse.Namespace) -> int:
     from sama_plugin.media.regions import parse_regions
 
     clip = VideoClip.open(args.video)
-    if clip.damage:
-        logger.warning("%s", clip.damage)
     prompts = parse_regions(args.region, clip)
     check_questions(args.ask, prompts)
     check_outputs(args, clip)
@@ -114,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     """`7150s` or `7150` → 7150.0."""
     return float(text.removesuffix("s"))
 
@@ -141,7 +134,7 @@ def _run_batch(args: argparse.Namespace) -> int:
         (loaded.model, loaded.tokenizer, loaded.image_processor),
         jobs,
         target,
-        {"settings": options | model_settings(loaded.model), "code": code_version(loaded.folder)},
+        {"settings": answer_settings(args, loaded.model), "code": code_version(loaded.folder)},
         batch_size=args.batch_size,
         session_options=options,
     )

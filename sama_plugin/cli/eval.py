@@ -9,8 +9,8 @@ from typing import Any
 from sama_plugin.cli.model_options import (
     add_model_options,
     add_session_options,
+    answer_settings,
     load_model,
-    model_settings,
     session_options,
 )
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from sama_plugin.evaluation.session_answerer import SessionAnswerer
 
     answerer = SessionAnswerer(loaded.model, loaded.tokenizer, loaded.image_processor, **options)
-    settings = options | model_settings(loaded.model)
+    settings = answer_settings(args, loaded.model)
     results = evaluate(benchmark, answerer, args.out, settings, checkpoint=loaded.folder)
     print(format_table(results))
     print(f"\nwritten: {args.out / RESULTS_FILE}")

@@ -86,9 +86,15 @@ def session_options(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def model_settings(model: Any) -> dict[str, str]:
-    """What of a loaded model shapes its answers, beside its checkpoint."""
-    return {"device": model.device.type, "dtype": str(model.dtype).removeprefix("torch.")}
+def answer_settings(args: argparse.Namespace, model: Any) -> dict[str, Any]:
+    """What shapes the answers of a loaded model, beside its checkpoint; the budget of memory does not."""
+    return {
+        **{name: value for name, value in session_options(args).items() if name != "sam2_budget_bytes"},
+        "sam2_size": model.sama.sam2.image_size if model.sam2_head is not None else None,
+        "bits": args.bits,
+        "device": model.device.type,
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
 
 
 def load_model(args: argparse.Namespace) -> LoadedModel:

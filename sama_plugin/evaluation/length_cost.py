@@ -108,7 +108,7 @@ def write_long_video(path: Path, seed: int, num_frames: int, size: tuple[int, in
         size: (H, W).
 
     Returns:
-        (H, W) bool mask of an object on the first frame that shows it fully, frame 0, and its name.
+        (H, W) bool mask of an object on the first frame, and its name.
     """
     frames, track, name = _scene(seed)
     shown = [_resized(frame, size) for frame in frames]

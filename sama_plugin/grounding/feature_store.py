@@ -86,8 +86,10 @@ class FeatureStore:
         budget_bytes: int = DEFAULT_BUDGET,
         beyond: str = "recompute",
     ) -> None:
-        if budget_bytes < 0:
-            raise MediaError(f"The budget for SAM2 features is {budget_bytes} bytes, expected 0 or more.")
+        if isinstance(budget_bytes, bool) or not isinstance(budget_bytes, int) or budget_bytes < 0:
+            raise MediaError(
+                f"The budget for SAM2 features is {budget_bytes!r} bytes, expected a whole number from 0."
+            )
         if beyond not in BEYOND:
             raise MediaError(
                 f"SAM2 features beyond the budget go to '{beyond}', expected one of {', '.join(BEYOND)}."

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sama_plugin.media.masks import encode_mask
-from sama_plugin.schema import Rle
-
 
 @dataclass(frozen=True)
 class SegPrediction:
@@ -51,19 +48,6 @@ class GroundFrame:
 
 
 @dataclass(frozen=True)
-class GroundedTrack:
-    """One object through a clip.
-
-    Attributes:
-        score: in [0, 1]; best over the frames; low for an object that is not in the clip.
-        rle: one `Rle` or None (absent) per video frame.
-    """
-
-    score: float
-    rle: list[Rle | None]
-
-
-@dataclass(frozen=True)
 class Grounding:
     """What S prompts mean in a clip.
 
@@ -83,27 +67,3 @@ class Grounding:
     num_tracked: int
     frames: Iterator[GroundFrame]
     extend: Callable[[], Iterator[GroundFrame]]
-
-    def tracks(
-        self, num_frames: int, *, progress: Callable[[int, int], None] | None = None
-    ) -> list[GroundedTrack]:
-        """Read `frames` to the end, each mask run-length encoded as it is made: only these grow with the clip.
-
-        Args:
-            num_frames: of the clip.
-            progress: called with frames done for all objects and frames in all.
-
-        Returns:
-            S tracks.
-        """
-        rles: list[list[Rle | None]] = [[None] * num_frames for _ in self.scores]
-        made, told = 0, 0
-        for frame in self.frames:
-            for index, mask in zip(frame.objects.tolist(), frame.masks, strict=True):
-                rles[index][frame.frame_idx] = encode_mask(mask) if mask.any() else None
-            made += len(frame.objects)
-            done = made // self.num_tracked  # some objects are done with a frame before others
-            if progress is not None and done > told:
-                told = done
-                progress(done, num_frames)
-        return [GroundedTrack(float(score), rle) for score, rle in zip(self.scores, rles, strict=True)]

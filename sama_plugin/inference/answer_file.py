@@ -37,6 +37,7 @@ def answer_document(
             "height": clip.height,
             "width": clip.width,
             "fps": clip.fps,
+            **({"damage": clip.damage} if clip.damage else {}),
         },
         "regions": [
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def read_jobs(path: Path) -> list[Job]:
         DataError: unreadable; or lines that are no such objects, or ids that are there twice: all of them are named.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")  # not at the other ends of lines that JSON may hold
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"Batch file '{path}' cannot be read: {error}.") from error
     jobs: list[Job] = []
@@ -88,7 +89,7 @@ def read_jobs(path: Path) -> list[Job]:
 
 def _read_job(number: int, line: str, folder: Path) -> Job:
     try:
-        fields = json.loads(line)
+        fields = json.loads(line, parse_constant=_refuse_constant)
     except ValueError as error:
         raise DataError(f"no JSON ({error})") from error
     if not isinstance(fields, dict):
@@ -97,7 +98,8 @@ def _read_job(number: int, line: str, folder: Path) -> Job:
     if unknown:
         raise DataError(f"unknown {', '.join(unknown)}; expected {', '.join(FIELDS)}")
     for name, value in fields.items():
-        if isinstance(value, bool) or not isinstance(value, FIELDS[name]):
+        is_finite = not isinstance(value, float) or math.isfinite(value)
+        if isinstance(value, bool) or not isinstance(value, FIELDS[name]) or not is_finite:
             raise DataError(f"'{name}' is {value!r}")
     for name in ("regions", "ask"):
         if not all(isinstance(text, str) for text in fields.get(name, [])):
@@ -114,6 +116,10 @@ def _read_job(number: int, line: str, folder: Path) -> Job:
     )
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
 def run_batch(
     parts: tuple[Any, Any, Any],
     jobs: list[Job],
@@ -125,7 +131,8 @@ def run_batch(
 ) -> int:
     """Hold the conversations that `out` does not have yet; each is on the disk as soon as its batch is done.
 
-    A conversation that fails ends there; what was answered is kept beside the error, and the others go on.
+    A conversation that fails ends there; what was answered is kept beside the error, and the others go on. To try it
+    again, delete its line.
 
     Args:
         parts: model, tokenizer and image processor.

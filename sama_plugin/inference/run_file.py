@@ -76,15 +76,18 @@ class RunFile:
         """Load what is there, drop a torn last line, and begin an empty file with the identity."""
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
+        lines = whole.splitlines()
+        if lines:
+            rows = [self._parse_line(number, line) for number, line in enumerate(lines, start=1)]
+            self._check_identity(rows[0])
+        elif not self._line(self.identity).startswith(content):
+            raise DataError(f"{self.path} is there and holds something else; choose another place.")
         if len(whole) < len(content):
             logger.info("%s: its last line was cut off in the middle; that dialogue is run again.", self.path)
             os.ftruncate(self._descriptor, len(whole))
-        lines = whole.splitlines()
         if not lines:
             self._write_line(self.identity)
             return
-        rows = [self._parse_line(number, line) for number, line in enumerate(lines, start=1)]
-        self._check_identity(rows[0])
         for number, row in enumerate(rows[1:], start=2):
             if "dialogue" not in row:
                 raise DataError(
@@ -121,8 +124,12 @@ class RunFile:
                 "delete this to run anew."
             )
 
+    @staticmethod
+    def _line(row: Mapping[str, Any]) -> bytes:
+        return (json.dumps(row, allow_nan=False) + "\n").encode()
+
     def _write_line(self, row: Mapping[str, Any]) -> None:
-        data = (json.dumps(row, allow_nan=False) + "\n").encode()
+        data = self._line(row)
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]

@@ -61,7 +61,7 @@ class _Turn:
         regions: in the order of their `<mask>`.
         random_state: of the sampling, before the answer.
         answer_ids: the answer's tokens, without the end of turn.
-        num_cached: tokens that the LLM had read when the answer was finished.
+        num_cached: tokens of the conversation that the LLM has read when the answer is finished.
         groundings: of its objects, while the clip may grow; each with the place of its first object.
     """
 
@@ -161,6 +161,8 @@ class VideoSession:
         self.clip = video if isinstance(video, VideoClip) else VideoClip.open(video)
         self.regions: dict[str, Region] = {}
         self.answers: list[GroundedAnswer] = []
+        if self.clip.damage:
+            logger.warning("%s", self.clip.damage)
         self._sam2_settings: dict[str, Any] = {"budget_bytes": sam2_budget_bytes, "beyond": sam2_beyond}
         self._dialogue_tokenizer = DialogueTokenizer(tokenizer, template_by_name(model.sama.template))
         self._window = window or (None, None)
@@ -240,9 +242,10 @@ class VideoSession:
             PromptError: a name that is not defined, a reserved token, or a conversation too long for the model.
             CancelledError: `cancel` was called meanwhile.
         """
-        for _ in self.stream(question):
-            pass
-        return self.answers[-1]
+        with self._alone():
+            for _ in self._answer(question):
+                pass
+            return self.answers[-1]
 
     @overload
     def stream(self, question: str, *, masks: Literal[False] = False) -> Iterator[str]: ...
@@ -257,7 +260,8 @@ class VideoSession:
 
         Args:
             question: as for `ask`.
-            masks: give masks too, frame by frame as they are found, after the text.
+            masks: give masks too, frame by frame as they are found, after the text. Where the video turns out to be
+                damaged, they are found once more in what is left of it.
 
         Yields:
             Pieces of the raw answer, special tokens kept; then, if wanted, `FrameMasks`.
@@ -278,8 +282,9 @@ class VideoSession:
 
     def cancel(self) -> None:
         """Stop the answer that is being made, from any thread, before its next token or frame; none is no matter."""
-        if self._run is not None:
-            self._run.is_cancelled = True
+        run = self._run  # another thread may end it meanwhile
+        if run is not None:
+            run.is_cancelled = True
 
     def rewind(self, num_turns: int) -> None:
         """Go back to where the conversation had so many turns; regions stay, objects of later answers are gone.
@@ -332,7 +337,10 @@ class VideoSession:
             )
         with self._alone():
             self._run = None
+            num_before = self.clip.num_frames
             self.clip.append(frames, timestamps_s)
+            if self.clip.num_frames == num_before:
+                return
             self._look_at(self.clip)
             for turn, answer in zip(self._turns, self.answers, strict=True):
                 self._track_on(turn, answer)
@@ -340,6 +348,7 @@ class VideoSession:
     def forget(self) -> None:
         """Drop all that is kept to make turns cheap; the next one computes the whole conversation anew."""
         with self._alone():
+            self._run = None
             self._forget()
 
     def draft(self, question: str) -> Draft:
@@ -356,7 +365,8 @@ class VideoSession:
 
     def finish(self, draft: Draft, tokens: Sequence[GeneratedToken]) -> Iterator[FrameMasks]:
         """Find the masks of an answer: the second half of a turn, which counts once this is read to its end."""
-        started, encoded_before = time.perf_counter(), self._sam2_frames()
+        started, clip = time.perf_counter(), self.clip
+        sam2_before, vision_before = self._sam2_frames(), self._features.num_encoded
         raw = self.decode(tokens)
         objects = self._objects_of(tokens)
         while objects:
@@ -365,12 +375,12 @@ class VideoSession:
                 break
             except DamagedVideoError as error:
                 self._shorten(error)
-        encoded = self._sam2_frames() - encoded_before
         draft.turn.answer_ids = [token.token_id for token in tokens]
         self._dialogue_tokenizer.finish_turn(draft.dialogue, draft.turn.answer_ids)
         draft.turn.num_cached = len(draft.dialogue.input_ids) - len(self._dialogue_tokenizer.end_ids)
         draft.timing_s["ground"] = time.perf_counter() - started
-        draft.counters["sam2_frames_encoded"] = encoded
+        draft.counters["sam2_frames_encoded"] = self._sam2_frames() - sam2_before
+        draft.counters["vision_frames_encoded"] += self._features.num_encoded - vision_before
         self.answers.append(
             GroundedAnswer(
                 question=draft.question,
@@ -383,6 +393,8 @@ class VideoSession:
         )
         self._turns.append(draft.turn)
         self._dialogue, self._num_cached = draft.dialogue, draft.turn.num_cached
+        if self.clip is not clip:  # shortened: what was read shows frames that are no more
+            self._dialogue, self._num_cached = self._lay_out_turns(), 0
         self._generator = draft.generator
 
     @property
@@ -430,7 +442,7 @@ class VideoSession:
         raw = self.decode(tokens)
         if raw != shown:  # cut off within a character
             yield raw[len(shown) :]
-            self._check(run)
+        self._check(run)
         for found in self.finish(draft, tokens):
             yield found
             self._check(run)
@@ -495,11 +507,12 @@ class VideoSession:
         self._dialogue = self._lay_out_turns()
 
     def _lay_out_turns(self) -> EncodedDialogue:
-        """The finished turns as tokens."""
+        """The finished turns as tokens of the frames that are seen now."""
         dialogue = EncodedDialogue()
         for turn in self._turns:
             self._dialogue_tokenizer.start_turn(dialogue, turn.question, self._features.layout)
             self._dialogue_tokenizer.finish_turn(dialogue, turn.answer_ids)
+            turn.num_cached = len(dialogue.input_ids) - len(self._dialogue_tokenizer.end_ids)
         return dialogue
 
     def _while_readable(self, step: Callable[[], ValueT]) -> ValueT:
@@ -520,12 +533,14 @@ class VideoSession:
             raise error
         clip = self.clip.window(0, error.num_readable)
         logger.warning("%s The conversation goes on with the first %d frames.", error, clip.num_frames)
-        for thing in self.objects.values():
-            del thing.rle[clip.num_frames :]
         if self._store is not None:
             self._store.clip = clip
         self._window = (self._window[0], None)
         self._look_at(clip)
+        for answer in self.answers:
+            for thing in answer.objects:
+                del thing.rle[clip.num_frames :]
+            self._tell_spans(answer.objects)
 
     def _draft(self, question: str) -> Draft:
         check_question(question, self._reserved_tokens)
@@ -538,6 +553,7 @@ class VideoSession:
         dialogue = EncodedDialogue(list(so_far.input_ids), list(so_far.labels), list(so_far.question_ids))
         self._dialogue_tokenizer.start_turn(dialogue, in_data_form, self._features.layout)
         check_length(dialogue, self.model.context_length, self.clip.path)
+        self._check_regions([*self._turns, turn])
         cached = self._num_cached
         read = sum(turn.num_cached <= cached for turn in self._turns)  # turns that are read already
         embeds = self._features.embed(
@@ -553,6 +569,20 @@ class VideoSession:
         counters = {"prefix_tokens_reused": cached, "prefix_tokens_computed": len(embeds)}
         decoding = dataclasses.replace(self.decoding, max_new_tokens=longest)
         return Draft(question, turn, dialogue, embeds, decoding, generator, counters, {})
+
+    def _check_regions(self, turns: Sequence[_Turn]) -> None:
+        """See that the frames of all regions can still be read.
+
+        Raises:
+            PromptError: one of them is behind a damage that was found later.
+        """
+        for number, turn in enumerate(turns):
+            for region in turn.regions:
+                if region.frame >= self.clip.num_frames:
+                    raise PromptError(
+                        f"<{region.name}> of turn {number + 1} is on frame {region.frame}, but only "
+                        f"{self.clip.num_frames} frames of '{self.clip.path}' can be read; rewind to {number} turns."
+                    )
 
     @property
     def _reserved_tokens(self) -> list[str]:

@@ -48,11 +48,11 @@ class LiveClip(VideoClip):
         fps: float = FALLBACK_FPS,
         path: str = "live",
     ):
-        if not (np.isfinite(fps) and fps > 0):
-            raise MediaError(f"Frame rate of '{path}' is {fps}, expected more than 0.")
-        if frames.ndim != 4 or 0 in frames.shape:
+        if not isinstance(fps, int | float) or not (np.isfinite(fps) and fps > 0):
+            raise MediaError(f"Frame rate of '{path}' is {fps!r}, expected more than 0.")
+        if not isinstance(frames, np.ndarray) or frames.ndim != 4 or 0 in frames.shape:
             raise MediaError(
-                f"First frames of '{path}' are {frames.shape}, expected (n, H, W, 3), n at least 1."
+                f"First frames of '{path}' are {_form(frames)}, expected an array (n, H, W, 3), n at least 1."
             )
         size = (frames.shape[1], frames.shape[2])
         nothing = np.empty(0, np.int64)
@@ -76,13 +76,13 @@ class LiveClip(VideoClip):
         Raises:
             MediaError: frames or times of another form, a disk that is full, or a clip that is closed.
         """
-        num_old, num_new = self.num_frames, len(frames)
-        expected = (num_new, self.height, self.width, 3)
-        if frames.shape != expected or frames.dtype != np.uint8:
+        one = (self.height, self.width, 3)
+        if not isinstance(frames, np.ndarray) or frames.shape[1:] != one or frames.dtype != np.uint8:
             raise MediaError(
-                f"Frames for '{self.path}' are {frames.shape} {frames.dtype}, expected {expected} uint8; none of "
-                "them was kept."
+                f"Frames for '{self.path}' are {_form(frames)}, expected (n, {self.height}, {self.width}, 3) uint8; "
+                "none of them was kept."
             )
+        num_old, num_new = self.num_frames, len(frames)
         times = self._times_of(num_new, timestamps_s)
         if not num_new:
             return
@@ -109,7 +109,12 @@ class LiveClip(VideoClip):
         if timestamps_s is None:
             start = 0.0 if last_s is None else last_s + 1 / self._stated_fps
             return start + np.arange(num_new) / self._stated_fps
-        times = np.asarray(timestamps_s, np.float64)
+        try:
+            times = np.asarray(timestamps_s, np.float64)
+        except (TypeError, ValueError) as error:
+            raise MediaError(
+                f"Times for '{self.path}' are {timestamps_s!r}, expected numbers; no frame was kept."
+            ) from error
         if times.shape != (num_new,):
             raise MediaError(
                 f"Times for '{self.path}' are {times.shape}, expected ({num_new},), one per frame; no frame was kept."
@@ -123,6 +128,10 @@ class LiveClip(VideoClip):
                 "frame was kept."
             )
         return times
+
+
+def _form(frames: Any) -> str:
+    return f"{frames.shape} {frames.dtype}" if isinstance(frames, np.ndarray) else type(frames).__name__
 
 
 class _Spool(FolderSource):

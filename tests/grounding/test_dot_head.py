@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from sama_plugin.grounding.dot_head import dot_grounding, dot_segment_pairs
-from sama_plugin.media.masks import decode_mask
 from tests.grounding.tiny_sam2 import MemoryClip
 
 
@@ -50,15 +49,13 @@ def test_tracks_look_at_each_frame_alone() -> None:
     clip.num_frames = 2
     grounding = dot_grounding(clip, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), encode)
     assert grounding.scores.tolist() == [0, 0]
-    seen, absent = grounding.tracks(3)
+    first, second = grounding.frames
     clip.num_frames = 3
     assert [frame.frame_idx for frame in grounding.extend()] == [2]
     assert list(grounding.extend()) == []
-    assert [rle is None for rle in seen.rle] == [True, False, True]
-    assert absent.rle == [None] * 3
-    assert absent.score < 0.5 < seen.score
-    rle = seen.rle[1]
-    assert rle is not None
-    mask = decode_mask(rle)
-    assert mask[:10, :20].all()
-    assert not mask[20:].any()
+    assert not first.masks.any()
+    seen, absent = second.masks
+    assert not absent.any()
+    assert grounding.scores[1] < 0.5 < grounding.scores[0]
+    assert seen[:10, :20].all()
+    assert not seen[20:].any()

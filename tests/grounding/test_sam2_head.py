@@ -20,7 +20,6 @@ from sama_plugin.grounding.prediction import GroundFrame, Grounding, SegPredicti
 from sama_plugin.grounding.reference_tracker import track_with_predictor
 from sama_plugin.grounding.sam2_head import Sam2Head, spread_frames
 from sama_plugin.grounding.sam2_model import NO_OBJ_SCORE, ClipPrompt, SamaSam2
-from sama_plugin.media.masks import decode_mask
 from sama_plugin.media.transforms import sam2_frames
 from sama_plugin.schema import RegionPrompt
 from tests.grounding.tiny_sam2 import (
@@ -138,9 +137,9 @@ def test_prompts_may_be_logits_at_mask_size() -> None:
 def test_each_frame_is_encoded_once_whatever_the_number_of_objects() -> None:
     clip, head = MemoryClip(11), new_head(min_score=0.0, candidate_frames=4)
     store, decoder = FeatureStore(head, clip), new_decoder(object_bias=20)
-    assert len(head.ground(store, prompt_embeds(3), decoder).tracks(11)) == 3
+    assert list(head.ground(store, prompt_embeds(3), decoder).frames)
     assert head.frames_encoded == store.frames_encoded == 11
-    head.ground(store, -prompt_embeds(2), decoder).tracks(11)
+    assert list(head.ground(store, -prompt_embeds(2), decoder).frames)
     assert store.frames_encoded == 11
 
 
@@ -240,7 +239,8 @@ def test_no_prompts_give_empty_tensors_and_keep_the_graph() -> None:
     assert result.mask_logits.shape == (2, 0, LOW, LOW)
     assert result.iou.shape == (2, 0)
     result.mask_logits.sum().backward()
-    assert head.ground(FeatureStore(head, clip), prompts.detach(), new_decoder()).tracks(2) == []
+    nothing = head.ground(FeatureStore(head, clip), prompts.detach(), new_decoder())
+    assert (len(nothing.scores), list(nothing.frames)) == (0, [])
 
 
 def test_decoder_in_bfloat16_gives_float32_results_close_to_float32() -> None:
@@ -372,26 +372,6 @@ def test_object_whose_mask_is_empty_is_absent() -> None:
     scores, frames = ground_with(new_head(candidate_frames=1), clip, [empty])
     assert scores.tolist() == [0]
     assert frames == []
-
-
-def test_tracks_are_run_lengths_per_frame_and_progress_is_told() -> None:
-    clip, head = MemoryClip(5), new_head(min_score=0.0, candidate_frames=2)
-    embeds, decoder = prompt_embeds(2), new_decoder(object_bias=20)
-    told: list[tuple[int, int]] = []
-    store = FeatureStore(head, clip)
-    tracks = head.ground(store, embeds, decoder).tracks(
-        5, progress=lambda done, total: told.append((done, total))
-    )
-    assert told == [(i, 5) for i in range(1, 6)]
-    grounding = head.ground(store, embeds, decoder)
-    assert [t.score for t in tracks] == grounding.scores.tolist()
-    for frame in grounding.frames:
-        for index, mask in zip(frame.objects, frame.masks, strict=True):
-            rle = tracks[index].rle[frame.frame_idx]
-            assert (rle is None) == (not mask.any())
-            if rle is not None:
-                assert np.array_equal(decode_mask(rle), mask)
-    assert any(rle is not None for track in tracks for rle in track.rle)
 
 
 def test_official_way_prompts_the_first_five_frames_and_goes_forward() -> None:

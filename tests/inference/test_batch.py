@@ -144,6 +144,8 @@ def test_file_of_conversations_is_answered_in_order_and_gone_on_with(
             [{"video": "a", "ask": ["?"], "id": "2"}, {"video": "a", "ask": ["?"]}],
             "line 2: id '2' is that of line 1",
         ),
+        (['{"video": "a", "ask": ["?"], "to_s": NaN}'], "line 1: no JSON .NaN is no number"),
+        (['{"video": "a", "ask": ["?"], "to_s": 1e999}'], "line 1: 'to_s' is inf"),
         ([""], "it has no lines"),
         (["{", "[]"], "line 1: no JSON .*; line 2: no object"),
     ],
@@ -175,3 +177,15 @@ def test_killed_batch_goes_on_where_it_was(videos: list[Path], tmp_path: Path) -
     assert done.stdout == f"4 conversations answered, 0 failed: {out}\n"
     assert out.read_bytes().splitlines()[1] == kept
     assert [line["dialogue"] for line in lines_of(out)] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("content", ['{"precious": 1}', "notes", '{"a": 1}\n{"b"'])
+def test_file_of_something_else_is_left_alone(
+    shipped: LoadedCheckpoint, videos: list[Path], tmp_path: Path, content: str
+) -> None:
+    jobs = read_jobs(write_jobs(tmp_path / "jobs.jsonl", [{"video": str(videos[0]), "ask": ["What\u2028?"]}]))
+    other = tmp_path / "other.json"
+    other.write_text(content)
+    with pytest.raises(DataError, match="choose another place"):
+        run_batch(parts(shipped), jobs, other, {}, batch_size=1, session_options=OPTIONS)
+    assert other.read_text() == content

@@ -33,7 +33,6 @@ QUESTIONS = (
     "What moves?",
     "Which object leaves?",
 )
-FIRST_FRAMES, MORE_FRAMES = 18, 3
 
 
 @pytest.fixture(scope="module")
@@ -105,15 +104,17 @@ def test_any_conversation_equals_its_cold_run(shipped: LoadedCheckpoint, clip: V
     """Asks, regions, rewinds, answers that are given up, and frames that come in, in any order."""
 
     class Conversation(RuleBasedStateMachine):
-        @initialize(seed=st.integers(0, 3), temperature=st.sampled_from([0.0, 0.0, 0.8]))
-        def begin(self, seed: int, temperature: float) -> None:
+        @initialize(
+            seed=st.integers(0, 3),
+            temperature=st.sampled_from([0.0, 0.0, 0.8]),
+            first=st.sampled_from([1, 18]),
+        )
+        def begin(self, seed: int, temperature: float, first: int) -> None:
             options = {"seed": seed, "temperature": temperature, "max_new_tokens": 60}
             self.frames = clip.read(range(clip.num_frames))
-            self.shown = FIRST_FRAMES
+            self.shown = first
             self.warm, self.cold = (
-                VideoSession(
-                    *parts(shipped), video=LiveClip(self.frames[:FIRST_FRAMES], fps=clip.fps), **options
-                )
+                VideoSession(*parts(shipped), video=LiveClip(self.frames[:first], fps=clip.fps), **options)
                 for _ in range(2)
             )
 
@@ -133,8 +134,9 @@ def test_any_conversation_equals_its_cold_run(shipped: LoadedCheckpoint, clip: V
             self.ask(f"What does <{data.draw(st.sampled_from(seen))}> do?")
 
         @precondition(lambda self: len(self.warm.regions) < 2)
-        @rule(frame=st.integers(0, FIRST_FRAMES - 1), x=st.integers(20, 60))
-        def ask_about_a_region(self, frame: int, x: int) -> None:
+        @rule(share=st.floats(0, 0.99), x=st.integers(20, 60))
+        def ask_about_a_region(self, share: float, x: int) -> None:
+            frame = int(share * self.shown)
             name = f"r{len(self.warm.regions) + 1}"
             for session in self.both:
                 session.region(name, frame=frame, mask=box(x, self.frames.shape[1:3]))
@@ -148,6 +150,7 @@ def test_any_conversation_equals_its_cold_run(shipped: LoadedCheckpoint, clip: V
             if is_cancelled:
                 self.warm.cancel()
             stream.close()  # type: ignore[attr-defined]
+            self.warm.rewind(len(self.cold.answers))  # a short answer was read to its end
 
         @precondition(lambda self: self.warm.answers)
         @rule(data=st.data())
@@ -156,12 +159,12 @@ def test_any_conversation_equals_its_cold_run(shipped: LoadedCheckpoint, clip: V
             for session in self.both:
                 session.rewind(turns)
 
-        @precondition(lambda self: self.shown + MORE_FRAMES <= clip.num_frames)
-        @rule()
-        def append_frames(self) -> None:
+        @precondition(lambda self: self.shown < clip.num_frames)
+        @rule(count=st.sampled_from([1, 3, 15]))
+        def append_frames(self, count: int) -> None:
             for session in self.both:
-                session.append_frames(self.frames[self.shown : self.shown + MORE_FRAMES])
-            self.shown += MORE_FRAMES
+                session.append_frames(self.frames[self.shown : self.shown + count])
+            self.shown = min(self.shown + count, clip.num_frames)
 
         @invariant()
         def all_answers_agree(self) -> None:

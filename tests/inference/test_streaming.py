@@ -222,17 +222,18 @@ def test_live_frames_of_another_size_change_nothing(
 
 
 @pytest.mark.parametrize("stage", ["frames", "masks"])
+@pytest.mark.parametrize("good", [18, 9])
 def test_video_that_breaks_in_the_middle_is_used_as_far_as_it_goes(
     loaded: LoadedCheckpoint,
     lively_model: Any,
     video: Path,
     stage: str,
+    good: int,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clip = VideoClip.open(video)
     session = new_session(loaded._replace(model=lively_model), clip)
-    good = clip.num_frames - 6
     if stage == "masks":
         write_answers(monkeypatch, loaded.tokenizer, ["Left."])
         session.ask("Where?")
@@ -245,6 +246,12 @@ def test_video_that_breaks_in_the_middle_is_used_as_far_as_it_goes(
     assert f"goes on with the first {good} frames" in caplog.text
     assert session.ask("Where now?").raw == "Right."
     assert all(frame < good for frame in session._features.sparse)
+    for turns in (1, 0):  # as in a session that never saw the frames that cannot be read
+        session.rewind(turns)
+        write_answers(monkeypatch, loaded.tokenizer, ["Up."])
+        session.forget()
+        cold = session.draft("And now?")
+        assert session.ask("And now?").counters["prefix_tokens_computed"] == len(cold.embeds)
 
 
 def break_after(monkeypatch: pytest.MonkeyPatch, good: int) -> None:
@@ -307,3 +314,76 @@ def test_any_budget_gives_the_same_masks_each_time(
         session.rewind(0)
     assert tracks[0] == tracks[1]
     assert share[0] <= encoded <= share[1]
+
+
+def test_region_behind_a_damage_is_named_with_the_way_out(
+    loaded: LoadedCheckpoint, lively_model: Any, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = new_session(loaded._replace(model=lively_model), video)
+    mask = np.zeros((128, 160), dtype=bool)
+    mask[10:40, 10:40] = True
+    write_answers(monkeypatch, loaded.tokenizer, ["Left.", "That.", BOTH])
+    session.ask("Where?")
+    session.region("r1", frame=session._features.sparse[-1], mask=mask)
+    session.ask("What is <r1>?")
+    break_after(monkeypatch, 10)
+    session.ask("Find both.")
+    session.forget()
+    with pytest.raises(PromptError, match=r"<r1> of turn 2 is on frame .* can be read; rewind to 1 turns"):
+        session.ask("And now?")
+    session.rewind(1)
+    write_answers(monkeypatch, loaded.tokenizer, ["Up."])
+    assert session.ask("And now?").raw == "Up."
+
+
+def test_rewinding_after_many_new_frames_reads_the_new_layout(
+    loaded: LoadedCheckpoint, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = VideoClip.open(video)
+    frames = clip.read(range(clip.num_frames))
+    session = new_session(loaded, LiveClip(frames[:1], fps=clip.fps))
+    write_answers(monkeypatch, loaded.tokenizer, ["One.", "Two.", "Three.", "Four.", "Five."])
+    for question in ("Where?", "When?"):
+        session.ask(question)
+    session.append_frames(frames[1:])
+    session.ask("Why?")
+    session.rewind(2)
+    assert session.ask("How?").raw == "Four."
+    session.rewind(1)
+    assert session.ask("How?").raw == "Five."
+
+
+def test_damage_known_from_the_start_is_said(
+    loaded: LoadedCheckpoint, video: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(video.read_bytes()[: int(0.8 * video.stat().st_size)])
+    session = new_session(loaded, cut)
+    assert session.clip.damage is not None
+    assert session.clip.damage in caplog.text
+
+
+def test_forgetting_gives_up_what_is_streamed(
+    session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_answers(monkeypatch, loaded.tokenizer, [BOTH, "Left."])
+    stream = session.stream("Find both.", masks=True)
+    while not isinstance(next(stream), FrameMasks):
+        pass
+    session.forget()
+    with pytest.raises(PromptError, match="this turn does not count"):
+        next(stream)
+    assert session.ask("Where?").raw == "Left."
+
+
+@pytest.mark.parametrize(
+    "frames", [None, [np.zeros((128, 160, 3), np.uint8)], np.zeros((128, 160, 3), np.uint8)]
+)
+def test_live_frames_of_another_form_are_refused(loaded: LoadedCheckpoint, video: Path, frames: Any) -> None:
+    live = LiveClip(VideoClip.open(video).read([0]))
+    session = new_session(loaded, live)
+    with pytest.raises(MediaError, match="none of them was kept"):
+        session.append_frames(frames)
+    with pytest.raises(MediaError, match="expected numbers; no frame was kept"):
+        session.append_frames(np.zeros((1, 128, 160, 3), np.uint8), ["soon"])
+    assert live.num_frames == 1
