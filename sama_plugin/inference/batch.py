@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -70,6 +71,7 @@ class SessionBatch:
         for row, draft in drafts.items():
             self._cache.crop(row, draft.counters["prefix_tokens_reused"])
         tokens: dict[int, list[GeneratedToken]] = {row: [] for row in drafts}
+        started, first_token_s = time.perf_counter(), None
         steps = generate_tokens(
             model,
             self._cache,
@@ -79,7 +81,12 @@ class SessionBatch:
             generators=[(some if draft is None else draft).generator for draft in rows],
         )
         for step in steps:
+            first_token_s = first_token_s or time.perf_counter() - started
             for row, token in enumerate(step):
                 if token is not None:
                     tokens[row].append(token)
+        generate_s = time.perf_counter() - started
+        for draft in drafts.values():  # all wait for the last
+            draft.timing_s["first_token"] = draft.timing_s["encode"] + (first_token_s or 0.0)
+            draft.timing_s["generate"] = generate_s
         return tokens

@@ -57,6 +57,7 @@ def test_conversations_side_by_side_are_as_each_alone(shipped: LoadedCheckpoint,
             assert answer is not None
             assert answer.raw == wanted.raw
             assert answer.counters == wanted.counters
+            assert answer.timing_s.keys() == wanted.timing_s.keys()
             for thing, other in zip(answer.objects, wanted.objects, strict=True):
                 assert (thing.masks != other.masks).mean() < 1e-3
     assert any(answer.objects for turn in found for answer in turn if hasattr(answer, "objects"))
