@@ -21,7 +21,7 @@ from sama_plugin.media.encode import write_video
 from sama_plugin.schema import GroundedAnswer
 
 WAYS = ("kept", "cold", "peers")
-ROUNDS = 3
+ROUNDS = 2
 
 SPLIT, SEED = "train", 18
 """Of the small world: a scene of 48 frames with three objects that are there all the time."""
