@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.model_options import add_model_options, load_model
-
-ABOUT = """\
-train    a training step of SAMA and one of the host's own llava_qwen on the same clips, LLM and tower
-turns    a conversation turn by turn: as a session keeps things, computed anew, and as other projects do it
-objects  tracking 1, 2, 4 and 8 objects, and SAM2's own video predictor with the same weights and prompts
-memory   the peak of memory over 200, 2,000 and 10,000 frames, and the predictor's
-long     a question about ten seconds near the end of two hours, and about these seconds alone"""
+from sama_plugin.errors import DataError
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
-    """Add the verb."""
+    """Add the verb, and below it one for each measurement."""
     parser = verbs.add_parser(
-        "bench",
-        parents=[common],
-        help="measure time and memory of training and of conversations",
-        description=ABOUT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "bench", parents=[common], help="measure time and memory of training and of conversations"
     )
-    parser.add_argument("what", choices=list(BENCHES), help="what to measure")
-    parser.add_argument("--batch", type=int, default=4, metavar="N", help="train: clips per step (default 4)")
-    parser.add_argument("--steps", type=int, default=8, metavar="N", help="train: per round (default 8)")
-    parser.add_argument(
-        "--frames",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="memory: lengths of the videos instead of the usual",
+    benches = parser.add_subparsers(title="what to measure", metavar="WHAT", required=True)
+
+    def add(name: str, measure: Any, text: str) -> argparse.ArgumentParser:
+        bench: argparse.ArgumentParser = benches.add_parser(
+            name, parents=[common], help=text, description=text
+        )
+        bench.set_defaults(run=run, measure=measure)
+        return bench
+
+    train = add(
+        "train", _train, "a training step beside the host's own llava_qwen on the same clips, LLM and tower"
     )
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="turns, objects, memory: draw it too")
-    add_model_options(parser)
-    parser.set_defaults(run=run)
+    train.add_argument("--batch", type=int, default=4, metavar="N", help="clips per step (default 4)")
+    train.add_argument("--steps", type=int, default=8, metavar="N", help="measured per round (default 8)")
+    turns = add(
+        "turns",
+        _turns,
+        "a conversation as a session keeps things, computed anew, and as other projects do it",
+    )
+    objects = add("objects", _objects, "tracking 1, 2, 4 and 8 objects beside SAM2's own video predictor")
+    memory = add("memory", _memory, "the peak over 200, 2,000 and 10,000 frames beside the predictor's")
+    memory.add_argument("--frames", type=int, nargs="+", metavar="N", help="other lengths")
+    long = add("long", _long, "ten seconds near the end of two hours, beside these seconds alone")
+    for bench in (turns, objects, long):
+        add_model_options(bench)
+    for bench in (train, memory):  # in processes of their own
+        bench.add_argument(
+            "--model", metavar="DIR", help="checkpoint folder or hub id (default: the shipped one)"
+        )
+    for bench in (turns, objects, memory):
+        bench.add_argument("--plot", type=Path, metavar="PNG", help="draw it too")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,16 +55,18 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         SamaError: numbers below 1, a picture that cannot be written, or a side failed.
     """
-    from sama_plugin.errors import DataError
     from sama_plugin.inference.outputs import check_file
 
-    for name, value in (("batch", args.batch), ("steps", args.steps), ("frames", min(args.frames or [1]))):
+    if getattr(args, "plot", None) is not None:
+        check_file(args.plot)
+    print(args.measure(args))
+    return 0
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
         if value < 1:
             raise DataError(f"--{name} is {value}, expected 1 or more.")
-    if args.plot is not None:
-        check_file(args.plot)
-    print(BENCHES[args.what](args))
-    return 0
 
 
 def _folder(args: argparse.Namespace) -> Path:
@@ -70,14 +80,13 @@ def _folder(args: argparse.Namespace) -> Path:
 
 
 def _train(args: argparse.Namespace) -> str:
+    _check_counts(batch=args.batch, steps=args.steps)
     from sama_plugin.training.step_cost import compare, format_costs
 
     return format_costs(compare(_folder(args), batch=args.batch, steps=args.steps))
 
 
 def _turns(args: argparse.Namespace) -> str:
-    import tempfile
-
     loaded = load_model(args)
     from sama_plugin.evaluation.turn_cost import bench_clip, format_turns, measure_turns, plot_turns
 
@@ -90,8 +99,6 @@ def _turns(args: argparse.Namespace) -> str:
 
 
 def _objects(args: argparse.Namespace) -> str:
-    import tempfile
-
     loaded = load_model(args)
     from sama_plugin.evaluation.tracking_cost import format_tracking, measure_tracking, plot_tracking
     from sama_plugin.evaluation.turn_cost import bench_clip
@@ -105,6 +112,7 @@ def _objects(args: argparse.Namespace) -> str:
 
 
 def _memory(args: argparse.Namespace) -> str:
+    _check_counts(frames=min(args.frames or [1]))
     from sama_plugin.evaluation.length_cost import LENGTHS, format_memory, measure_memory, plot_memory
 
     costs = measure_memory(_folder(args), args.frames or LENGTHS)
@@ -118,12 +126,3 @@ def _long(args: argparse.Namespace) -> str:
     from sama_plugin.evaluation.length_cost import format_long, measure_long
 
     return format_long(measure_long((loaded.model, loaded.tokenizer, loaded.image_processor)))
-
-
-BENCHES: dict[str, Callable[[argparse.Namespace], str]] = {
-    "train": _train,
-    "turns": _turns,
-    "objects": _objects,
-    "memory": _memory,
-    "long": _long,
-}

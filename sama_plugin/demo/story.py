@@ -12,10 +12,9 @@ from itertools import product
 
 import numpy as np
 
-from sama_plugin.data.shapes.render import render_clip
 from sama_plugin.data.shapes.rounds import motion_phrase
-from sama_plugin.data.shapes.world import COLOURS, SHAPES, Scene, sample_scene
-from sama_plugin.data.shapes.writer import random_stream
+from sama_plugin.data.shapes.world import COLOURS, SHAPES, Scene
+from sama_plugin.data.shapes.writer import sample_clip
 from sama_plugin.evaluation.metrics.region_similarity import region_similarity
 from sama_plugin.evaluation.metrics.text_match import answer_matches, says_none
 from sama_plugin.media.masks import box_of_mask, decode_track
@@ -85,10 +84,8 @@ def make_story(seed: int) -> Story:
     Args:
         seed: 0 or more.
     """
-    scene = sample_scene(random_stream(seed, SPLIT, 0, 0), SPLIT)
-    frames, masks = zip(*render_clip(scene), strict=True)
-    tracks = np.stack(masks, axis=1)
-    return Story(scene, np.stack(frames), tracks, make_turns(scene, tracks))
+    scene, frames, tracks = sample_clip(seed, SPLIT)
+    return Story(scene, frames, tracks, make_turns(scene, tracks))
 
 
 def make_turns(scene: Scene, tracks: np.ndarray) -> tuple[StoryTurn, ...]:

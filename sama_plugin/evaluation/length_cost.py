@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +20,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from sama_plugin.data.shapes.writer import sample_clip
 from sama_plugin.errors import SamaError
+from sama_plugin.evaluation.apart import measure_apart, peak_mb
+from sama_plugin.evaluation.metrics.region_similarity import region_similarity
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video
 from sama_plugin.media.masks import decode_track, encode_mask
@@ -32,13 +33,14 @@ SIDES = ("sama", "sam2")
 LENGTHS = (200, 2_000, 10_000)
 SIZE = (360, 640)
 FPS = 25.0
-SEED = 3
+SPLIT, SEED = "train", 3
+"""Of the small world; the next seed shows the rest of a long video."""
+
 BUDGET_MB = 32
 """Of SAM2's features: all of a short clip would fit in the default budget, of a long one not."""
 
 LONG_S, LONG_FPS = 2 * 3600, 5.0
 EVENT_S = 7_180.0
-MEGA, KILO = 1e6, 1024
 
 
 class LengthCost(NamedTuple):
@@ -75,17 +77,6 @@ class LongAnswer(NamedTuple):
     iou: float
 
 
-def _scene(seed: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """Frames (T, H, W, 3) of a scene, the masks (T, H, W) of its first object, and that object's name."""
-    from sama_plugin.data.shapes.render import render_clip
-    from sama_plugin.data.shapes.world import sample_scene
-    from sama_plugin.data.shapes.writer import random_stream
-
-    scene = sample_scene(random_stream(seed, "train", 0, 0), "train")
-    frames, masks = zip(*render_clip(scene), strict=True)
-    return np.stack(frames), np.stack(masks)[:, 0], scene.objects[0].name
-
-
 def _to_and_fro(count: int, length: int) -> Iterator[int]:
     """0, 1, ..., n - 1, n - 2, ..., 0, 1, ... for n = `length`, so many."""
     period = max(1, 2 * (length - 1))
@@ -110,13 +101,13 @@ def write_long_video(path: Path, seed: int, num_frames: int, size: tuple[int, in
     Returns:
         (H, W) bool mask of an object on the first frame, and its name.
     """
-    frames, track, name = _scene(seed)
+    scene, frames, tracks = sample_clip(seed, SPLIT)
     shown = [_resized(frame, size) for frame in frames]
     steps = tqdm(
         _to_and_fro(num_frames, len(shown)), desc=path.name, total=num_frames, unit="frame", disable=None
     )
     write_video(path, (shown[t] for t in steps), FPS)
-    return _resized(track[0], size), name
+    return _resized(tracks[0, 0], size), scene.objects[0].name
 
 
 def measure_memory(
@@ -142,16 +133,10 @@ def measure_memory(
             pointed, name = write_long_video(video, SEED, length, SIZE)
             Image.fromarray(pointed.astype(np.uint8) * 255).save(mask)
             for side in sides:
-                command = [sys.executable, "-m", __name__, side, "--model", str(folder)]
+                command = [__name__, side, "--model", str(folder)]
                 command += ["--video", str(video), "--mask", str(mask), "--question", f"Segment the {name}."]
-                run = subprocess.run(command, capture_output=True, text=True, check=False)
-                if run.returncode < 0 and side != "sama":
-                    costs[side].append(None)
-                    continue
-                if run.returncode:
-                    reason = (run.stderr.strip().splitlines() or ["it was killed"])[-1].removeprefix("sama: ")
-                    raise SamaError(f"{length} frames, side '{side}': {reason}")
-                costs[side].append(LengthCost(**json.loads(run.stdout.splitlines()[-1])))
+                made = measure_apart(command, f"{length} frames, side '{side}'")
+                costs[side].append(None if made is None else LengthCost(**made))
     return costs
 
 
@@ -185,8 +170,7 @@ def _measure_side(side: str, folder: Path, video: Path, mask: Path, question: st
         ]
         shown = len(rles) / clip.num_frames
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILO / MEGA
-    return LengthCost(clip.num_frames, peak, seconds, shown)
+    return LengthCost(clip.num_frames, peak_mb(), seconds, shown)
 
 
 def format_memory(costs: dict[str, list[LengthCost | None]]) -> str:
@@ -224,8 +208,9 @@ def measure_long(parts: tuple[Any, Any, Any], *, length_s: int = LONG_S) -> dict
     Returns:
         `alone` and `long`.
     """
-    event, track, name = _scene(SEED)
-    rest = _scene(SEED + 1)[0]
+    scene, event, tracks = sample_clip(SEED, SPLIT)
+    track, name = tracks[0], scene.objects[0].name
+    _, rest, _ = sample_clip(SEED + 1, SPLIT)
     begins = int((EVENT_S if length_s == LONG_S else length_s / 2) * LONG_FPS)
     total = int(length_s * LONG_FPS)
     answers = {}
@@ -253,7 +238,6 @@ def measure_long(parts: tuple[Any, Any, Any], *, length_s: int = LONG_S) -> dict
 
 
 def _ask(parts: tuple[Any, Any, Any], video: Path, start: int, track: np.ndarray, name: str) -> LongAnswer:
-    from sama_plugin.evaluation.metrics.region_similarity import region_similarity
     from sama_plugin.inference.session import VideoSession
 
     begun = time.perf_counter()

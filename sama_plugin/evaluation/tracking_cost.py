@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sama_plugin.config import Sam2Config
+from sama_plugin.evaluation.metrics.region_similarity import region_similarity
 from sama_plugin.grounding.feature_store import FeatureStore
 from sama_plugin.grounding.object_tracker import TrackedFrame
 from sama_plugin.grounding.reference_tracker import build_predictor, track_with_predictor
@@ -28,7 +29,7 @@ class TrackingCost(NamedTuple):
         objects: how many.
         sama_s: seconds of our tracker, SAM2's image features included; the median of the rounds.
         sam2_s: of the predictor.
-        least_iou: of the masks of both, over objects; the union of all frames counts as one mask.
+        least_iou: of the masks of both, over objects and frames.
     """
 
     objects: int
@@ -63,10 +64,9 @@ def measure_tracking(
             right = _theirs(predictor, clip, prompts[:count])
             ours.append(between - begun)
             theirs.append(time.perf_counter() - between)
-        both, either = (left & right).sum((0, 2, 3)), (left | right).sum((0, 2, 3))
-        ious = np.where(either > 0, both / np.maximum(either, 1), 1.0)
+        ious = [region_similarity(right[:, k], left[:, k]).min() for k in range(count)]
         costs.append(
-            TrackingCost(count, statistics.median(ours), statistics.median(theirs), float(ious.min()))
+            TrackingCost(count, statistics.median(ours), statistics.median(theirs), float(min(ious)))
         )
     return costs
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sama_plugin.data.shapes.writer import sample_clip
+from sama_plugin.evaluation.metrics.region_similarity import region_similarity
 from sama_plugin.inference.session import VideoSession
 from sama_plugin.media.encode import write_video
 from sama_plugin.schema import GroundedAnswer
@@ -26,7 +28,6 @@ ROUNDS = 2
 SPLIT, SEED = "train", 18
 """Of the small world: a scene of 48 frames with three objects that are there all the time."""
 
-FPS = 12.0
 TEXT = (
     "What does <r1> do?",
     "What is <r1>?",
@@ -80,7 +81,7 @@ class ConversationCost:
         name: key of `CONVERSATIONS`.
         turns: way → its turns.
         same_text: whether `kept` and `cold` said the same.
-        least_iou: of the masks of `kept` and `cold`, over objects; 1 where there are none.
+        least_iou: of the masks of `kept` and `cold`, over objects and frames; 1 where there are none.
     """
 
     name: str
@@ -103,14 +104,9 @@ class ConversationCost:
 
 def bench_clip(folder: Path) -> BenchClip:
     """Render the clip of the benchmark into a folder."""
-    from sama_plugin.data.shapes.render import render_clip
-    from sama_plugin.data.shapes.world import sample_scene
-    from sama_plugin.data.shapes.writer import random_stream
-
-    scene = sample_scene(random_stream(SEED, SPLIT, 0, 0), SPLIT)
-    frames, masks = zip(*render_clip(scene), strict=True)
-    write_video(folder / "clip.mp4", frames, FPS)
-    return BenchClip(folder / "clip.mp4", masks[0][0], scene.objects[0].name)
+    scene, frames, tracks = sample_clip(SEED, SPLIT)
+    write_video(folder / "clip.mp4", frames, scene.fps)
+    return BenchClip(folder / "clip.mp4", tracks[0, 0], scene.objects[0].name)
 
 
 def measure_turns(
@@ -140,7 +136,7 @@ def _measure(
     }
     pairs = [(kept.answer, cold.answer) for kept, cold in zip(turns["kept"], turns["cold"], strict=True)]
     ious = [
-        _iou(left.masks, right.masks)
+        float(region_similarity(left.masks, right.masks).min())
         for kept, cold in pairs
         for left, right in zip(kept.objects, cold.objects, strict=False)
     ]
@@ -158,11 +154,6 @@ def _hold(parts: tuple[Any, Any, Any], clip: BenchClip, questions: Sequence[str]
         answer = session.ask(question.format(clip.name))
         turns.append(TurnCost(time.perf_counter() - started, answer.timing_s["first_token"], answer))
     return turns
-
-
-def _iou(left: np.ndarray, right: np.ndarray) -> float:
-    union = (left | right).sum()
-    return float((left & right).sum() / union) if union else 1.0
 
 
 def format_turns(costs: Sequence[ConversationCost]) -> str:

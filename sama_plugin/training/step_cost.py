@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sama_plugin.constants import IGNORE_INDEX
 from sama_plugin.errors import SamaError
+from sama_plugin.evaluation.apart import measure_apart, peak_mb
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.training.plan import HOST_FRAMES
 
@@ -39,7 +38,6 @@ ROUNDS = 2
 WARM_UP = 2
 RATE = 1e-5
 MIXTURE = "datasets: [{json_path: records.json, mask_path: mask_dict.json, video_root: .}]\n"
-MEGA, KILO = 1e6, 1024
 
 
 class StepCost(NamedTuple):
@@ -164,13 +162,7 @@ def _run(
         works.append(time.perf_counter() - ready)
         tokens = max(tokens, length)
     waits, works = waits[WARM_UP:], works[WARM_UP:]
-    return StepCost(statistics.median(works), sum(waits) / (sum(waits) + sum(works)), _peak_mb(), tokens)
-
-
-def _peak_mb() -> float:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / MEGA
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILO / MEGA
+    return StepCost(statistics.median(works), sum(waits) / (sum(waits) + sum(works)), peak_mb(), tokens)
 
 
 def _sama_step(model: Any, batch: dict[str, Any]) -> tuple[Tensor, int]:
@@ -218,13 +210,12 @@ def compare(folder: Path, *, batch: int, steps: int, rounds: int = ROUNDS) -> di
         make_shapes(data, 0, 4 * batch, "train", progress=False)
         for _ in range(rounds):
             for side in SIDES:
-                command = [sys.executable, "-m", __name__, side, "--model", str(folder)]
+                command = [__name__, side, "--model", str(folder)]
                 command += ["--data", data, "--batch", str(batch), "--steps", str(steps)]
-                run = subprocess.run(command, capture_output=True, text=True, check=False)
-                if run.returncode:
-                    reason = (run.stderr.strip().splitlines() or ["it was killed"])[-1].removeprefix("sama: ")
-                    raise SamaError(f"The step of side '{side}' failed: {reason}")
-                costs[side].append(StepCost(**json.loads(run.stdout.splitlines()[-1])))
+                made = measure_apart(command, f"The step of side '{side}'")
+                if made is None:
+                    raise SamaError(f"The step of side '{side}' was killed; try a smaller --batch.")
+                costs[side].append(StepCost(**made))
     return {
         side: StepCost(*(min(values) for values in zip(*made, strict=True))) for side, made in costs.items()
     }

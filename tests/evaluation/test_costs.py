@@ -77,3 +77,36 @@ def test_scenes_are_shown_to_and_fro() -> None:
     assert np.array_equal(
         length_cost._resized(np.array([[0, 255]], np.uint8), (2, 4)), [[0, 0, 255, 255], [0, 0, 255, 255]]
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["memory", "--frames", "0"], "--frames is 0, expected 1 or more"),
+        (["train", "--batch", "0"], "--batch is 0, expected 1 or more"),
+        (["turns", "--plot", "."], "it is a folder"),
+    ],
+)
+def test_numbers_and_places_that_cannot_be_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["turns", "--frames", "3"], ["train", "--dtype", "float16"]])
+def test_options_that_a_measurement_does_not_heed_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["bench", *arguments])
+    assert end.value.code == 2
+
+
+def test_turns_are_measured_from_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(turn_cost, "CONVERSATIONS", dict.fromkeys(("text", "mixed"), turn_cost.TEXT[:2]))
+    assert main(["bench", "turns", "--device", "cpu", "--plot", str(tmp_path / "turns.png")]) == 0
+    assert "median of turns 2 to 2 / turn 1" in capsys.readouterr().out
+    assert (tmp_path / "turns.png").exists()

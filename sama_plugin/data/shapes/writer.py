@@ -103,10 +103,8 @@ def make_video(out: Path, seed: int, split: str, dialogues: int, index: int) -> 
         part = json.loads(part_path.read_text())
         if {key: part[key] for key in made_with} == made_with:
             return
-    scene = sample_scene(random_stream(seed, split, index, SCENE_STREAM), split)
-    frames, masks = zip(*render_clip(scene), strict=True)
+    scene, frames, tracks = sample_clip(seed, split, index)
     write_video(video_path, frames, scene.fps, crf=VIDEO_CRF)
-    tracks = np.stack(masks, axis=1)  # (K, T, H, W)
     visible = np.asarray(tracks.any(axis=(2, 3)))
     rng = random_stream(seed, split, index, DIALOGUE_STREAM)
     made = make_dialogues(scene, rng, dialogues, visible, split=split)
@@ -114,6 +112,22 @@ def make_video(out: Path, seed: int, split: str, dialogues: int, index: int) -> 
     mask_dict = {str(index * IDS_PER_VIDEO + k): encode_track(track) for k, track in enumerate(tracks)}
     part = made_with | {"records": records, "masks": mask_dict}
     write_text(part_path, [_to_json(part)])
+
+
+def sample_clip(seed: int, split: str, index: int = 0) -> tuple[Scene, np.ndarray, np.ndarray]:
+    """A scene, its frames and the masks of its objects; the same arguments give the same clip.
+
+    Args:
+        seed: 0 or more.
+        split: see `make_shapes`.
+        index: of the video.
+
+    Returns:
+        The scene, (T, H, W, 3) uint8 RGB, and (K, T, H, W) bool.
+    """
+    scene = sample_scene(random_stream(seed, split, index, SCENE_STREAM), split)
+    frames, masks = zip(*render_clip(scene), strict=True)
+    return scene, np.stack(frames), np.stack(masks, axis=1)
 
 
 def random_stream(seed: int, split: str, index: int, stage: int) -> np.random.Generator:
