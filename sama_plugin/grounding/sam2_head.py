@@ -50,7 +50,6 @@ class Sam2Head:
         sam2: float32 weights, eval mode, no gradients (set here).
         grounding: how prompts become masks.
         dtype: precision of the computation; below float32 by autocast. Masks and scores leave in float32.
-        frames_encoded: frames through the image encoder so far.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Sam2Head:
         self.sam2 = sam2.requires_grad_(False).eval()
         self.grounding = grounding
         self.dtype = dtype
-        self.frames_encoded = 0
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +84,6 @@ class Sam2Head:
         Args:
             frames: (n, 3, s, s) float; from `media.transforms.sam2_frames`.
         """
-        self.frames_encoded += frames.shape[0]
         with self.autocast():
             return self.sam2.encode_image(frames.to(self.device, torch.float32))
 

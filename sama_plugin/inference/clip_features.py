@@ -36,7 +36,7 @@ class ClipFeatures:
             model.sama, image_processor, model.get_vision_tower().num_patches_per_side
         )
         self._features: dict[int, Tensor] = {}
-        self._spatial: Tensor | None = None
+        self._spatial: list[Tensor] | None = None
         self.num_encoded = 0
         self.choose_frames(clip, span)
 
@@ -83,7 +83,7 @@ class ClipFeatures:
         self._encode([*self.sparse, *extra])
         features = torch.stack([self._features[frame] for frame in [*self.sparse, *extra]])
         if self._spatial is None:
-            (self._spatial,) = self._model.summarise_frames([features[: len(self.sparse)]]) or [None]
+            self._spatial = self._model.summarise_frames([features[: len(self.sparse)]])
         slots = {frame: slot for slot, frame in enumerate([*self.sparse, *extra])}
         video = self._builder.video_inputs(
             None,
@@ -93,8 +93,7 @@ class ClipFeatures:
             [RegionUse(region.mask, slots[region.frame]) for region in regions],
         )
         ids = torch.tensor([input_ids], device=self._model.device)
-        spatial = None if self._spatial is None else [self._spatial]
-        embeds: Tensor = self._model.embed_batch(ids, [video], [features], [self.clip.path], spatial)
+        embeds: Tensor = self._model.embed_batch(ids, [video], [features], [self.clip.path], self._spatial)
         return embeds[0]
 
     def encode(self, frames: Any) -> Tensor:

@@ -79,6 +79,7 @@ class Draft:
 
     Attributes:
         question: as the user wrote it.
+        turn: of this question, still without an answer.
         dialogue: the conversation with it.
         embeds: (l, N) float; what the LLM has not read of it.
         decoding: how to answer, within the room that is left.
@@ -486,6 +487,7 @@ class VideoSession:
 
     def _forget(self) -> None:
         self._features.forget()
+        self._cache.crop(0, 0)
         self._num_cached = 0
         self._renew_store()
 

@@ -160,15 +160,22 @@ def test_rewinding_keeps_what_came_before_and_what_shows_the_video(
     assert again["vision_frames_encoded"] == 0
 
 
-def test_stream_is_over_when_the_session_is_rewound(
-    session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", [str, FrameMasks])
+@pytest.mark.parametrize(
+    "go_on", [lambda session: session.rewind(0), VideoSession.forget], ids=["rewind", "forget"]
+)
+def test_stream_is_over_when_the_session_goes_on(
+    session: VideoSession, loaded: LoadedCheckpoint, go_on: Any, kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_answers(monkeypatch, loaded.tokenizer, ["Left of it."])
-    stream = session.stream("Where?")
-    next(stream)
-    session.rewind(0)
-    with pytest.raises(PromptError, match="or the session was rewound"):
+    write_answers(monkeypatch, loaded.tokenizer, [BOTH])
+    stream = session.stream("Find both.", masks=True)
+    while not isinstance(next(stream), kind):
+        pass
+    go_on(session)
+    with pytest.raises(PromptError, match="this turn does not count"):
         next(stream)
+    write_answers(monkeypatch, loaded.tokenizer, ["Left."])
+    assert session.ask("Where?").raw == "Left."
 
 
 def test_window_is_all_that_is_seen_and_masked(
@@ -361,19 +368,6 @@ def test_damage_known_from_the_start_is_said(
     session = new_session(loaded, cut)
     assert session.clip.damage is not None
     assert session.clip.damage in caplog.text
-
-
-def test_forgetting_gives_up_what_is_streamed(
-    session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_answers(monkeypatch, loaded.tokenizer, [BOTH, "Left."])
-    stream = session.stream("Find both.", masks=True)
-    while not isinstance(next(stream), FrameMasks):
-        pass
-    session.forget()
-    with pytest.raises(PromptError, match="this turn does not count"):
-        next(stream)
-    assert session.ask("Where?").raw == "Left."
 
 
 @pytest.mark.parametrize(
