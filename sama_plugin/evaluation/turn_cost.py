@@ -173,8 +173,11 @@ def format_turns(costs: Sequence[ConversationCost]) -> str:
                 f"{counters['vision_frames_encoded']:>7}{counters['sam2_frames_encoded']:>6}"
                 f"{counters['prefix_tokens_reused']:>8}{counters['prefix_tokens_computed']:>10}"
             )
+        if len({len(turn.answer.objects) for turn in cost.turns["kept"]}) == 1:  # else turns do not compare
+            lines.append(
+                f"median of turns 2 to {len(cost.turns['kept'])} / turn 1: {cost.later_to_first:.2f}"
+            )
         lines += [
-            f"median of turns 2 to {len(cost.turns['kept'])} / turn 1: {cost.later_to_first:.2f}",
             f"conversation, kept / peers: {cost.kept_to_peers:.2f}",
             f"kept and cold: {'the same text' if cost.same_text else 'OTHER TEXT'}, masks agree with IoU >= "
             f"{cost.least_iou:.4f}",
