@@ -22,6 +22,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "two processes": HALVES,
     "ZeRO-2": HALVES | {"deepspeed": ROOT / "scripts/zero2.json"},
     "ZeRO-3": HALVES | {"deepspeed": ROOT / "scripts/zero3.json"},
+    "ZeRO-3 with offload": HALVES | {"deepspeed": ROOT / "scripts/zero3_offload.json"},
 }
 
 
