@@ -34,6 +34,7 @@ EXTRAS = {
     "eval": ["matplotlib>=3.7", "scipy>=1.4"],
     "web": ["fastapi", "python-multipart", "uvicorn"],
     "flash": ["flash-attn>=2.5"],
+    "quant": ["bitsandbytes>=0.48"],
     "dev": ["hypothesis", "mypy", "pytest", "ruff"],
 }
 

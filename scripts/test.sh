@@ -3,7 +3,7 @@
 # Usage: scripts/test.sh [PYTEST ARGUMENTS]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source scripts/setup.sh host,train,eval,dev
+source scripts/setup.sh host,train,eval,quant,dev
 export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false DS_ACCELERATOR=cpu
 python -m ruff check .
 python -m ruff format --check .

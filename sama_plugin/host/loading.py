@@ -34,6 +34,9 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 """One of them has a tokenizer's words."""
 
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
+BITS4_BLOCK = 64
+"""Weights that share a scale in 4 bits; on the CPU bitsandbytes wants rows of whole blocks."""
+
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -107,7 +110,7 @@ def load_sama_model(
         torch_dtype=_dtype(torch_dtype, on_cpu),
         attn_implementation=_attention(attn_implementation),
         device_map=device_map,
-        **_quantization(load_8bit, load_4bit),
+        **_quantization(load_8bit, load_4bit, config, on_cpu),
         **kwargs,
     )
     load_parts(model, folder)
@@ -280,11 +283,17 @@ def _attention(attn_implementation: str | None) -> str:
     return attn_implementation or "sdpa"
 
 
-def _quantization(load_8bit: bool, load_4bit: bool) -> dict[str, Any]:
+def _quantization(load_8bit: bool, load_4bit: bool, config: Any, on_cpu: bool) -> dict[str, Any]:
     if not (load_8bit or load_4bit):
         return {}
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise HostError("4- and 8-bit loading need bitsandbytes: `pip install bitsandbytes`.")
+        raise HostError("4- and 8-bit loading need bitsandbytes: `pip install sama-plugin[quant]`.")
+    widths = (config.hidden_size, config.intermediate_size)
+    if load_4bit and on_cpu and any(width % BITS4_BLOCK for width in widths):
+        raise HostError(
+            f"4 bits on the CPU need an LLM whose widths are multiples of {BITS4_BLOCK}, this one has "
+            f"{widths[0]} and {widths[1]}; load it with 8 bits or on a GPU."
+        )
     from transformers import BitsAndBytesConfig
 
     skip = ["mm_projector", "vision_tower", "lm_head"]

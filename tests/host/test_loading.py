@@ -143,6 +143,31 @@ def clip_folder(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     return tmp_path / "made"
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("bits", "tolerance"), [(8, 0.1), (4, 0.5)])
+def test_quantised_llm_is_near_the_full_one(
+    loaded: LoadedCheckpoint, clip_folder: Path, bits: int, tolerance: float
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    save_checkpoint(clip_folder, loaded.tokenizer, "llava_sama_qwen", hidden_size=320)
+    ids = torch.tensor([loaded.tokenizer("What does the red circle do?").input_ids])
+    whole, quantised = (
+        load_checkpoint(clip_folder, **settings).model for settings in ({}, {f"load_{bits}bit": True})
+    )
+    assert type(quantised.model.layers[0].mlp.up_proj) is not torch.nn.Linear
+    assert type(quantised.projector.region_encoder.look_llm) is torch.nn.Linear
+    left, right = (model(input_ids=ids).logits for model in (whole, quantised))
+    assert 0 < float((left - right).abs().max()) < tolerance * float(left.abs().max())
+
+
+def test_four_bits_on_the_cpu_need_whole_blocks(tiny_checkpoint: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    with pytest.raises(
+        HostError, match=r"widths are multiples of 64, this one has 160 and 384; load it with 8"
+    ):
+        load_checkpoint(tiny_checkpoint, load_4bit=True)
+
+
 def test_llama_saves_loads_and_answers(loaded: LoadedCheckpoint, clip_folder: Path, shapes_set: Path) -> None:
     made = save_checkpoint(clip_folder, loaded.tokenizer, "llava_sama_llama")
     parts = load_checkpoint(clip_folder)
