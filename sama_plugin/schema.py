@@ -119,8 +119,10 @@ class Sample:
         sample_id: unique within its source.
         video_path: video file or frame folder.
         turns: at least one.
-        masks: id -> one `Rle` or None (absent) per video frame.
+        masks: id -> one `Rle` or None (absent) per frame.
         source: the corpus it came from.
+        frame_names: of a frame folder, the files that are its frames, without suffix; None: all.
+        frame_step: its frames are every n-th of the video.
     """
 
     sample_id: str
@@ -128,6 +130,8 @@ class Sample:
     turns: tuple[Turn, ...]
     masks: dict[str, list[Rle | None]]
     source: str = ""
+    frame_names: tuple[str, ...] | None = None
+    frame_step: int = 1
 
     def __post_init__(self) -> None:
         if not self.turns:
@@ -139,6 +143,11 @@ class Sample:
                         f"Sample '{self.sample_id}' turn {i} means mask id '{key}', which its mask "
                         f"dictionary lacks (it has {sorted(self.masks)[:8]})."
                     )
+
+    @property
+    def clip_key(self) -> tuple[str, tuple[str, ...] | None, int]:
+        """Equal for samples about the same frames; open them with `media.frame_subset.open_sample_clip`."""
+        return self.video_path, self.frame_names, self.frame_step
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sama_plugin.data.model_inputs import InputBuilder, RegionUse
 from sama_plugin.errors import DataError
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
+from sama_plugin.media.frame_subset import open_sample_clip
 from sama_plugin.media.masks import decode_mask
 from sama_plugin.media.transforms import sam2_frames
 from sama_plugin.prompting.tokenization import DialogueTokenizer, SlotLayout
@@ -67,11 +68,11 @@ class FrameCache:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._used = 0
-        self._frames: OrderedDict[tuple[str, tuple[int, ...]], np.ndarray] = OrderedDict()
+        self._frames: OrderedDict[tuple[Hashable, tuple[int, ...]], np.ndarray] = OrderedDict()
 
-    def read(self, clip: VideoClip, indices: Sequence[int]) -> np.ndarray:
-        """(n, H, W, 3) uint8 frames of a clip, from memory where they are there."""
-        key = (str(clip.path), tuple(indices))
+    def read(self, clip: VideoClip, clip_key: Hashable, indices: Sequence[int]) -> np.ndarray:
+        """(n, H, W, 3) uint8 frames of a clip, from memory where they are there under its key."""
+        key = (clip_key, tuple(indices))
         if key in self._frames:
             self._frames.move_to_end(key)
             return self._frames[key]
@@ -122,7 +123,7 @@ class SamaDataset(Dataset[Example]):
         self.single_frame = single_frame
         self.mask_targets = mask_targets and builder.sama.grounding.head != "none"
         self._cache = FrameCache(cache_bytes)
-        self._clips: dict[str, VideoClip] = {}
+        self._clips: dict[Hashable, VideoClip] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -134,11 +135,11 @@ class SamaDataset(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         sample = self.samples[index]
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        clip = self._clip(sample.video_path)
+        clip = self._clip(sample)
         _check_tracks(sample, clip)
         sama = self.builder.sama
         sparse = sparse_indices(clip.num_frames, sama.sampling)
-        frames = self._cache.read(clip, sparse)
+        frames = self._cache.read(clip, sample.clip_key, sparse)
         if self.single_frame:
             keep, sample = self._one_frame(sample, sparse, rng)
             sparse, frames = [sparse[keep]], frames[keep : keep + 1]
@@ -172,10 +173,10 @@ class SamaDataset(Dataset[Example]):
             turns=sample.turns,
         )
 
-    def _clip(self, path: str) -> VideoClip:
-        if path not in self._clips:
-            self._clips[path] = VideoClip.open(path)
-        return self._clips[path]
+    def _clip(self, sample: Sample) -> VideoClip:
+        if sample.clip_key not in self._clips:
+            self._clips[sample.clip_key] = open_sample_clip(sample)
+        return self._clips[sample.clip_key]
 
     def _one_frame(
         self, sample: Sample, sparse: Sequence[int], rng: np.random.Generator

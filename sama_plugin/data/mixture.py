@@ -167,7 +167,7 @@ def _entry_lines(path: Path) -> list[int]:
 
 def _groups(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
     """Runs of samples about one video, at most `size` long."""
-    for _, about_one_video in itertools.groupby(samples, key=lambda sample: sample.video_path):
+    for _, about_one_video in itertools.groupby(samples, key=lambda sample: sample.clip_key):
         run = list(about_one_video)
         yield from (run[i : i + size] for i in range(0, len(run), size))
 

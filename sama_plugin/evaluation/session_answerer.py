@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sama_plugin.inference.session import VideoSession
+from sama_plugin.media.frame_subset import open_sample_clip
 from sama_plugin.schema import GroundedAnswer, RegionPrompt, Sample
 
 
@@ -38,4 +39,6 @@ class SessionAnswerer:
 
     def start(self, sample: Sample) -> SessionDialogue:
         """Open the sample's video; nothing else of the sample is read."""
-        return SessionDialogue(VideoSession(*self.parts, video=sample.video_path, **self.session_options))
+        return SessionDialogue(
+            VideoSession(*self.parts, video=open_sample_clip(sample), **self.session_options)
+        )

@@ -80,6 +80,16 @@ class VideoClip:
         self._first = first
 
     @property
+    def index(self) -> VideoIndex:
+        """Times of the frames, and from which of them decoding can begin."""
+        return self._index
+
+    @property
+    def source(self) -> Source:
+        """Where the frames come from; all of them, of which a window is a part."""
+        return self._source
+
+    @property
     def num_frames(self) -> int:
         """Frames n, counted exactly."""
         return len(self._index.timestamps_s)
@@ -129,10 +139,10 @@ class VideoClip:
                     f"Video '{path}' does not exist; expected a video file or a folder of frames."
                 )
             if target.is_dir():
-                return _open_folder(str(path), _frame_files(target), folder_fps)
+                return open_pictures(str(path), _frame_files(target), folder_fps)
             missing = find_missing(target)
             if target.suffix.lower() in IMAGE_SUFFIXES:
-                return _open_folder(str(path), (target,), folder_fps)
+                return open_pictures(str(path), (target,), folder_fps)
             try:
                 return _open_file(str(path), target, missing)
             except MediaError as error:
@@ -519,8 +529,17 @@ def _split(name: str) -> list[str]:
     return re.split(r"([0-9]+)", name)
 
 
-def _open_folder(name: str, files: tuple[Path, ...], fps: float) -> VideoClip:
-    """Read the size of every picture of a folder, none of its pixels."""
+def open_pictures(name: str, files: tuple[Path, ...], fps: float = FALLBACK_FPS) -> VideoClip:
+    """A clip of picture files: reads the size of each, none of its pixels.
+
+    Args:
+        name: of the folder, for messages and as the clip's path.
+        files: one per frame, in order.
+        fps: frame rate.
+
+    Raises:
+        MediaError: no files, or files that are no pictures of one size.
+    """
     if not files:
         raise MediaError(f"Folder '{name}' has zero frames; expected pictures ({', '.join(IMAGE_SUFFIXES)}).")
     if not fps > 0:

@@ -38,6 +38,16 @@ def decode_mask(rle: Rle) -> np.ndarray:
     Raises:
         MediaError: not run lengths, or runs that do not fill the size.
     """
+    check_mask(rle)
+    return np.ascontiguousarray(coco.decode(_packed(rle))).astype(bool)
+
+
+def check_mask(rle: Rle) -> None:
+    """See that a mask can be decoded, without decoding it.
+
+    Raises:
+        MediaError: not run lengths, or runs that do not fill the size.
+    """
     size, counts = _check_rle(rle)
     height, width = size
     covered = sum(counts) if isinstance(counts, list) else _covered_pixels(counts)
@@ -46,13 +56,32 @@ def decode_mask(rle: Rle) -> np.ndarray:
             f"Broken run lengths: they cover {covered} pixels of a mask of size {size}, "
             f"expected {height * width}. The mask was cut off or belongs to another size."
         )
-    packed = coco.frPyObjects(rle, height, width) if isinstance(counts, list) else rle
-    return np.ascontiguousarray(coco.decode(packed)).astype(bool)
+
+
+def union_masks(rles: Sequence[Rle]) -> Rle | None:
+    """Join the masks of several objects, or parts of one, on one frame.
+
+    Returns:
+        Compressed; None of no masks.
+
+    Raises:
+        MediaError: broken run lengths, or different sizes.
+    """
+    for rle in rles:
+        check_mask(rle)
+    if len({tuple(rle["size"]) for rle in rles}) > 1:
+        raise MediaError(
+            f"Masks of sizes {[rle['size'] for rle in rles]} cannot be joined, expected one (H, W)."
+        )
+    if not rles:
+        return None
+    joined = coco.merge([_packed(rle) for rle in rles])
+    return {"size": [int(side) for side in joined["size"]], "counts": joined["counts"].decode("ascii")}
 
 
 def mask_area(rle: Rle) -> int:
-    """Count the pixels inside an encoded mask (compressed counts), without decoding it."""
-    return int(coco.area(rle))
+    """Count the pixels inside an encoded mask that `check_mask` lets pass, without decoding it."""
+    return int(coco.area(_packed(rle)))
 
 
 def encode_track(masks: np.ndarray) -> list[Rle | None]:
@@ -163,6 +192,11 @@ def visible_spans(
             spans.append((times[start], times[frame]))
             start = None
     return spans
+
+
+def _packed(rle: Rle) -> Rle:
+    """The mask with compressed counts."""
+    return coco.frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle  # type: ignore[no-any-return]
 
 
 def _check_rle(rle: Rle) -> tuple[tuple[int, int], bytes | list[int]]:

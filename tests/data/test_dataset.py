@@ -216,17 +216,17 @@ class CountingClip:
 def test_cache_keeps_recent_frames_within_its_bytes() -> None:
     cache, clip = FrameCache(max_bytes=700), CountingClip()
     for indices in ([0], [1], [0], [2], [0], [1]):
-        cache.read(clip, indices)
+        cache.read(clip, "clip", indices)
     assert clip.reads == 4  # [1] made room for [2] and was read again; [0] was used in between
-    cache.read(clip, [0, 1, 2])
-    cache.read(clip, [0, 1, 2])
+    cache.read(clip, "clip", [0, 1, 2])
+    cache.read(clip, "clip", [0, 1, 2])
     assert clip.reads == 6  # larger than the cache
 
 
 def test_cache_of_no_bytes_keeps_nothing() -> None:
     cache, clip = FrameCache(max_bytes=0), CountingClip()
-    cache.read(clip, [0])
-    cache.read(clip, [0])
+    cache.read(clip, "clip", [0])
+    cache.read(clip, "clip", [0])
     assert clip.reads == 2
 
 
