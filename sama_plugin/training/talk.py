@@ -30,9 +30,9 @@ from torch.utils.data import Dataset
 from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example
+from sama_plugin.data.json_file import read_json
 from sama_plugin.data.shapes.followups import NEEDS_HISTORY
 from sama_plugin.data.shapes.world import DIRECTIONS, MOTION_WEIGHTS
-from sama_plugin.data.sources.sama239k import read_json
 from sama_plugin.errors import DataError
 from sama_plugin.media.masks import decode_track
 from sama_plugin.schema import Rle

@@ -1,22 +1,37 @@
-"""SAMA-239K records and mask dictionaries → `Sample`. The small world writes the same form.
+"""SAMA-239K records and mask dictionaries → `Sample`. The small world and SAMA-Bench have the same form.
 
-Format: `sama_official.md` §6, restated in the README. Extra keys are tolerated; what is there must be consistent.
+Format: `sama_official.md` §6, restated in the README. Extra keys are tolerated; a round or description that breaks
+a rule (`record_rules`) is left out, counted and said.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import dataclasses
+import functools
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sama_plugin.constants import PHRASE_END, PHRASE_START, SEG_TOKEN
-from sama_plugin.errors import DataError
-from sama_plugin.schema import Rle, Sample, Turn
+from sama_plugin.constants import SEG_TOKEN
+from sama_plugin.data.corpus import Corpus, open_corpus
+from sama_plugin.data.defects import Defect, DefectError
+from sama_plugin.data.record_form import Round, frame_names, frame_step
+from sama_plugin.data.record_rules import find_defects, kept_descriptions, kept_rounds
+from sama_plugin.data.track_rules import join_parts
+from sama_plugin.errors import DataError, MediaError
+from sama_plugin.schema import Sample, Turn
 
-LEGACY_TOKENS = {"<seg>": SEG_TOKEN, "<g_s>": PHRASE_START, "<g_e>": PHRASE_END}
+logger = logging.getLogger(__name__)
+
 INTERLEAVED_REQUEST = " Response with interleaved segmentation masks."
 INTERLEAVED_MARK = "with interleaved segmentation masks."
+CAPTION_QUESTION = "Please describe the region <mask> in the video in detail."
+"""Of SAMA-Bench-C; training draws from 20 wordings there, from this one here."""
+
+PARTS = ("either", "conversation", "description", "both")
+"""What is made of a record: its conversation, else its descriptions; or only one of them; or a sample of each."""
 
 
 class Record(NamedTuple):
@@ -26,102 +41,126 @@ class Record(NamedTuple):
     raw: dict[str, Any]
 
 
-def read_json(path: Path) -> Any:
-    """Contents of a JSON file.
-
-    Raises:
-        DataError: missing or malformed.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; check the folder and the file name.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not valid JSON: {error}.") from error
-
-
 def read_records(
-    records: Path, masks: Path, video_root: Path, *, ask_for_masks: bool = False, source: str = "sama239k"
+    records: Path,
+    masks: Path,
+    video_root: Path,
+    *,
+    ask_for_masks: bool = False,
+    source: str = "sama239k",
+    strict: bool = False,
+    part: str = "either",
 ) -> Iterator[Record]:
-    """Read every conversation of a file.
+    """Read every record of a file; see `open_corpus` and `read_corpus`."""
+    corpus = open_corpus(records, masks, video_root, source)
+    return read_corpus(corpus, ask_for_masks=ask_for_masks, strict=strict, part=part)
+
+
+def read_corpus(
+    corpus: Corpus,
+    *,
+    ask_for_masks: bool = False,
+    strict: bool = False,
+    part: str = "either",
+    allow: Collection[str] = (),
+    report: Callable[[Defect], object] | None = None,
+) -> Iterator[Record]:
+    """Read every record of a corpus.
 
     Args:
-        records: JSON list of records.
-        masks: JSON mask dictionary, id → one RLE or null per frame.
-        video_root: folder the records' `video` is relative to.
+        corpus: where they lie.
         ask_for_masks: append the official request for masks to questions whose answer has any.
-        source: name kept in each sample.
+        strict: raise at the first defect.
+        part: one of `PARTS`.
+        allow: codes of defects that cost nothing here; the caller mends what they mean.
+        report: is told of every other defect; without it their numbers by code are logged at the end.
 
     Yields:
-        A record per conversation, in file order.
+        A record per sample, in file order.
 
     Raises:
-        DataError: file, record index and what is wrong with it.
+        DefectError: with `strict`, the corpus, record index and what is wrong; always where a file cannot be used.
     """
-    tracks: dict[str, list[Rle | None]] = read_json(masks)
-    content = read_json(records)
-    if not isinstance(content, list):
-        raise DataError(f"{records} holds a {type(content).__name__}, expected a list of records.")
-    for index, raw in enumerate(content):
-        where = f"{records}, record {index}"
-        try:
-            if raw.get("conversation"):
-                yield Record(_sample(raw, tracks, video_root, ask_for_masks, source, index), raw)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(
-                f"{where}: {type(error).__name__} {error}; see the format in the README."
-            ) from error
-        except DataError as error:
-            raise DataError(f"{where}: {error}") from error
+    counts: Counter[str] = Counter()
+    for index in range(len(corpus)):
+        records, defects = make_samples(corpus, index, part=part, ask_for_masks=ask_for_masks, allow=allow)
+        for defect in defects:
+            if strict:
+                raise DefectError(f"{corpus.name}, {defect}.", defect)
+            (report or (lambda one: counts.update([one.code])))(defect)
+        yield from records
+    if counts:
+        found = ", ".join(f"{count} {code}" for code, count in counts.most_common())
+        logger.warning("%s: defects left out: %s; `sama data check` says where.", corpus.name, found)
 
 
-def _sample(
-    raw: dict[str, Any],
-    tracks: dict[str, list[Rle | None]],
-    video_root: Path,
-    ask_for_masks: bool,
-    source: str,
+def make_samples(
+    corpus: Corpus,
     index: int,
-) -> Sample:
-    conversation = raw["conversation"]
-    rounds = list(zip(conversation[0::2], conversation[1::2], strict=False))
-    region_ids, targets = raw.get("obj_masks", []), raw.get("groundtruth", [])
-    details = raw.get("turns") or [{}] * len(rounds)
-    for name, rows in (("obj_masks", region_ids), ("groundtruth", targets), ("turns", details)):
-        if len(rows) < len(rounds):
-            raise DataError(
-                f"'{name}' has {len(rows)} entries for {len(rounds)} rounds of questions and answers."
-            )
-    turns = []
-    for r, (human, gpt) in enumerate(rounds):
-        answer = gpt["value"]
-        for old, new in LEGACY_TOKENS.items():
-            answer = answer.replace(old, new)
-        question = _strip_media_mark(human["value"])
-        if ask_for_masks and SEG_TOKEN in answer and INTERLEAVED_MARK not in question:
-            question += INTERLEAVED_REQUEST
-        span = details[r].get("span")
-        turns.append(
-            Turn(
-                question=question,
-                answer=answer,
-                region_ids=tuple(str(i) for i in region_ids[r]),
-                target_ids=tuple(tuple(str(i) for i in ids) for ids in targets[r]),
-                task=details[r].get("task", "general"),
-                kind=details[r].get("kind", ""),
-                span=tuple(span) if span else None,
-            )
-        )
-    used = {i for turn in turns for i in (*turn.region_ids, *(k for ids in turn.target_ids for k in ids))}
-    missing = sorted(i for i in used if i not in tracks)
-    if missing:
-        raise DataError(f"mask ids {', '.join(missing[:5])} are not in the mask dictionary.")
+    *,
+    part: str = "either",
+    ask_for_masks: bool = False,
+    allow: Collection[str] = (),
+) -> tuple[list[Record], list[Defect]]:
+    """What is in one record: samples, and the defects that cost something or are to be reported.
+
+    Raises:
+        DefectError: a mask dictionary that cannot be used.
+    """
+    assert part in PARTS, f"part is {part!r}, expected one of {PARTS}"
+    raw = corpus.record(index)
+    found = find_defects(raw, functools.partial(corpus.track, raw))
+    defects = [dataclasses.replace(defect, record=index) for defect in found if defect.code not in allow]
+    has_conversation = isinstance(raw, dict) and bool(raw.get("conversation"))
+    kept: list[tuple[str, list[Turn]]] = []
+    if part in ("conversation", "both") or (part == "either" and has_conversation):
+        rounds = kept_rounds(raw, defects)
+        kept.append(("", [_conversation_turn(raw, one, ask_for_masks) for one in rounds]))
+    if part in ("description", "both") or (part == "either" and not has_conversation):
+        kept.append(("/description", _description_turns(raw, defects)))
+    samples = [_sample(corpus, index, raw, ending, turns) for ending, turns in kept if turns]
+    return [Record(sample, raw) for sample in samples], defects
+
+
+def _conversation_turn(raw: Mapping[str, Any], one: Round, ask_for_masks: bool) -> Turn:
+    question = _strip_media_mark(one.question)
+    if ask_for_masks and SEG_TOKEN in one.answer and INTERLEAVED_MARK not in question:
+        question += INTERLEAVED_REQUEST
+    details = raw["turns"][one.index] if raw.get("turns") else {}
+    span = details.get("span")
+    return Turn(
+        question=question,
+        answer=one.answer,
+        region_ids=tuple(one.regions),
+        target_ids=tuple(tuple(ids) for ids in one.targets if ids),
+        task=details.get("task", "general"),
+        kind=details.get("kind", ""),
+        span=tuple(span) if span else None,
+    )
+
+
+def _description_turns(raw: Mapping[str, Any], defects: list[Defect]) -> list[Turn]:
+    return [
+        Turn(CAPTION_QUESTION, text, (mask_id,), (), task="referring", kind="description")
+        for mask_id, text in kept_descriptions(raw, defects).values()
+    ]
+
+
+def _sample(corpus: Corpus, index: int, raw: Mapping[str, Any], ending: str, turns: list[Turn]) -> Sample:
+    used = {i for turn in turns for ids in (turn.region_ids, *turn.target_ids) for i in ids}
+    sample_id = f"{raw.get('video_id', raw['video'])}/{index}{ending}"
+    try:
+        masks = {i: join_parts(corpus.track(raw, i) or []) for i in used}
+    except MediaError as error:
+        raise DataError(f"{corpus.name}, record {index}: {error}") from error
     return Sample(
-        sample_id=f"{raw.get('video_id', raw['video'])}/{index}",
-        video_path=str(video_root / raw["video"]),
+        sample_id=sample_id,
+        video_path=str(corpus.media(raw)),
         turns=tuple(turns),
-        masks={i: tracks[i] for i in used},
-        source=source,
+        masks=masks,
+        source=corpus.name,
+        frame_names=frame_names(raw),
+        frame_step=frame_step(raw),
     )
 
 

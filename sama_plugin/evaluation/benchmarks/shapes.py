@@ -99,7 +99,7 @@ class ShapesBenchmark:
         self._samples: dict[str, Sample] = {}
         self._facts: dict[str, list[TurnFacts]] = {}
         self._held_out: dict[str, bool] = {}
-        for record in read_records(records, masks, data, source=self.name):
+        for record in read_records(records, masks, data, source=self.name, strict=True):
             sample_id = record.sample.sample_id
             self._samples[sample_id] = record.sample
             self._facts[sample_id] = _read_facts(record)

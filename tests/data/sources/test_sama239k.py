@@ -94,18 +94,38 @@ def test_request_for_masks_is_added_once_where_masks_are_answered(tmp_path: Path
     ]
 
 
-def test_several_ids_and_none_for_one_seg(tmp_path: Path) -> None:
-    ((sample, _),) = read(tmp_path, [changed(groundtruth=[[[41, 43], []]])])
-    assert sample.turns[0].target_ids == (("41", "43"), ())
+def test_several_ids_for_one_seg_and_entries_that_stand_for_none(tmp_path: Path) -> None:
+    ((sample, _),) = read(tmp_path, [changed(groundtruth=[[[41, 43], [], [42]]])])
+    assert sample.turns[0].target_ids == (("41", "43"), ("42",))
 
 
-def test_odd_tail_and_records_without_conversation_are_left_out(tmp_path: Path) -> None:
+def test_odd_tail_is_left_out(tmp_path: Path) -> None:
     longer = changed(conversation=[*RECORD["conversation"], {"from": "human", "value": "And?"}])
-    told = [changed(conversation=[]), longer]
-    del told[0]["conversation"]
-    ((sample, _),) = read(tmp_path, told)
-    assert sample.sample_id == "ab12cd34/1"
+    ((sample, _),) = read(tmp_path, [longer])
     assert len(sample.turns) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "ids"),
+    [
+        ("either", ["ab12cd34/0/description", "ab12cd34/1"]),
+        ("conversation", ["ab12cd34/1"]),
+        ("description", ["ab12cd34/0/description", "ab12cd34/1/description"]),
+        ("both", ["ab12cd34/0/description", "ab12cd34/1", "ab12cd34/1/description"]),
+    ],
+)
+def test_descriptions_are_questions_about_one_region(tmp_path: Path, part: str, ids: list[str]) -> None:
+    told = changed()
+    del told["conversation"]
+    samples = [sample for sample, _ in read(tmp_path, [told, RECORD], part=part)]
+    assert [sample.sample_id for sample in samples] == ids
+    for sample in samples:
+        if sample.sample_id.endswith("/description"):
+            first, second = sample.turns
+            assert first.question == "Please describe the region <mask> in the video in detail."
+            assert (first.answer, second.answer) == ("A small white goat.", "A tall brown goat.")
+            assert (first.region_ids, second.region_ids) == (("41",), ("42",))
+            assert {turn.task for turn in sample.turns} == {"referring"}
 
 
 def test_details_of_turns_are_kept(tmp_path: Path) -> None:
@@ -119,30 +139,50 @@ def test_details_of_turns_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("breaks", "message"),
     [
-        (lambda r: r.update(obj_masks=[[41]]), r"has 2 <mask> but 1 region ids"),
-        (lambda r: r.update(groundtruth=[[[41]]]), r"has 2 \[SEG\] but 1 groundtruth entries"),
-        (lambda r: r.update(obj_masks=[]), r"'obj_masks' has 0 entries for 1 rounds"),
-        (lambda r: r.pop("groundtruth"), r"'groundtruth' has 0 entries for 1 rounds"),
-        (lambda r: r.update(obj_masks=[[41, 99]]), r"mask ids 99 are not in the mask dictionary"),
-        (lambda r: r.pop("video"), r"KeyError 'video'"),
-        (lambda r: r["conversation"][1].pop("value"), r"KeyError 'value'"),
-        (lambda r: r.update(groundtruth=[[41, 42]]), r"TypeError"),
-        (lambda r: r.update(conversation=["Q", "A"]), r"TypeError"),
+        (lambda r: r.update(obj_masks=[[41]]), r"round 0: .* 2 <mask> but 1 ids of regions \(region-count\)"),
+        (
+            lambda r: r.update(groundtruth=[[[41], []]]),
+            r"round 0: .* 2 \[SEG\] but 1 entries .* \(seg-count\)",
+        ),
+        (lambda r: r.update(obj_masks=[]), r"round 0: 'obj_masks' has 0 entries.*\(round-form\)"),
+        (lambda r: r.pop("groundtruth"), r"round 0: 'groundtruth' has 0 entries.*\(round-form\)"),
+        (lambda r: r.update(obj_masks=[[41, 99]]), r"mask 99: the mask dictionary does not have it"),
+        (lambda r: r.pop("video"), r"'video' is None, expected a path \(record-form\)"),
+        (lambda r: r["conversation"][1].pop("value"), r"round 0: a message is .*\(round-form\)"),
+        (
+            lambda r: r.update(groundtruth=[[41, 42]]),
+            r"'groundtruth' has \[41, 42\], expected a list of lists",
+        ),
+        (lambda r: r.update(conversation=["Q", "A"]), r"a message is 'Q', expected 'from' and 'value'"),
     ],
 )
-def test_broken_record_is_named_by_its_index(
+def test_strict_reader_names_what_is_broken(
     tmp_path: Path, breaks: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
     broken = changed()
     breaks(broken)
-    with pytest.raises(DataError, match=rf"records\.json, record 1: .*{message}"):
-        read(tmp_path, [RECORD, broken])
+    with pytest.raises(DataError, match=rf"sama239k, record 1.*{message}"):
+        read(tmp_path, [RECORD, broken], strict=True)
+
+
+def test_broken_rounds_are_left_out_counted_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rounds = [
+        *RECORD["conversation"],
+        {"from": "human", "value": "Where is <mask>?"},
+        {"from": "gpt", "value": "There."},
+    ]
+    broken = changed(conversation=rounds, obj_masks=[[41], [42]], groundtruth=[[[41], [42]], []])
+    ((sample, _),) = read(tmp_path, [None, broken, changed(obj_masks=[[41]])])
+    assert [turn.question for turn in sample.turns] == ["Where is <mask>?"]
+    assert "2 region-count, 1 record-form" in caplog.text
 
 
 @pytest.mark.parametrize("record", [None, "goat", ["goat"]])
 def test_record_that_is_no_mapping_is_refused(tmp_path: Path, record: Any) -> None:
-    with pytest.raises(DataError, match=r"records\.json, record 0"):
-        read(tmp_path, [record])
+    with pytest.raises(DataError, match=r"record 0: .*expected an object \(record-form\)"):
+        read(tmp_path, [record], strict=True)
 
 
 def test_file_that_is_no_list_is_refused(tmp_path: Path) -> None:

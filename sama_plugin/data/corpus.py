@@ -1,0 +1,183 @@
+"""Records in the SAMA-239K form with the masks and media they mean, whatever files they lie in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from sama_plugin.data.defects import Defect, DefectError, file_fault
+from sama_plugin.data.json_file import json_fault, read_json, read_text
+from sama_plugin.data.plain_pickle import load_plain_pickle
+from sama_plugin.data.record_form import DICTIONARIES, dataset_of, media_path, split_of
+from sama_plugin.data.track_rules import Track
+
+FOREIGN_DICTIONARY = "mask_dict.pkl"
+"""Sa2VA's masks of Ref-YouTube-VOS: its keys count expressions, so they name other objects than SAMA's ids do."""
+
+DECODER = json.JSONDecoder()
+
+
+class Corpus(Protocol):
+    """A data set: read it through this, so that it may lie in any files.
+
+    Attributes:
+        name: for messages, reports and the samples' `source`.
+    """
+
+    name: str
+
+    def __len__(self) -> int:
+        """Records."""
+
+    def record_text(self, index: int) -> str:
+        """JSON of one record, character by character as in the file."""
+
+    def record(self, index: int) -> Any:
+        """What it says; an object unless it is broken."""
+
+    def track(self, record: Mapping[str, Any], mask_id: str) -> Track | None:
+        """Masks of an object, as the record's dictionary has them; None if it lacks the id.
+
+        Raises:
+            DefectError: the dictionary cannot be used, or the record's video belongs to none.
+        """
+
+    def media(self, record: Mapping[str, Any]) -> Path:
+        """Video file or folder of frames, whether or not it is there."""
+
+
+class JsonCorpus:
+    """Plain JSON files: the records' text is held in memory, a mask dictionary is loaded when it is first asked for.
+
+    Args:
+        records: JSON list of records.
+        masks: one dictionary for all records, or a folder with dictionaries under their published names.
+        video_root: folder that the records' `video` is relative to.
+        name: of the corpus; the records' file name without suffix if empty.
+
+    Raises:
+        DefectError: the records are missing, malformed or no list, or there is no such `masks`.
+    """
+
+    def __init__(self, records: Path, masks: Path, video_root: Path, name: str = "") -> None:
+        self.name = name or records.stem
+        self.records, self.masks, self.video_root = records, masks, video_root
+        self._text = read_text(records)
+        self._places = list_places(records, self._text)
+        if not masks.exists():
+            raise file_fault("file-missing", f"{masks} does not exist; check the folder and the file name.")
+        self._dictionaries: dict[Path, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def record_text(self, index: int) -> str:
+        """See `Corpus`."""
+        start, stop = self._places[index]
+        return self._text[start:stop]
+
+    def record(self, index: int) -> Any:
+        """See `Corpus`."""
+        return json.loads(self.record_text(index))
+
+    def track(self, record: Mapping[str, Any], mask_id: str) -> Track | None:
+        """See `Corpus`."""
+        path = self.dictionary(record)
+        if path not in self._dictionaries:
+            self._dictionaries[path] = read_dictionary(path)
+        value: Any = self._dictionaries[path].get(mask_id)
+        return value["segmentations"] if isinstance(value, dict) and "segmentations" in value else value
+
+    def media(self, record: Mapping[str, Any]) -> Path:
+        """See `Corpus`."""
+        return self.video_root / media_path(record)
+
+    def dictionary(self, record: Mapping[str, Any]) -> Path:
+        """File with the masks of a record.
+
+        Raises:
+            DefectError: with several files, one for a record whose video belongs to none.
+        """
+        if not self.masks.is_dir():
+            return self.masks
+        dataset, split = dataset_of(record), split_of(record)
+        name = DICTIONARIES[split].get(dataset or "")
+        if name is None:
+            message = (
+                f"its video {record['video']!r} belongs to no data set with {split} masks in {self.masks}"
+            )
+            raise DefectError(f"{self.records}: {message}.", Defect("dataset-unknown", message))
+        return self.masks / name
+
+
+def open_corpus(records: Path, masks: Path, video_root: Path, name: str = "") -> Corpus:
+    """Open a data set.
+
+    Args:
+        records: JSON list of records.
+        masks: one mask dictionary for all of them, or a folder with dictionaries under their published names.
+        video_root: folder that the records' `video` is relative to.
+        name: of the corpus; made from the file name if empty.
+
+    Raises:
+        DefectError: a file is missing, malformed or of another form.
+    """
+    return JsonCorpus(Path(records), Path(masks), Path(video_root), name)
+
+
+def read_dictionary(path: Path) -> dict[str, Any]:
+    """Mask id → track, of JSON or a pickle of plain containers.
+
+    Raises:
+        DefectError: missing, malformed, no mapping, a pickle that is more than containers, or Sa2VA's.
+    """
+    if path.name == FOREIGN_DICTIONARY:
+        raise file_fault(
+            "dictionary-foreign",
+            f"{path} is Sa2VA's: its keys count expressions and are no mask ids of SAMA-239K; give "
+            f"{DICTIONARIES['train']['ref_youtube_vos']}.",
+        )
+    content = load_plain_pickle(path) if path.suffix in (".pkl", ".pickle") else read_json(path)
+    if not isinstance(content, dict):
+        raise file_fault(
+            "file-form", f"{path} holds a {type(content).__name__}, expected a mapping of ids to tracks."
+        )
+    return {str(key): value for key, value in content.items()}
+
+
+def list_places(path: Path, text: str) -> list[tuple[int, int]]:
+    """Start and end of each entry of a JSON list in its text.
+
+    Raises:
+        DefectError: no JSON, or no list.
+    """
+    places: list[tuple[int, int]] = []
+    try:
+        at = _skip_blanks(text, 0)
+        if text[at : at + 1] != "[":
+            value, _ = DECODER.raw_decode(text, at)
+            raise file_fault(
+                "file-form", f"{path} holds a {type(value).__name__}, expected a list of records."
+            )
+        at = _skip_blanks(text, at + 1)
+        while text[at : at + 1] != "]":
+            if places:
+                if text[at : at + 1] != ",":
+                    raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+                at = _skip_blanks(text, at + 1)
+            _, end = DECODER.raw_decode(text, at)
+            places.append((at, end))
+            at = _skip_blanks(text, end)
+        if text[at + 1 :].strip():
+            raise json.JSONDecodeError("Extra data", text, at + 1)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise json_fault(path, text, error) from error
+    return places
+
+
+def _skip_blanks(text: str, at: int) -> int:
+    while text[at : at + 1].isspace():
+        at += 1
+    return at

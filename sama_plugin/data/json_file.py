@@ -1,0 +1,51 @@
+"""JSON files, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sama_plugin.data.defects import file_fault
+
+
+def read_text(path: Path) -> str:
+    """Contents of a UTF-8 file.
+
+    Raises:
+        DefectError: missing, unreadable or in another encoding.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise file_fault(
+            "file-missing", f"{path} does not exist; check the folder and the file name."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise file_fault("file-damaged", f"{path} is not valid JSON: {error}.") from error
+    except OSError as error:
+        raise file_fault("file-damaged", f"{path} cannot be read: {error.strerror}.") from error
+
+
+def read_json(path: Path) -> Any:
+    """Contents of a JSON file.
+
+    Raises:
+        DefectError: missing or malformed.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise json_fault(path, text, error) from error
+
+
+def json_fault(path: Path, text: str, error: json.JSONDecodeError | RecursionError) -> Exception:
+    """The error for text that is not JSON: cut off where the fault lies at its end, else damaged."""
+    is_cut = isinstance(error, json.JSONDecodeError) and (
+        error.msg.startswith("Unterminated string") or not text[error.pos :].strip()
+    )
+    what = "it ends in the middle, half written or half copied" if is_cut else "it is damaged"
+    return file_fault(
+        "file-cut" if is_cut else "file-damaged", f"{path} is not valid JSON: {error} ({what})."
+    )

@@ -1,0 +1,282 @@
+"""The rules that a record has to keep, one code each (`defects.RULES`): for the reader and for `sama data check`.
+
+Source: filters of the official loaders, `sama_official.md` §6.3, and the defects of §10. Differs: what is left out is
+counted and said with its reason; an entry of `groundtruth` without ids never repeats its neighbour's mask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import PurePosixPath
+from typing import Any
+
+from sama_plugin.constants import DATA_REGION, PHRASE_END, PHRASE_START, SEG_TOKEN
+from sama_plugin.data.defects import RULES, Defect, DefectError
+from sama_plugin.data.record_form import (
+    OBJECT_KEY,
+    Round,
+    frame_names,
+    modern_tokens,
+    num_rounds,
+    object_ids,
+    read_round,
+)
+from sama_plugin.data.track_rules import Track, is_seen, track_fault
+
+__all__ = ["RULES", "Defect", "TrackLookup", "find_defects", "kept_descriptions", "kept_rounds"]
+
+TrackLookup = Callable[[str], Track | None]
+"""Mask id → what the record's dictionary has for it; None if it lacks it."""
+
+ROLES = ("human", "gpt")
+PHRASE_MARK = re.compile(f"{re.escape(PHRASE_START)}|{re.escape(PHRASE_END)}")
+ROWS = ("obj_masks", "groundtruth")
+
+
+def find_defects(record: Any, track_of: TrackLookup | None, *, deep: bool = False) -> list[Defect]:
+    """Everything that is wrong with one record and its masks; media are not looked at.
+
+    Args:
+        record: what one entry of the file says, of whatever type.
+        track_of: looks up its masks; None leaves out the rules about them.
+        deep: also see that all run lengths decode, about 20 µs per mask.
+
+    Returns:
+        In the order of the record; each defect of a mask once, however many rounds mean it.
+
+    Raises:
+        DefectError: from `track_of`, where a whole file cannot be used.
+    """
+    if faults := list(_form_faults(record)):
+        return [Defect("record-form", fault) for fault in faults]
+    if outside := _leaves_root(record["video"]):
+        return [Defect("video-outside", outside)]
+    found = [defect for index in range(num_rounds(record)) for defect in _round_defects(record, index)]
+    found += [*_conversation_defects(record), *_description_defects(record), *_bench_defects(record)]
+    if track_of is not None:
+        found += _mask_defects(record, found, track_of, deep)
+    if not record.get("conversation") and not record.get("description"):
+        found.append(Defect("record-empty", "it has neither a conversation nor descriptions"))
+    return found
+
+
+def kept_rounds(record: Mapping[str, Any], defects: list[Defect]) -> list[Round]:
+    """Rounds that no defect of the record costs."""
+    if _is_lost(defects):
+        return []
+    lost = {defect.round for defect in defects if RULES[defect.code].costs == "round"}
+    rounds = (read_round(record, index) for index in range(num_rounds(record)) if index not in lost)
+    masks = _lost_masks(defects)
+    return [one for one in rounds if masks.isdisjoint(one.mask_ids)]
+
+
+def kept_descriptions(record: Mapping[str, Any], defects: list[Defect]) -> dict[str, tuple[str, str]]:
+    """`<objN>` → mask id and description, of objects that have masks and that no defect of the record costs."""
+    if _is_lost(defects):
+        return {}
+    lost = {defect.thing for defect in defects if RULES[defect.code].costs == "description"}
+    masks, ids = _lost_masks(defects), object_ids(record)
+    return {
+        key: (ids[key], text)
+        for key, text in (record.get("description") or {}).items()
+        if key in ids and key not in lost and ids[key] not in masks
+    }
+
+
+def _is_lost(defects: list[Defect]) -> bool:
+    return any(RULES[defect.code].costs == "record" for defect in defects)
+
+
+def _lost_masks(defects: list[Defect]) -> set[str]:
+    return {defect.mask_id for defect in defects if RULES[defect.code].costs == "mask"}
+
+
+def _form_faults(record: Any) -> Iterator[str]:
+    """Fields without which nothing else can be told."""
+    if not isinstance(record, dict):
+        yield f"it is {record!r:.60}, expected an object"
+        return
+    if not isinstance(record.get("video"), str) or not record["video"]:
+        yield f"'video' is {record.get('video')!r:.60}, expected a path"
+    for name in ("conversation", "anno_map", *ROWS):
+        if not isinstance(record.get(name, []), list | None):
+            yield f"'{name}' is {record[name]!r:.60}, expected a list"
+    for name, kind in (("description", dict), ("frames", list), ("turns", list)):
+        if not isinstance(record.get(name), kind | None):
+            yield f"'{name}' is {record[name]!r:.60}, expected {'an object' if kind is dict else 'a list'}"
+    for name in ("height", "width", "frame_step"):
+        if name in record and record[name] is not None and not _is_count(record[name]):
+            yield f"'{name}' is {record[name]!r:.60}, expected a whole number from 1"
+    for i, mask_id in enumerate(_listed(record, "anno_map")):
+        if not _is_id(mask_id):
+            yield f"'anno_map' has {mask_id!r:.60} at {i}, expected ids"
+    for i, frame in enumerate(_listed(record, "frames")):
+        frame_name = frame.get("raw_filename") if isinstance(frame, dict) else frame
+        if not isinstance(frame_name, str) or not frame_name:
+            yield f"'frames' has {frame!r:.60} at {i}, expected a name or an object with 'raw_filename'"
+
+
+def _listed(record: Mapping[str, Any], name: str) -> list[Any]:
+    value = record.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool) and value != ""
+
+
+def _leaves_root(video: str) -> str:
+    path = PurePosixPath(video)
+    if path.is_absolute() or ".." in path.parts:
+        return f"'video' is {video!r}, expected a path below the media root"
+    return ""
+
+
+def _round_defects(record: Mapping[str, Any], index: int) -> Iterator[Defect]:
+    def defect(code: str, message: str) -> Defect:
+        return Defect(code, message, round=index)
+
+    pair = record["conversation"][2 * index : 2 * index + 2]
+    if faults := list(_message_faults(record, index, pair)):
+        yield defect("round-form", "; ".join(faults))
+        return
+    roles = tuple(message["from"] for message in pair)
+    if roles != ROLES:
+        is_known = all(role in ROLES for role in roles)
+        code = "turns-not-alternating" if is_known else "role-unknown"
+        yield defect(code, f"it is from {roles[0]!r} and {roles[1]!r}, expected 'human' and 'gpt'")
+    question, answer = pair[0]["value"], modern_tokens(pair[1]["value"])
+    if not question.strip():
+        yield defect("question-empty", "its question has no text")
+    if not answer.strip():
+        yield defect("answer-empty", "its answer has no text")
+    regions, targets = record["obj_masks"][index], record["groundtruth"][index]
+    if (marks := question.count(DATA_REGION)) != len(regions):
+        yield defect(
+            "region-count", f"its question has {marks} {DATA_REGION} but {len(regions)} ids of regions"
+        )
+    filled = sum(1 for ids in targets if ids)
+    if (segs := answer.count(SEG_TOKEN)) != filled:
+        yield defect(
+            "seg-count", f"its answer has {segs} {SEG_TOKEN} but {filled} entries of groundtruth with ids"
+        )
+    if fault := _phrase_fault(answer):
+        yield defect("phrase-brackets", fault)
+
+
+def _message_faults(record: Mapping[str, Any], index: int, pair: list[Any]) -> Iterator[str]:
+    for message in pair:
+        if not isinstance(message, dict) or not all(
+            isinstance(message.get(key), str) for key in ("from", "value")
+        ):
+            yield f"a message is {message!r:.60}, expected 'from' and 'value'"
+    for name in ROWS:
+        rows = _listed(record, name)
+        if index >= len(rows):
+            yield f"'{name}' has {len(rows)} entries, none for this round"
+        elif not _is_row(rows[index], nested=name == "groundtruth"):
+            yield f"'{name}' has {rows[index]!r:.60}, expected a list of {'lists of ' * (name == 'groundtruth')}ids"
+    details = record.get("turns")
+    if details and (index >= len(details) or not isinstance(details[index], dict)):
+        yield f"'turns' has no object for this round ({len(details)} entries)"
+
+
+def _is_row(row: Any, *, nested: bool) -> bool:
+    if not isinstance(row, list):
+        return False
+    return all(_is_row(ids, nested=False) if nested else _is_id(ids) for ids in row)
+
+
+def _phrase_fault(answer: str) -> str:
+    """What is wrong with the brackets of phrases; empty if nothing is."""
+    marks = PHRASE_MARK.findall(answer)
+    if marks != [PHRASE_START, PHRASE_END] * (len(marks) // 2):
+        return f"its answer has {' '.join(marks)} in this order, expected pairs of {PHRASE_START} and {PHRASE_END}"
+    if any(not phrase.strip() for phrase in PHRASE_MARK.split(answer)[1::2]):
+        return f"its answer has nothing between {PHRASE_START} and {PHRASE_END}"
+    return ""
+
+
+def _conversation_defects(record: Mapping[str, Any]) -> Iterator[Defect]:
+    messages = record.get("conversation") or []
+    if len(messages) % 2:
+        yield Defect(
+            "odd-tail", f"it has {len(messages)} messages, the last has no answer", round=num_rounds(record)
+        )
+    if messages:
+        allowed = (len(messages) + 1) // 2
+        for name in ROWS:
+            if len(rows := _listed(record, name)) > allowed:
+                yield Defect("rows-spare", f"'{name}' has {len(rows)} entries for {allowed} rounds")
+
+
+def _description_defects(record: Mapping[str, Any]) -> Iterator[Defect]:
+    objects = record.get("anno_map") or []
+    for key, text in (record.get("description") or {}).items():
+        match = OBJECT_KEY.fullmatch(key)
+        if match is None or not isinstance(text, str):
+            yield Defect(
+                "description-form", f"it is {text!r:.60}, expected text under a key <objN>", thing=key
+            )
+        elif not text.strip():
+            yield Defect("description-empty", "it has no text", thing=key)
+        elif int(match[1]) >= len(objects):
+            message = f"'anno_map' has {len(objects)} objects, none of this number"
+            yield Defect("description-object", message, thing=key)
+
+
+def _bench_defects(record: Mapping[str, Any]) -> Iterator[Defect]:
+    """Ids of a benchmark that some of its questions or descriptions have and others have not."""
+    humans = [m for m in (record.get("conversation") or [])[0::2] if isinstance(m, dict)]
+    if any("question_id" in message for message in humans):
+        for index, message in enumerate(humans):
+            if "question_id" not in message:
+                yield Defect("bench-id-missing", "its question has no 'question_id'", round=index)
+    ids = record.get("description_id")
+    if ids is not None:
+        for key in record.get("description") or {}:
+            if key not in ids:
+                yield Defect("bench-id-missing", "'description_id' lacks it", thing=key)
+
+
+def _mask_defects(
+    record: Mapping[str, Any], found: list[Defect], track_of: TrackLookup, deep: bool
+) -> Iterator[Defect]:
+    """Defects of every track that the record means, and objects that are to be pointed at but never seen."""
+    objects = object_ids(record)
+    ids = list(objects.values())
+    for first, second in pairwise(sorted(ids)):
+        if first == second:
+            yield Defect("object-twice", f"'anno_map' has it {ids.count(first)} times", mask_id=first)
+    rounds = kept_rounds(record, found)
+    described = kept_descriptions(record, found)
+    names, size = frame_names(record), (record.get("height"), record.get("width"))
+    unseen = set()
+    for mask_id in dict.fromkeys([*ids, *(i for one in rounds for i in one.mask_ids)]):
+        try:
+            track = track_of(mask_id)
+        except DefectError as error:
+            if RULES[error.defect.code].costs == "file":
+                raise
+            yield error.defect
+            return
+        fault = track_fault(track, None if names is None else len(names), size, deep=deep)
+        if fault is not None:
+            yield Defect(*fault, mask_id=mask_id)
+        elif track is not None and not is_seen(track, deep=deep):
+            unseen.add(mask_id)
+    for one in rounds:
+        if hidden := unseen.intersection(one.regions):
+            message = (
+                f"mask {', '.join(sorted(hidden))} is empty on every frame, but the question points at it"
+            )
+            yield Defect("region-unseen", message, round=one.index)
+    for key, (mask_id, _) in described.items():
+        if mask_id in unseen:
+            yield Defect("description-unseen", f"mask {mask_id} is empty on every frame", thing=key)
