@@ -1,9 +1,11 @@
 """`data_configs/*.yaml` → samples: the host's list of datasets, extended by masks, frames, kinds, tasks and weights.
 
 datasets:
-  - json_path: shapes/train/records.json   # relative to --video_folder
-    mask_path: shapes/train/mask_dict.json
+  - form: sama239k                         # of the records, see `data.sources.forms`; default sama239k
+    json_path: shapes/train/records.json   # relative to --video_folder (--root), or ${A_VARIABLE}/...
+    mask_path: shapes/train/mask_dict.json # forms without masks need none
     video_root: shapes/train
+    index_path: somewhere/else.index       # default: beside the records, where `sama data prepare` puts it
     frames: clip                           # or `single`: one frame per example
     kinds: [name, attribute]               # only these kinds of question; default all
     tasks: [referring, none]               # only questions of these tasks; default all
@@ -16,8 +18,10 @@ weights: {grounding: 2}                    # share of a task in an epoch relativ
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
+import difflib
+import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +29,16 @@ from typing import Any
 import yaml
 
 from sama_plugin.config import config_from_dict
-from sama_plugin.data.sources.sama239k import read_records
+from sama_plugin.data.selection import Selection
+from sama_plugin.data.sources.forms import FORMS, SourceFiles
 from sama_plugin.errors import DataError
-from sama_plugin.schema import Sample
 
 SHOWN_MISSING = 3
+ROOT_VARIABLE = "SAMA_ROOT"
+"""A variable of paths that the root folder of a run stands in for where the environment has none."""
+
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+PATH_FIELDS = ("json_path", "mask_path", "video_root", "index_path")
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,10 @@ class SourceConfig:
     """One entry of a mixture.
 
     Attributes:
-        json_path, mask_path, video_root: relative to the data root.
+        json_path, mask_path, video_root: relative to the data root, or with variables; what a form does not need may
+            be left out.
+        form: of the records, a key of `FORMS`.
+        index_path: of the records; empty looks beside them.
         frames: `clip`, or `single` for one frame per example.
         kinds: kinds of question kept, the rest of a dialogue is left out; empty keeps dialogues whole.
         tasks: likewise, by the task a question exercises.
@@ -47,8 +59,10 @@ class SourceConfig:
     """
 
     json_path: str
-    mask_path: str
-    video_root: str
+    mask_path: str = ""
+    video_root: str = ""
+    form: str = "sama239k"
+    index_path: str = ""
     frames: str = "clip"
     kinds: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
@@ -57,6 +71,18 @@ class SourceConfig:
     task: str = ""
 
     def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            near = difflib.get_close_matches(str(self.form), FORMS, n=3) or sorted(FORMS)
+            raise DataError(
+                f"{self.json_path}: form is {self.form!r}, which there is not; did you mean {', '.join(near)}?"
+            )
+        for name in PATH_FIELDS:
+            if not isinstance(value := getattr(self, name), str):
+                raise DataError(f"{self.json_path}: {name} is {value!r}, expected a path.")
+        if missing := [name for name in FORMS[self.form].needs if not getattr(self, name)]:
+            raise DataError(
+                f"{self.json_path} lacks {', '.join(missing)}, which records of form '{self.form}' need."
+            )
         if self.frames not in ("clip", "single"):
             raise DataError(f"{self.json_path}: frames is '{self.frames}', expected 'clip' or 'single'.")
         for name, values in (("kinds", self.kinds), ("tasks", self.tasks)):
@@ -91,10 +117,14 @@ def read_mixture(path: Path) -> list[SourceConfig]:
         raise DataError(
             f"{path} has {', '.join(map(repr, sorted(unknown)))}, expected 'datasets' and 'weights'."
         )
-    return [
-        config_from_dict(SourceConfig, entry, f"{path}: datasets[{i}]")
-        for i, entry in enumerate(content["datasets"])
-    ]
+    return [_read_entry(entry, f"{path}: datasets[{i}]") for i, entry in enumerate(content["datasets"])]
+
+
+def _read_entry(entry: Any, where: str) -> SourceConfig:
+    try:
+        return config_from_dict(SourceConfig, entry, where)
+    except DataError as error:
+        raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from error
 
 
 def read_task_weights(path: Path) -> dict[str, float]:
@@ -111,51 +141,107 @@ def read_task_weights(path: Path) -> dict[str, float]:
     return {str(task): float(value) for task, value in weights.items()}
 
 
-def read_source(source: SourceConfig, root: Path) -> list[Sample]:
-    """Samples of one source, `repeat` times.
+def resolve_paths(source: SourceConfig, root: Path, environment: Mapping[str, str]) -> SourceConfig:
+    """The entry with its variables filled in and its paths made whole.
+
+    Args:
+        source: as in the file; `${NAME}` in a path is a variable.
+        root: folder that relative paths begin at; it also stands for `${SAMA_ROOT}` where the environment has none.
+        environment: variables and their values.
 
     Raises:
-        DataError: missing or malformed files, or nothing left.
+        DataError: variables that are not set; says which, and how to set them.
     """
-    records = read_records(root / source.json_path, root / source.mask_path, root / source.video_root)
-    samples = [kept for record in records for kept in _keep_turns(record.sample, source.kinds, source.tasks)]
-    if not samples:
+    known = dict(environment)
+    if root != Path():
+        known.setdefault(ROOT_VARIABLE, str(root))
+    paths = {name: value for name in PATH_FIELDS if (value := getattr(source, name))}
+    unset = {name for value in paths.values() for name in VARIABLE.findall(value) if not known.get(name)}
+    if unset:
+        how = " ".join(f"export {name}=/path/to/its/folder" for name in sorted(unset))
+        names = ", ".join(f"${{{name}}}" for name in sorted(unset))
+        own = f" (or give {ROOT_VARIABLE} as --root)" if ROOT_VARIABLE in unset else ""
+        raise DataError(f"{names} is not set; run: {how}{own}")
+    filled: dict[str, Any] = {
+        name: str(root / VARIABLE.sub(lambda match: known[match[1]], value)) for name, value in paths.items()
+    }
+    return dataclasses.replace(source, **filled)
+
+
+def read_source(source: SourceConfig, root: Path, environment: Mapping[str, str] = os.environ) -> Selection:
+    """Examples of one source, `repeat` times; read on access where the source has an index.
+
+    Raises:
+        DataError: variables that are not set, missing or malformed files, or nothing left.
+    """
+    source = resolve_paths(source, root, environment)
+    selection = Selection(
+        FORMS[source.form].read(_files_of(source)),
+        kinds=source.kinds,
+        tasks=source.tasks,
+        merge=source.merge,
+        repeat=source.repeat,
+    )
+    if not selection:
         kinds, tasks = (", ".join(values) or "any" for values in (source.kinds, source.tasks))
-        raise DataError(f"{root / source.json_path} has no question of kinds {kinds} and tasks {tasks}.")
-    return [_merged(group) for group in _groups(samples, source.merge)] * source.repeat
+        raise DataError(f"{source.json_path} has no question of kinds {kinds} and tasks {tasks}.")
+    return selection
 
 
-def read_sources(path: Path, root: Path) -> list[tuple[SourceConfig, list[Sample]]]:
-    """Every source of a mixture file with its samples, all faults found before any work is done.
+def _files_of(source: SourceConfig) -> SourceFiles:
+    records = Path(source.json_path)
+    return SourceFiles(
+        records,
+        Path(source.mask_path) if source.mask_path else None,
+        Path(source.video_root) if source.video_root else records.parent,
+        Path(source.index_path) if source.index_path else None,
+    )
+
+
+def read_sources(
+    path: Path, root: Path, environment: Mapping[str, str] = os.environ
+) -> list[tuple[SourceConfig, Selection]]:
+    """Every source of a mixture file with its examples, all faults found before any work is done.
 
     Args:
         path: a file of `data_configs/`.
         root: folder its paths are relative to.
+        environment: variables for its paths, see `resolve_paths`.
 
     Raises:
-        DataError: all missing or malformed files and missing videos at once, each with its line in the file.
+        DataError: all unset variables, missing or malformed files and missing videos at once, each with its line in
+            the file.
     """
     sources = read_mixture(path)
     found, faults = [], []
     for source, line in zip(sources, _entry_lines(path), strict=True):
-        files = [root / name for name in (source.json_path, source.mask_path)]
-        if absent := [str(file) for file in files if not file.is_file()]:
-            faults.append(f"line {line}: no file {' and no file '.join(absent)}")
-            continue
         try:
-            samples = read_source(source, root)
+            whole = resolve_paths(source, root, environment)
+            _check_files(whole)
+            selection = read_source(source, root, environment)
+            _check_videos(selection)
         except DataError as error:
             faults.append(f"line {line}: {str(error).rstrip('.')}")
             continue
-        videos = {sample.video_path for sample in samples}
-        missing = sorted(video for video in videos if not Path(video).exists())
-        if missing:
-            shown = ", ".join(missing[:SHOWN_MISSING])
-            faults.append(f"line {line}: {len(missing)} of {len(videos)} videos are missing, such as {shown}")
-        found.append((source, samples))
+        found.append((source, selection))
     if faults:
         raise DataError(f"{path}: {'; '.join(faults)}. Mend these entries or their files, then start again.")
     return found
+
+
+def _check_files(source: SourceConfig) -> None:
+    """Refuse an entry whose files are not there."""
+    files = [name for name in (source.json_path, source.mask_path) if name]
+    if absent := [name for name in files if not Path(name).exists()]:
+        raise DataError(f"no file {' and no file '.join(absent)}")
+
+
+def _check_videos(selection: Selection) -> None:
+    """Refuse an entry whose videos are not there."""
+    missing = sorted(video for video in selection.videos if not Path(video).exists())
+    if missing:
+        shown = ", ".join(missing[:SHOWN_MISSING])
+        raise DataError(f"{len(missing)} of {len(selection.videos)} videos are missing, such as {shown}")
 
 
 def _entry_lines(path: Path) -> list[int]:
@@ -163,26 +249,3 @@ def _entry_lines(path: Path) -> list[int]:
     document: Any = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
     datasets = next(value for key, value in document.value if key.value == "datasets")
     return [entry.start_mark.line + 1 for entry in datasets.value]
-
-
-def _groups(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
-    """Runs of samples about one video, at most `size` long."""
-    for _, about_one_video in itertools.groupby(samples, key=lambda sample: sample.clip_key):
-        run = list(about_one_video)
-        yield from (run[i : i + size] for i in range(0, len(run), size))
-
-
-def _merged(group: list[Sample]) -> Sample:
-    turns = tuple(turn for sample in group for turn in sample.turns)
-    masks = {key: track for sample in group for key, track in sample.masks.items()}
-    return dataclasses.replace(group[0], turns=turns, masks=masks)
-
-
-def _keep_turns(sample: Sample, kinds: tuple[str, ...], tasks: tuple[str, ...]) -> Iterator[Sample]:
-    turns = tuple(
-        turn
-        for turn in sample.turns
-        if (not kinds or turn.kind in kinds) and (not tasks or turn.task in tasks)
-    )
-    if turns:
-        yield dataclasses.replace(sample, turns=turns)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.data.mixture import SourceConfig
+from sama_plugin.data.mixture import SourceConfig, resolve_paths
 from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.errors import DataError, HostError
 from sama_plugin.schema import Sample
@@ -53,7 +55,7 @@ OF_TRAINING = (
 
 
 def run_settings(
-    data_path: Path, root: Path, sources: list[tuple[SourceConfig, list[Sample]]], training_args: Any
+    data_path: Path, root: Path, sources: Sequence[tuple[SourceConfig, Sequence[Sample]]], training_args: Any
 ) -> dict[str, Any]:
     """Settings of a run as plain values, the mixture by its content, its sources by how much they hold.
 
@@ -63,7 +65,8 @@ def run_settings(
         sources: from `read_sources`.
         training_args: the host's, with SAMA's.
     """
-    files = [root / name for source, _ in sources for name in (source.json_path, source.mask_path)]
+    whole = [resolve_paths(source, root, os.environ) for source, _ in sources]
+    files = [Path(name) for source in whole for name in (source.json_path, source.mask_path) if name]
     values = {name: getattr(training_args, name, None) for name in OF_TRAINING}
     plain = {name: value if _is_plain(value) else str(value) for name, value in values.items()}
     return plain | {

@@ -20,6 +20,7 @@ from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example, SamaDataset
 from sama_plugin.data.mixture import read_sources, read_task_weights
 from sama_plugin.data.model_inputs import InputBuilder
+from sama_plugin.data.selection import lengths_of, tasks_of
 from sama_plugin.errors import DataError, HostError, SamaError, own_words
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer
@@ -79,7 +80,7 @@ class MixedDataset(ConcatDataset[Example]):
             if report.exists()
             else set()
         )
-        name = self.samples[index].sample_id
+        name = self._name_of(index)
         if name not in known:
             logger.warning("Passed over sample %s of the mixture: %s", name, error)
             report.parent.mkdir(parents=True, exist_ok=True)
@@ -92,10 +93,21 @@ class MixedDataset(ConcatDataset[Example]):
                 f"names them: mend them and remove that file, or allow the trainer more. The last one: {error}"
             )
 
+    def _name_of(self, index: int) -> str:
+        """Id of a sample, or its place in the mixture if not even its record can be read."""
+        try:
+            return self.samples[index].sample_id
+        except SamaError:
+            return f"example {index}"
+
     @property
-    def samples(self) -> list[Sample]:
-        """Of every example."""
-        return [sample for dataset in self.datasets for sample in dataset.samples]  # type: ignore[attr-defined]
+    def samples(self) -> ConcatDataset[Sample]:
+        """Of every example, read on access."""
+        return ConcatDataset([dataset.samples for dataset in self._sources])  # type: ignore[misc]
+
+    @property
+    def _sources(self) -> list[SamaDataset]:
+        return [dataset for dataset in self.datasets if isinstance(dataset, SamaDataset)]
 
     def balanced_sampler(self, seed: int, *, group_step: int | None = None) -> BalancedSampler:
         """Order in which every task gets its share; see `data.balance`.
@@ -109,14 +121,11 @@ class MixedDataset(ConcatDataset[Example]):
 
     def text_lengths(self) -> list[int]:
         """Characters of each example's dialogue: all that sets the lengths of sequences of one model apart."""
-        return [
-            sum(len(turn.question) + len(turn.answer) for turn in sample.turns) for sample in self.samples
-        ]
+        return [length for dataset in self._sources for length in lengths_of(dataset.samples)]
 
     def set_epoch(self, epoch: int) -> None:
         """Pass the epoch on, so that every source draws other frames."""
-        for dataset in self.datasets:
-            assert isinstance(dataset, SamaDataset), "made by make_data_module"
+        for dataset in self._sources:
             dataset.set_epoch(epoch)
 
 
@@ -160,7 +169,7 @@ def make_data_module(
     ]
     for (source, _), dataset in zip(sources, datasets, strict=True):
         logger.info("%s: %d dialogues, %s frames", source.json_path, len(dataset), source.frames)
-    tasks = [source.task or sample.turns[0].task for source, samples in sources for sample in samples]
+    tasks = [source.task or task for source, samples in sources for task in tasks_of(samples)]
     mixed = MixedDataset(datasets, tasks, read_task_weights(path))
     if training_args.output_dir is not None:
         output_dir = Path(training_args.output_dir)

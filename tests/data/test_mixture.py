@@ -46,9 +46,15 @@ def test_mixtures_of_the_repository_can_be_read() -> None:
         ("datasets: [null]", r"datasets\[0\] is None, expected the fields of SourceConfig"),
         (
             "datasets: [{json_path: r.json}]",
-            r"datasets\[0\] lacks mask_path, video_root, which SourceConfig needs",
+            r"datasets\[0\]: r\.json lacks mask_path, video_root, which records of form 'sama239k' need",
         ),
         (f"datasets: [{ENTRY}, frame: clip}}]", r"datasets\[0\]: unknown key 'frame'.*did you mean frames"),
+        ("datasets: [{mask_path: m.json}]", r"datasets\[0\] lacks json_path, which SourceConfig needs"),
+        (
+            f"datasets: [{ENTRY}, form: sama293k}}]",
+            "form is 'sama293k', which there is not; did you mean sama239k",
+        ),
+        (f"datasets: [{ENTRY}, index_path: 3}}]", "index_path is 3, expected a path"),
         (f"datasets: [{ENTRY}, frames: all}}]", "frames is 'all', expected 'clip' or 'single'"),
         (f"datasets: [{ENTRY}, kinds: name}}]", "kinds is 'name', expected a list"),
         (f"datasets: [{ENTRY}, tasks: none}}]", "tasks is 'none', expected a list"),
@@ -138,3 +144,28 @@ def test_weights_of_tasks_are_read(tmp_path: Path) -> None:
     assert read_task_weights(write(tmp_path, entry + "weights: {grounding: 2}")) == {"grounding": 2.0}
     with pytest.raises(DataError, match="weights is 'even', expected numbers by task"):
         read_task_weights(write(tmp_path, entry + "weights: even"))
+
+
+def test_variables_of_paths_are_filled_in(shapes_set: Path, tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "datasets: [{json_path: '${SHAPES}/records.json', mask_path: '${SHAPES}/mask_dict.json', "
+        "video_root: '${SAMA_ROOT}'}]",
+    )
+    [(_, samples)] = read_sources(path, shapes_set, {"SHAPES": str(shapes_set)})
+    assert samples == read_source(SourceConfig(**SHAPES), shapes_set)
+    [(_, samples)] = read_sources(path, tmp_path, {"SHAPES": str(shapes_set), "SAMA_ROOT": str(shapes_set)})
+    assert samples == read_source(SourceConfig(**SHAPES), shapes_set)
+
+
+def test_variables_that_are_not_set_are_named_with_their_lines_and_a_remedy(tmp_path: Path) -> None:
+    entry = "  - {json_path: '${%s}/r.json', mask_path: '${B}/m.json', video_root: v}\n"
+    path = write(tmp_path, "datasets:\n" + entry % "SAMA_ROOT" + entry % "A")
+    with pytest.raises(DataError) as error:
+        read_sources(path, Path(), {"A": ""})
+    message = str(error.value)
+    assert (
+        "line 2: ${B}, ${SAMA_ROOT} is not set; run: export B=/path/to/its/folder export SAMA_ROOT="
+        in message
+    )
+    assert "(or give SAMA_ROOT as --root); line 3: ${A}, ${B} is not set; run: export A=" in message
