@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, Protocol
 
 from tqdm import tqdm
 
+from sama_plugin.data.run_file import RunFile
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.answerer import Answerer
 from sama_plugin.evaluation.results import Results, code_version, write_results
-from sama_plugin.data.run_file import RunFile
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sama_plugin.data.run_file import RunFile
 from sama_plugin.errors import DataError, SamaError
 from sama_plugin.inference.answer_file import answer_document
 from sama_plugin.inference.batch import SessionBatch
-from sama_plugin.data.run_file import RunFile
 from sama_plugin.inference.session import VideoSession
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.regions import parse_regions
