@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sama_plugin.data.defects import Defect, DefectError, file_fault
 from sama_plugin.data.json_file import json_fault, read_json, read_text
@@ -16,6 +17,7 @@ from sama_plugin.data.track_rules import Track
 FOREIGN_DICTIONARY = "mask_dict.pkl"
 """Sa2VA's masks of Ref-YouTube-VOS: its keys count expressions, so they name other objects than SAMA's ids do."""
 
+PICKLED = DICTIONARIES["train"]["ref_youtube_vos"]
 DECODER = json.JSONDecoder()
 
 
@@ -68,7 +70,7 @@ class JsonCorpus:
         self._places = list_places(records, self._text)
         if not masks.exists():
             raise file_fault("file-missing", f"{masks} does not exist; check the folder and the file name.")
-        self._dictionaries: dict[Path, dict[str, Any]] = {}
+        self._dictionaries: dict[Path, dict[str, Any] | DefectError] = {}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -84,15 +86,37 @@ class JsonCorpus:
 
     def track(self, record: Mapping[str, Any], mask_id: str) -> Track | None:
         """See `Corpus`."""
-        path = self.dictionary(record)
-        if path not in self._dictionaries:
-            self._dictionaries[path] = read_dictionary(path)
-        value: Any = self._dictionaries[path].get(mask_id)
+        value: Any = self.load(self.dictionary(record)).get(mask_id)
         return value["segmentations"] if isinstance(value, dict) and "segmentations" in value else value
 
     def media(self, record: Mapping[str, Any]) -> Path:
         """See `Corpus`."""
         return self.video_root / media_path(record)
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """A mask dictionary, kept once it was read.
+
+        Raises:
+            DefectError: it cannot be used; it is not read again then.
+        """
+        if path not in self._dictionaries:
+            self._dictionaries[path] = _read_or_fail(path)
+        dictionary = self._dictionaries[path]
+        if isinstance(dictionary, DefectError):
+            raise dictionary
+        return dictionary
+
+    def dictionaries(self) -> list[Path]:
+        """Files with the masks of any of its records, in the order of the records."""
+        if not self.masks.is_dir():
+            return [self.masks]
+        found: dict[Path, None] = {}
+        for index in range(len(self)):
+            record = self.record(index)
+            if isinstance(record, dict) and isinstance(record.get("video"), str):
+                with contextlib.suppress(DefectError):
+                    found.setdefault(self.dictionary(record))
+        return list(found)
 
     def dictionary(self, record: Mapping[str, Any]) -> Path:
         """File with the masks of a record.
@@ -110,6 +134,15 @@ class JsonCorpus:
             )
             raise DefectError(f"{self.records}: {message}.", Defect("dataset-unknown", message))
         return self.masks / name
+
+
+class CorpusFiles(NamedTuple):
+    """Where a corpus lies: the arguments of `open_corpus`."""
+
+    records: Path
+    masks: Path
+    video_root: Path
+    name: str = ""
 
 
 def open_corpus(records: Path, masks: Path, video_root: Path, name: str = "") -> Corpus:
@@ -133,11 +166,12 @@ def read_dictionary(path: Path) -> dict[str, Any]:
     Raises:
         DefectError: missing, malformed, no mapping, a pickle that is more than containers, or Sa2VA's.
     """
-    if path.name == FOREIGN_DICTIONARY:
+    foreign = path.with_name(FOREIGN_DICTIONARY)
+    if path == foreign or (path.name == PICKLED and not path.exists() and foreign.exists()):
         raise file_fault(
             "dictionary-foreign",
-            f"{path} is Sa2VA's: its keys count expressions and are no mask ids of SAMA-239K; give "
-            f"{DICTIONARIES['train']['ref_youtube_vos']}.",
+            f"{foreign} is Sa2VA's: its keys count expressions and are no mask ids of SAMA-239K; give "
+            f"{PICKLED}.",
         )
     content = load_plain_pickle(path) if path.suffix in (".pkl", ".pickle") else read_json(path)
     if not isinstance(content, dict):
@@ -145,6 +179,14 @@ def read_dictionary(path: Path) -> dict[str, Any]:
             "file-form", f"{path} holds a {type(content).__name__}, expected a mapping of ids to tracks."
         )
     return {str(key): value for key, value in content.items()}
+
+
+def _read_or_fail(path: Path) -> dict[str, Any] | DefectError:
+    """A dictionary, or why there is none: it is not read again for every record."""
+    try:
+        return read_dictionary(path)
+    except DefectError as error:
+        return error
 
 
 def list_places(path: Path, text: str) -> list[tuple[int, int]]:

@@ -61,7 +61,11 @@ _RULES = (
     Rule("description-empty", "description", "a description has no text"),
     Rule("description-object", "description", "a description is of an object that `anno_map` does not have"),
     Rule("description-unseen", "description", "a described object is visible on no frame"),
-    Rule("object-twice", "mask", "an id stands twice in `anno_map`"),
+    Rule(
+        "object-twice",
+        "description",
+        "two objects of `anno_map` have the same id; the later one is not described",
+    ),
     Rule(
         "bench-id-missing",
         "nothing",

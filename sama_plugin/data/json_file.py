@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from sama_plugin.data.defects import file_fault
+
+LONGEST_WORD = len("false")
+"""A fault that is followed by less than this may be a word or number that was cut off."""
 
 
 def read_text(path: Path) -> str:
@@ -42,10 +46,28 @@ def read_json(path: Path) -> Any:
 
 def json_fault(path: Path, text: str, error: json.JSONDecodeError | RecursionError) -> Exception:
     """The error for text that is not JSON: cut off where the fault lies at its end, else damaged."""
-    is_cut = isinstance(error, json.JSONDecodeError) and (
-        error.msg.startswith("Unterminated string") or not text[error.pos :].strip()
-    )
+    is_cut = isinstance(error, json.JSONDecodeError) and _is_cut(error, text)
     what = "it ends in the middle, half written or half copied" if is_cut else "it is damaged"
     return file_fault(
         "file-cut" if is_cut else "file-damaged", f"{path} is not valid JSON: {error} ({what})."
     )
+
+
+def repeated_keys(text: str) -> list[str]:
+    """Keys that stand twice in one object of valid JSON."""
+    repeated: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            repeated.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return content
+
+    json.loads(text, object_pairs_hook=note)
+    return repeated
+
+
+def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
+    if error.msg.startswith("Extra data"):
+        return False
+    return error.msg.startswith("Unterminated string") or len(text[error.pos :].strip()) < LONGEST_WORD

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,7 +25,7 @@ from sama_plugin.data.record_form import (
 )
 from sama_plugin.data.track_rules import Track, is_seen, track_fault
 
-__all__ = ["RULES", "Defect", "TrackLookup", "find_defects", "kept_descriptions", "kept_rounds"]
+__all__ = ["RULES", "ClipFacts", "Defect", "TrackLookup", "find_defects", "kept_descriptions", "kept_rounds"]
 
 TrackLookup = Callable[[str], Track | None]
 """Mask id → what the record's dictionary has for it; None if it lacks it."""
@@ -35,13 +35,32 @@ PHRASE_MARK = re.compile(f"{re.escape(PHRASE_START)}|{re.escape(PHRASE_END)}")
 ROWS = ("obj_masks", "groundtruth")
 
 
-def find_defects(record: Any, track_of: TrackLookup | None, *, deep: bool = False) -> list[Defect]:
+UNKNOWN = (None, None)
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What is known of a record's frames without their files, or from these.
+
+    Attributes:
+        num_frames: None if not known.
+        size: (H, W); each None if not known.
+    """
+
+    num_frames: int | None = None
+    size: tuple[int | None, int | None] = UNKNOWN
+
+
+def find_defects(
+    record: Any, track_of: TrackLookup | None, *, deep: bool = False, clip: ClipFacts | None = None
+) -> list[Defect]:
     """Everything that is wrong with one record and its masks; media are not looked at.
 
     Args:
         record: what one entry of the file says, of whatever type.
         track_of: looks up its masks; None leaves out the rules about them.
         deep: also see that all run lengths decode, about 20 µs per mask.
+        clip: what its media are like, where they were read; else what the record says of them.
 
     Returns:
         In the order of the record; each defect of a mask once, however many rounds mean it.
@@ -54,12 +73,19 @@ def find_defects(record: Any, track_of: TrackLookup | None, *, deep: bool = Fals
     if outside := _leaves_root(record["video"]):
         return [Defect("video-outside", outside)]
     found = [defect for index in range(num_rounds(record)) for defect in _round_defects(record, index)]
-    found += [*_conversation_defects(record), *_description_defects(record), *_bench_defects(record)]
+    for rule in (_conversation_defects, _description_defects, _object_defects, _bench_defects):
+        found += rule(record)
     if track_of is not None:
-        found += _mask_defects(record, found, track_of, deep)
+        found += _mask_defects(record, found, track_of, clip or told_facts(record), deep)
     if not record.get("conversation") and not record.get("description"):
         found.append(Defect("record-empty", "it has neither a conversation nor descriptions"))
     return found
+
+
+def told_facts(record: Mapping[str, Any]) -> ClipFacts:
+    """What a record says of its frames."""
+    names = frame_names(record)
+    return ClipFacts(None if names is None else len(names), (record.get("height"), record.get("width")))
 
 
 def kept_rounds(record: Mapping[str, Any], defects: list[Defect]) -> list[Round]:
@@ -103,7 +129,8 @@ def _form_faults(record: Any) -> Iterator[str]:
     for name in ("conversation", "anno_map", *ROWS):
         if not isinstance(record.get(name, []), list | None):
             yield f"'{name}' is {record[name]!r:.60}, expected a list"
-    for name, kind in (("description", dict), ("frames", list), ("turns", list)):
+    kinds = (("description", dict), ("description_id", dict), ("frames", list), ("turns", list))
+    for name, kind in kinds:
         if not isinstance(record.get(name), kind | None):
             yield f"'{name}' is {record[name]!r:.60}, expected {'an object' if kind is dict else 'a list'}"
     for name in ("height", "width", "frame_step"):
@@ -182,15 +209,20 @@ def _message_faults(record: Mapping[str, Any], index: int, pair: list[Any]) -> I
             yield f"'{name}' has {len(rows)} entries, none for this round"
         elif not _is_row(rows[index], nested=name == "groundtruth"):
             yield f"'{name}' has {rows[index]!r:.60}, expected a list of {'lists of ' * (name == 'groundtruth')}ids"
-    details = record.get("turns")
-    if details and (index >= len(details) or not isinstance(details[index], dict)):
-        yield f"'turns' has no object for this round ({len(details)} entries)"
+    if details := _listed(record, "turns"):
+        detail = details[index] if index < len(details) else None
+        if not isinstance(detail, dict) or not _is_span(detail.get("span")):
+            yield f"'turns' has {detail!r:.60} for it, expected an object whose 'span', if any, is two frames"
 
 
 def _is_row(row: Any, *, nested: bool) -> bool:
     if not isinstance(row, list):
         return False
     return all(_is_row(ids, nested=False) if nested else _is_id(ids) for ids in row)
+
+
+def _is_span(span: Any) -> bool:
+    return not span or (isinstance(span, list) and len(span) == 2 and all(isinstance(k, int) for k in span))
 
 
 def _phrase_fault(answer: str) -> str:
@@ -231,6 +263,13 @@ def _description_defects(record: Mapping[str, Any]) -> Iterator[Defect]:
             yield Defect("description-object", message, thing=key)
 
 
+def _object_defects(record: Mapping[str, Any]) -> Iterator[Defect]:
+    first: dict[str, str] = {}
+    for key, mask_id in object_ids(record).items():
+        if first.setdefault(mask_id, key) != key:
+            yield Defect("object-twice", f"'anno_map' has id {mask_id} for {first[mask_id]} too", thing=key)
+
+
 def _bench_defects(record: Mapping[str, Any]) -> Iterator[Defect]:
     """Ids of a benchmark that some of its questions or descriptions have and others have not."""
     humans = [m for m in (record.get("conversation") or [])[0::2] if isinstance(m, dict)]
@@ -246,19 +285,15 @@ def _bench_defects(record: Mapping[str, Any]) -> Iterator[Defect]:
 
 
 def _mask_defects(
-    record: Mapping[str, Any], found: list[Defect], track_of: TrackLookup, deep: bool
+    record: Mapping[str, Any], found: list[Defect], track_of: TrackLookup, clip: ClipFacts, deep: bool
 ) -> Iterator[Defect]:
     """Defects of every track that the record means, and objects that are to be pointed at but never seen."""
-    objects = object_ids(record)
-    ids = list(objects.values())
-    for first, second in pairwise(sorted(ids)):
-        if first == second:
-            yield Defect("object-twice", f"'anno_map' has it {ids.count(first)} times", mask_id=first)
     rounds = kept_rounds(record, found)
     described = kept_descriptions(record, found)
-    names, size = frame_names(record), (record.get("height"), record.get("width"))
     unseen = set()
-    for mask_id in dict.fromkeys([*ids, *(i for one in rounds for i in one.mask_ids)]):
+    for mask_id in dict.fromkeys(
+        [*object_ids(record).values(), *(i for one in rounds for i in one.mask_ids)]
+    ):
         try:
             track = track_of(mask_id)
         except DefectError as error:
@@ -266,7 +301,7 @@ def _mask_defects(
                 raise
             yield error.defect
             return
-        fault = track_fault(track, None if names is None else len(names), size, deep=deep)
+        fault = track_fault(track, clip.num_frames, clip.size, deep=deep)
         if fault is not None:
             yield Defect(*fault, mask_id=mask_id)
         elif track is not None and not is_seen(track, deep=deep):

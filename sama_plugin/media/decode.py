@@ -139,7 +139,7 @@ class VideoClip:
                     f"Video '{path}' does not exist; expected a video file or a folder of frames."
                 )
             if target.is_dir():
-                return open_pictures(str(path), _frame_files(target), folder_fps)
+                return open_pictures(str(path), list_pictures(target), folder_fps)
             missing = find_missing(target)
             if target.suffix.lower() in IMAGE_SUFFIXES:
                 return open_pictures(str(path), (target,), folder_fps)
@@ -516,7 +516,7 @@ def _index_file(path: Path, missing: str | None) -> VideoIndex:
         return index_decoded(container, container.streams.video[0], missing)
 
 
-def _frame_files(folder: Path) -> tuple[Path, ...]:
+def list_pictures(folder: Path) -> tuple[Path, ...]:
     """Pictures of a folder, `frame2` before `frame10`."""
     files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
     return tuple(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sama_plugin.errors import DamagedVideoError, MediaError
-from sama_plugin.media.decode import IMAGE_SUFFIXES, Source, VideoClip, open_pictures
+from sama_plugin.media.decode import Source, VideoClip, list_pictures, open_pictures
 from sama_plugin.schema import Sample
 
 SHOWN_MISSING = 3
@@ -53,7 +53,7 @@ def find_pictures(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
     if not folder.is_dir():
         what = "is a file, but frames of a folder are asked for" if folder.exists() else "does not exist"
         raise MediaError(f"Folder of frames '{folder}' {what}; check the media root and the record.")
-    there = {file.stem: file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES}
+    there = {file.stem: file for file in list_pictures(folder)}
     if missing := [name for name in names if name not in there]:
         shown = ", ".join(missing[:SHOWN_MISSING])
         raise MediaError(

@@ -1,0 +1,293 @@
+"""`sama data check`: every rule on every record, its masks and media, in parallel; a check that was cut off goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sama_plugin.data.corpus import Corpus, CorpusFiles, JsonCorpus, open_corpus
+from sama_plugin.data.defects import Defect, DefectError
+from sama_plugin.data.json_file import read_text, repeated_keys
+from sama_plugin.data.media_check import MEDIA_DEPTHS, check_media
+from sama_plugin.data.record_form import num_rounds, object_ids
+from sama_plugin.data.record_rules import find_defects, kept_descriptions, kept_rounds
+from sama_plugin.data.run_file import RunFile
+from sama_plugin.errors import DataError
+
+RUN_SCHEMA = "sama.check.run/1"
+PART_SIZE = 64
+"""Records that are checked, and kept as done, at a time."""
+
+BENCH_IDS = ("question_id", "description_id")
+
+
+@dataclass
+class SourceReport:
+    """What was found in one corpus.
+
+    Attributes:
+        files: where it lies.
+        counts: `records`, `rounds`, `rounds_kept`, `descriptions`, `descriptions_kept`, `masks`.
+        defects: in the order of the records, those of whole files first.
+        videos: record → its video, of records with defects.
+    """
+
+    files: CorpusFiles
+    counts: Counter[str] = field(default_factory=Counter)
+    defects: list[Defect] = field(default_factory=list)
+    videos: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def by_code(self) -> dict[str, list[Defect]]:
+        """Code → its defects, the most frequent first."""
+        codes = Counter(defect.code for defect in self.defects)
+        return {code: [one for one in self.defects if one.code == code] for code, _ in codes.most_common()}
+
+
+def check_corpora(
+    sources: Sequence[CorpusFiles],
+    *,
+    media: str = "full",
+    workers: int = 1,
+    run_path: Path | None = None,
+    progress: bool = True,
+) -> list[SourceReport]:
+    """Check corpora.
+
+    Args:
+        sources: where they lie.
+        media: one of `MEDIA_DEPTHS`.
+        workers: processes; the report does not depend on it.
+        run_path: file in which finished parts are kept, so that a check that was cut off goes on; None keeps none.
+        progress: whether to show a bar.
+
+    Raises:
+        DataError: a bad argument, or a run file of another check.
+    """
+    if media not in MEDIA_DEPTHS:
+        raise DataError(f"media is '{media}', expected one of {', '.join(MEDIA_DEPTHS)}.")
+    if workers < 1:
+        raise DataError(f"workers is {workers}, expected 1 or more.")
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(RunFile(run_path, _identity(sources, media))) if run_path else None
+        return [_check_source(files, media, workers, run, progress) for files in sources]
+
+
+def _identity(sources: Sequence[CorpusFiles], media: str) -> dict[str, Any]:
+    """What a run file is about: the same files, unchanged."""
+    described = {str(path): path.stat() for files in sources for path in files[:2] if path.exists()}
+    files = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in described.items()}
+    return {
+        "schema": RUN_SCHEMA,
+        "files": files,
+        "media": media,
+        "roots": [str(f.video_root) for f in sources],
+    }
+
+
+def _check_source(
+    files: CorpusFiles, media: str, workers: int, run: RunFile | None, progress: bool
+) -> SourceReport:
+    report = SourceReport(files)
+    try:
+        corpus = open_corpus(*files)
+    except DefectError as error:
+        report.defects.append(error.defect)
+        return report
+    report.defects += _file_defects(corpus)
+    if media != "none" and not files.video_root.is_dir():
+        report.defects.append(Defect("root-missing", f"there is no folder {files.video_root}"))
+        media = "none"
+    gathered = _Gathered(report)
+    parts = [range(start, min(start + PART_SIZE, len(corpus))) for start in range(0, len(corpus), PART_SIZE)]
+    checker = RecordChecker(corpus, files.video_root, media)
+    with tqdm(
+        total=len(corpus), desc=f"check {corpus.name}", unit="record", disable=None if progress else True
+    ) as bar:
+        for part, result in _results(checker, parts, workers, run, str(files.records)):
+            gathered.add(result)
+            bar.update(len(part))
+    return report
+
+
+def _file_defects(corpus: Corpus) -> list[Defect]:
+    """What is wrong with the mask dictionaries; an index was checked when it was made."""
+    if not isinstance(corpus, JsonCorpus):
+        return []
+    found: list[Defect] = []
+    for path in corpus.dictionaries():
+        try:
+            corpus.load(path)
+        except DefectError as error:
+            found.append(error.defect)
+            continue
+        if path.suffix == ".json":
+            for key in repeated_keys(read_text(path)):
+                found.append(Defect("key-twice", f"{path} has the key {key!r} twice in one object"))
+    return found
+
+
+def _results(
+    checker: RecordChecker, parts: list[range], workers: int, run: RunFile | None, prefix: str
+) -> Iterator[tuple[range, dict[str, Any]]]:
+    """Each part's result in order, from the run file where it has been checked before."""
+    done = run.dialogues if run else {}
+    names = [f"{prefix}#{part.start}" for part in parts]
+    to_do = [part for part, name in zip(parts, names, strict=True) if name not in done]
+    with contextlib.ExitStack() as stack:
+        if workers > 1 and len(to_do) > 1:
+            context = multiprocessing.get_context("fork")  # shares the masks that were loaded
+            pool = ProcessPoolExecutor(workers, context, initializer=_set_checker, initargs=(checker,))
+            results = stack.enter_context(pool).map(_check_part, to_do)
+        else:
+            results = map(checker.check_part, to_do)
+        for part, name in zip(parts, names, strict=True):
+            if name in done:
+                yield part, done[name]
+                continue
+            result = next(results)
+            if run:
+                run.append(name, result)
+            yield part, result
+
+
+_checker: RecordChecker
+"""Of this worker process."""
+
+
+def _set_checker(checker: RecordChecker) -> None:
+    global _checker
+    _checker = checker
+
+
+def _check_part(part: range) -> dict[str, Any]:
+    return _checker.check_part(part)
+
+
+class RecordChecker:
+    """Checks records one by one.
+
+    Args:
+        corpus: of the records.
+        video_root: below which their media lie.
+        media: how deep to look at them.
+    """
+
+    def __init__(self, corpus: Corpus, video_root: Path, media: str) -> None:
+        self.corpus = corpus
+        self.video_root = video_root
+        self.media = media
+
+    def check_part(self, part: range) -> dict[str, Any]:
+        """Check some records.
+
+        Returns:
+            `defects` and `counts`; `digests`, `question_id`, `description_id`: what must not come twice, a row per
+            record; plain values, to be kept in a run file.
+        """
+        counts: Counter[str] = Counter()
+        result: dict[str, Any] = {
+            "defects": [],
+            "videos": {},
+            "digests": [],
+            **{key: [] for key in BENCH_IDS},
+        }
+        for index in part:
+            record = self.corpus.record(index)
+            defects = [dataclasses.replace(one, record=index) for one in self._defects(index, record)]
+            result["defects"] += [dataclasses.asdict(defect) for defect in defects]
+            digest = hashlib.sha256(self.corpus.record_text(index).encode()).hexdigest()
+            result["digests"].append([index, digest])
+            counts["records"] += 1
+            if not any(defect.code == "record-form" for defect in defects):
+                self._count(record, defects, counts)
+                _note_ids(index, record, result)
+            if defects and isinstance(record, dict):
+                result["videos"][str(index)] = str(record.get("video", ""))
+        return result | {"counts": dict(counts)}
+
+    def _defects(self, index: int, record: Any) -> Iterator[Defect]:
+        for key in repeated_keys(self.corpus.record_text(index)):
+            yield Defect("key-twice", f"it has the key {key!r} twice in one object")
+        clip = None
+        plain = find_defects(record, None)
+        if self.media != "none" and not any(one.code in ("record-form", "video-outside") for one in plain):
+            defects, clip = self._media_defects(record)
+            yield from defects
+        try:
+            yield from find_defects(
+                record, functools.partial(self.corpus.track, record), deep=True, clip=clip
+            )
+        except DefectError:  # the file was reported as a whole
+            yield from plain
+
+    def _media_defects(self, record: dict[str, Any]) -> Any:
+        top = self.video_root / Path(record["video"]).parts[0]
+        if not top.exists():
+            return [Defect("root-missing", f"there is no {top}")], None
+        return check_media(record, self.corpus.media(record), self.media)
+
+    @staticmethod
+    def _count(record: dict[str, Any], defects: list[Defect], counts: Counter[str]) -> None:
+        counts["rounds"] += num_rounds(record)
+        counts["rounds_kept"] += len(kept_rounds(record, defects))
+        counts["descriptions"] += len(record.get("description") or {})
+        counts["descriptions_kept"] += len(kept_descriptions(record, defects))
+        counts["masks"] += len(set(object_ids(record).values()))
+
+
+def _note_ids(index: int, record: dict[str, Any], result: dict[str, Any]) -> None:
+    """Ids of a benchmark, each with its record and place."""
+    for number, message in enumerate((record.get("conversation") or [])[0::2]):
+        if isinstance(message, dict) and "question_id" in message:
+            result["question_id"].append([index, number, str(message["question_id"])])
+    for key, description_id in (record.get("description_id") or {}).items():
+        result["description_id"].append([index, key, str(description_id)])
+
+
+class _Gathered:
+    """Joins the results of parts, and finds what comes twice in a whole file."""
+
+    def __init__(self, report: SourceReport) -> None:
+        self.report = report
+        self._first: dict[tuple[str, str], int] = {}
+        self._roots: set[str] = set()
+
+    def add(self, result: dict[str, Any]) -> None:
+        """Take in the result of the next part."""
+        self.report.counts.update(result["counts"])
+        self.report.videos.update({int(index): video for index, video in result["videos"].items()})
+        found = [Defect(**row) for row in result["defects"]]
+        found += [
+            Defect("record-twice", f"it is the same as record {first}", record=index)
+            for index, digest in result["digests"]
+            if (first := self._first.setdefault(("record", digest), index)) != index
+        ]
+        for index, number, question_id in result["question_id"]:
+            found += self._repeated("question_id", question_id, index, round=number)
+        for index, key, description_id in result["description_id"]:
+            found += self._repeated("description_id", description_id, index, thing=key)
+        roots = {one.message: one for one in found if one.code == "root-missing"}
+        found = [one for one in found if one.code != "root-missing"]
+        for message in sorted(roots.keys() - self._roots):
+            found.append(dataclasses.replace(roots[message], record=None))
+        self._roots |= roots.keys()
+        self.report.defects += sorted(found, key=lambda one: (one.record is not None, one.record or 0))
+
+    def _repeated(self, kind: str, value: str, index: int, **place: Any) -> list[Defect]:
+        if (kind, value) in self._first:
+            message = f"its {kind} {value} is that of one in record {self._first[kind, value]} too"
+            return [Defect("bench-id-twice", message, record=index, **place)]
+        self._first[kind, value] = index
+        return []
