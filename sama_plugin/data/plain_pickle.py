@@ -81,7 +81,8 @@ def _check_operations(path: Path, content: bytes) -> None:
                 names = [names[1], argument]
             is_whole = opcode.name == "STOP"
     except BROKEN as error:
-        code = "file-damaged" if content[-1:] == b"." and content else "file-cut"
+        is_damaged = content.endswith(b".") or "unknown" in str(error)
+        code = "file-damaged" if is_damaged else "file-cut"
         raise file_fault(
             code, f"{path} is no whole pickle: {error} after {count} operations; get it anew."
         ) from error
