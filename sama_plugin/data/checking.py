@@ -21,7 +21,7 @@ from sama_plugin.data.defects import Defect, DefectError
 from sama_plugin.data.json_file import read_text, repeated_keys
 from sama_plugin.data.media_check import MEDIA_DEPTHS, check_media
 from sama_plugin.data.record_form import num_rounds, object_ids
-from sama_plugin.data.record_rules import find_defects, kept_descriptions, kept_rounds
+from sama_plugin.data.record_rules import ClipFacts, find_defects, kept_descriptions, kept_rounds
 from sama_plugin.data.run_file import RunFile
 from sama_plugin.errors import DataError
 
@@ -38,7 +38,7 @@ class SourceReport:
 
     Attributes:
         files: where it lies.
-        counts: `records`, `rounds`, `rounds_kept`, `descriptions`, `descriptions_kept`, `masks`.
+        counts: `records`, `rounds`, `rounds_kept`, `descriptions`, `descriptions_kept`, `objects`.
         defects: in the order of the records, those of whole files first.
         videos: record → its video, of records with defects.
     """
@@ -118,6 +118,7 @@ def _check_source(
         for part, result in _results(checker, parts, workers, run, str(files.records)):
             gathered.add(result)
             bar.update(len(part))
+    report.defects.sort(key=lambda one: -1 if one.record is None else one.record)
     return report
 
 
@@ -205,46 +206,46 @@ class RecordChecker:
         }
         for index in part:
             record = self.corpus.record(index)
-            defects = [dataclasses.replace(one, record=index) for one in self._defects(index, record)]
+            found, has_masks = self._find(index, record)
+            defects = [dataclasses.replace(one, record=index) for one in found]
             result["defects"] += [dataclasses.asdict(defect) for defect in defects]
             digest = hashlib.sha256(self.corpus.record_text(index).encode()).hexdigest()
             result["digests"].append([index, digest])
             counts["records"] += 1
             if not any(defect.code == "record-form" for defect in defects):
-                self._count(record, defects, counts)
+                self._count(record, defects, has_masks, counts)
                 _note_ids(index, record, result)
             if defects and isinstance(record, dict):
                 result["videos"][str(index)] = str(record.get("video", ""))
         return result | {"counts": dict(counts)}
 
-    def _defects(self, index: int, record: Any) -> Iterator[Defect]:
-        for key in repeated_keys(self.corpus.record_text(index)):
-            yield Defect("key-twice", f"it has the key {key!r} twice in one object")
-        clip = None
-        plain = find_defects(record, None)
+    def _find(self, index: int, record: Any) -> tuple[list[Defect], bool]:
+        """Defects of a record; and whether there is a file with its masks, whose absence was reported before."""
+        repeated = repeated_keys(self.corpus.record_text(index))
+        found = [Defect("key-twice", f"it has the key {key!r} twice in one object") for key in repeated]
+        plain, clip = find_defects(record, None), None
         if self.media != "none" and not any(one.code in ("record-form", "video-outside") for one in plain):
             defects, clip = self._media_defects(record)
-            yield from defects
+            found += defects
         try:
-            yield from find_defects(
-                record, functools.partial(self.corpus.track, record), deep=True, clip=clip
-            )
-        except DefectError:  # the file was reported as a whole
-            yield from plain
+            track_of = functools.partial(self.corpus.track, record)
+            return [*found, *find_defects(record, track_of, deep=True, clip=clip)], True
+        except DefectError:
+            return [*found, *plain], False
 
-    def _media_defects(self, record: dict[str, Any]) -> Any:
+    def _media_defects(self, record: dict[str, Any]) -> tuple[list[Defect], ClipFacts | None]:
         top = self.video_root / Path(record["video"]).parts[0]
         if not top.exists():
             return [Defect("root-missing", f"there is no {top}")], None
         return check_media(record, self.corpus.media(record), self.media)
 
     @staticmethod
-    def _count(record: dict[str, Any], defects: list[Defect], counts: Counter[str]) -> None:
+    def _count(record: dict[str, Any], defects: list[Defect], has_masks: bool, counts: Counter[str]) -> None:
         counts["rounds"] += num_rounds(record)
-        counts["rounds_kept"] += len(kept_rounds(record, defects))
+        counts["rounds_kept"] += len(kept_rounds(record, defects)) * has_masks
         counts["descriptions"] += len(record.get("description") or {})
-        counts["descriptions_kept"] += len(kept_descriptions(record, defects))
-        counts["masks"] += len(set(object_ids(record).values()))
+        counts["descriptions_kept"] += len(kept_descriptions(record, defects)) * has_masks
+        counts["objects"] += len(set(object_ids(record).values()))
 
 
 def _note_ids(index: int, record: dict[str, Any], result: dict[str, Any]) -> None:
@@ -283,7 +284,7 @@ class _Gathered:
         for message in sorted(roots.keys() - self._roots):
             found.append(dataclasses.replace(roots[message], record=None))
         self._roots |= roots.keys()
-        self.report.defects += sorted(found, key=lambda one: (one.record is not None, one.record or 0))
+        self.report.defects += found
 
     def _repeated(self, kind: str, value: str, index: int, **place: Any) -> list[Defect]:
         if (kind, value) in self._first:

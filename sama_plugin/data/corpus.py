@@ -13,9 +13,13 @@ from sama_plugin.data.json_file import json_fault, read_json, read_text
 from sama_plugin.data.plain_pickle import load_plain_pickle
 from sama_plugin.data.record_form import DICTIONARIES, dataset_of, media_path, split_of
 from sama_plugin.data.track_rules import Track
+from sama_plugin.errors import DataError
 
 FOREIGN_DICTIONARY = "mask_dict.pkl"
 """Sa2VA's masks of Ref-YouTube-VOS: its keys count expressions, so they name other objects than SAMA's ids do."""
+
+RECORDS_FILE, MASKS_FILE = "records.json", "mask_dict.json"
+"""Names of our own sets; the small world writes them."""
 
 PICKLED = DICTIONARIES["train"]["ref_youtube_vos"]
 DECODER = json.JSONDecoder()
@@ -143,6 +147,31 @@ class CorpusFiles(NamedTuple):
     masks: Path
     video_root: Path
     name: str = ""
+
+
+def find_corpus(records: Path, masks: Path | None = None, video_root: Path | None = None) -> CorpusFiles:
+    """Say where a corpus lies, by its usual places where only its records are given.
+
+    Args:
+        records: JSON list of records, or a folder with `records.json`.
+        masks: default: `mask_dict.json` or the folder `masks` beside the records, else their folder.
+        video_root: default: the folder `media` beside the records, else their folder.
+
+    Raises:
+        DataError: there are no such records.
+    """
+    if records.is_dir():
+        records = records / RECORDS_FILE
+    if not records.is_file():
+        raise DataError(
+            f"{records} does not exist; give a JSON list of records, or a folder with {RECORDS_FILE}."
+        )
+    folder = records.parent
+    usual = [path for path in (folder / MASKS_FILE, folder / "masks") if path.exists()]
+    media = folder / "media"
+    return CorpusFiles(
+        records, masks or (usual or [folder])[0], video_root or (media if media.is_dir() else folder)
+    )
 
 
 def open_corpus(records: Path, masks: Path, video_root: Path, name: str = "") -> Corpus:

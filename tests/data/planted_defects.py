@@ -162,7 +162,7 @@ PLANTED: dict[str, Defective] = {
         change_file(lambda s: s.media / SAV_VIDEO, lambda b: b[: len(b) * 3 // 4]), SAV
     ),
     "frame-missing": Defective(remove(told_frame), TOLD),
-    "frame-damaged": Defective(change_file(told_frame, lambda b: b[:-40]), TOLD),
+    "frame-damaged": Defective(change_file(told_frame, lambda b: b[:-12]), TOLD),
     "frame-size": Defective(
         lambda s: Image.fromarray(picture(36)[:12, :16]).save(told_frame(s), quality=95), TOLD
     ),

@@ -1,0 +1,71 @@
+"""`sama data check`: find what is wrong with a data set, and say why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from sama_plugin.cli.data_files import add_file_options, corpus_files
+from sama_plugin.errors import DataError
+
+DEFECTS_FOUND = 1
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the subcommand."""
+    parser = verbs.add_parser(
+        "check",
+        parents=[common],
+        help="find what is wrong with a data set",
+        description="Check every rule on every record, its masks and its media. Exit code 0: clean; 1: something was "
+        "found; 2: it could not run.",
+    )
+    add_file_options(parser, nargs="*")
+    parser.add_argument(
+        "--codes", action="store_true", help="only list the codes of defects and what they mean"
+    )
+    parser.add_argument(
+        "--depth",
+        choices=("full", "headers", "none"),
+        default="full",
+        help="of media: decode every frame (default), only open them, or leave them alone",
+    )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default 1")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FILE",
+        help="keep finished parts there; the same command goes on with them",
+    )
+    parser.add_argument(
+        "--show", type=int, default=3, metavar="N", help="defects shown of each code and source; default 3"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report with all defects")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, print the report, write it where asked."""
+    from sama_plugin.data.check_report import format_codes, format_html, format_text, report_values
+    from sama_plugin.data.checking import check_corpora
+    from sama_plugin.data.shapes.writer import write_text
+    from sama_plugin.inference.outputs import check_file
+
+    if args.codes:
+        print(format_codes())
+        return 0
+    if not args.records:
+        raise DataError("There is nothing to check; give RECORDS, a JSON list or a folder with records.json.")
+    for path in filter(None, (args.json, args.html)):
+        check_file(path)
+    sources = [corpus_files(path, args) for path in args.records]
+    reports = check_corpora(sources, media=args.depth, workers=args.workers, run_path=args.resume)
+    print(format_text(reports, args.show))
+    if args.json:
+        write_text(args.json, [json.dumps(report_values(reports), indent=1), "\n"])
+    if args.html:
+        write_text(args.html, [format_html(reports)])
+    return DEFECTS_FOUND if any(report.defects for report in reports) else 0

@@ -1,0 +1,37 @@
+"""Options that say where a data set lies, for the subcommands of `sama data`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sama_plugin.data.corpus import CorpusFiles, find_corpus
+
+
+def add_file_options(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    """Add the records, one file or so many, and where their masks and media are."""
+    parser.add_argument(
+        "records",
+        type=Path,
+        nargs=nargs,
+        metavar="RECORDS",
+        help="JSON list of records, or a folder with records.json",
+    )
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        metavar="PATH",
+        help="mask dictionary, or a folder of them under their published names; default: mask_dict.json or masks/ "
+        "beside the records, else their folder",
+    )
+    parser.add_argument(
+        "--media",
+        type=Path,
+        metavar="DIR",
+        help="folder that the records' videos are relative to; default: media/ beside the records, else their folder",
+    )
+
+
+def corpus_files(records: Path, args: argparse.Namespace) -> CorpusFiles:
+    """Where one of the given corpora lies."""
+    return find_corpus(records, args.masks, args.media)
