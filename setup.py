@@ -32,10 +32,11 @@ EXTRAS = {
         "tyro",
     ],
     "eval": ["matplotlib>=3.7", "scipy>=1.4"],
+    "caption": ["pycocoevalcap>=1.2,<2"],  # 100 MB, most of it METEOR's and SPICE's Java
     "web": ["fastapi", "python-multipart", "uvicorn"],
     "flash": ["flash-attn>=2.5"],
     "quant": ["bitsandbytes>=0.48"],
-    "dev": ["hypothesis", "mypy", "pytest", "ruff"],
+    "dev": ["hypothesis", "mypy", "pytest", "ruff", "scikit-image"],
 }
 
 setup(

@@ -6,10 +6,15 @@ import math
 
 import numpy as np
 
-from sama_plugin.evaluation.metrics.region_similarity import check_mask_pair
+from sama_plugin.evaluation.metrics.region_similarity import check_mask_pair, judged_frames
 
 
-def contour_accuracy(gt_masks: np.ndarray, pred_masks: np.ndarray, bound_th: float = 0.008) -> np.ndarray:
+def contour_accuracy(
+    gt_masks: np.ndarray,
+    pred_masks: np.ndarray,
+    bound_th: float = 0.008,
+    void_masks: np.ndarray | None = None,
+) -> np.ndarray:
     """F-measure of the boundary pixels of each frame, with a tolerance that grows with the image.
 
     A mask that is empty or fills the whole frame has no boundary: 1 where neither mask has one, 0 where only
@@ -19,6 +24,8 @@ def contour_accuracy(gt_masks: np.ndarray, pred_masks: np.ndarray, bound_th: flo
         gt_masks: (T, H, W) bool; True inside.
         pred_masks: (T, H, W) bool; True inside.
         bound_th: tolerance as a share of the image diagonal, rounded up to pixels; at 1 or more it is pixels.
+        void_masks: (T, H, W) bool; True where neither mask is judged. Where a mask meets the void it has a
+            boundary, as in DAVIS.
 
     Returns:
         (T,) float64 in [0, 1].
@@ -33,7 +40,7 @@ def contour_accuracy(gt_masks: np.ndarray, pred_masks: np.ndarray, bound_th: flo
     height, width = gt_masks.shape[1:]
     radius = math.floor(bound_th) if bound_th >= 1 else math.ceil(bound_th * math.hypot(height, width))
     scores = np.empty(len(gt_masks))
-    for t, (gt, pred) in enumerate(zip(gt_masks, pred_masks, strict=True)):
+    for t, (gt, pred) in enumerate(judged_frames(gt_masks, pred_masks, void_masks)):
         scores[t] = frame_contour_accuracy(gt, pred, radius)
     return scores
 
@@ -95,7 +102,9 @@ def _count_near(points: np.ndarray, others: np.ndarray, radius: int) -> int:
     width = points.shape[1]
     places = np.flatnonzero(others)
     # before[i]: how many others lie ahead of flat index i; a stretch of a row holds one if it grows there
-    before = np.repeat(np.arange(len(places) + 1), np.diff(places, prepend=-1, append=others.size))
+    before = np.repeat(
+        np.arange(len(places) + 1, dtype=np.int32), np.diff(places, prepend=-1, append=others.size)
+    )
     ys, xs = np.divmod(np.flatnonzero(points & ~others), width)
     # nearest rows first: what is found early is not looked up again
     for dy in sorted(range(-radius, radius + 1), key=abs):

@@ -5,6 +5,8 @@ import pytest
 
 from sama_plugin.evaluation.metrics import contour_accuracy, region_similarity
 from sama_plugin.evaluation.metrics.contour_accuracy import boundary_map
+from sama_plugin.evaluation.metrics.mask_input import palette_tracks
+from tests.evaluation.metrics import void_case
 
 
 def read_boundary(mask: np.ndarray) -> set[tuple[int, int]]:
@@ -109,14 +111,55 @@ def test_default_tolerance_grows_with_the_diagonal():
     assert contour_accuracy(gt, pred).tolist() == contour_accuracy(gt, pred, bound_th=2).tolist()  # ceil(1.6)
 
 
-def test_equals_vos_benchmark():
-    evaluator_module = pytest.importorskip(
-        "vos_benchmark.evaluator", reason="`pip install vos-benchmark` is missing"
-    )
-    gt, pred = draw_masks(4, 21, 60, 80), np.roll(draw_masks(5, 21, 60, 80), 1, axis=0)
+@pytest.fixture(scope="module")
+def evaluator_module():
+    return pytest.importorskip("vos_benchmark.evaluator", reason="`pip install vos-benchmark` is missing")
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 80), (1, 90), (120, 214)])
+def test_equals_vos_benchmark(evaluator_module, height, width):
+    gt, pred = draw_masks(4, 21, height, width), np.roll(draw_masks(5, 21, height, width), 1, axis=0)
     evaluator = evaluator_module.Evaluator()
     evaluator.objects_in_gt.add(1)
     for g, p in zip(gt, pred, strict=True):
         evaluator.feed_frame(p.astype(np.uint8), g.astype(np.uint8))
     assert region_similarity(gt, pred) == pytest.approx(evaluator.object_iou[1], abs=1e-9)
     assert contour_accuracy(gt, pred) == pytest.approx(evaluator.boundary_f[1], abs=1e-9)
+
+
+def test_equals_vos_benchmark_on_index_masks(evaluator_module):
+    ids = [void_case.draw_ids(shift, with_void=False) for shift in (0, 3)]
+    gt, pred = (palette_tracks(side, "drawn").tracks for side in ids)
+    evaluator = evaluator_module.Evaluator()
+    for g, p in zip(*ids, strict=True):
+        evaluator.feed_frame(p, g)
+    for k in (1, 2):
+        assert region_similarity(gt[k], pred[k]) == pytest.approx(evaluator.object_iou[k], abs=1e-9)
+        assert contour_accuracy(gt[k], pred[k]) == pytest.approx(evaluator.boundary_f[k], abs=1e-9)
+
+
+# `db_eval_iou` and `db_eval_boundary` of davis2017-evaluation at commit ac7c43f, on `void_case`, for either object
+DAVIS_J = {
+    1: [0.7241379310344828, 0.717434869739479, 0.7976470588235294, 0.8656716417910447],
+    2: [0.0, 0.5, 0.6824644549763034, 0.7699316628701595],
+}
+DAVIS_F = {
+    1: [0.6074489123269611, 0.6499399038461539, 0.7571428571428571, 0.823529411764706],
+    2: [0.0, 0.6854130052724078, 0.7503152585119797, 0.7552447552447553],
+}
+
+
+@pytest.mark.parametrize("object_id", [1, 2])
+def test_void_is_the_davis_codes(object_id):
+    gt = palette_tracks(void_case.draw_ids(0, with_void=True), "gt")
+    pred = palette_tracks(void_case.draw_ids(3, with_void=False), "pred")
+    tracks = gt.tracks[object_id], pred.tracks[object_id]
+    assert region_similarity(*tracks, gt.void) == pytest.approx(DAVIS_J[object_id], abs=1e-9)
+    assert contour_accuracy(*tracks, void_masks=gt.void) == pytest.approx(DAVIS_F[object_id], abs=1e-9)
+
+
+def test_all_void_is_agreement():
+    gt, pred = draw_masks(6, 2, 20, 20), draw_masks(7, 2, 20, 20)
+    void = np.ones_like(gt)
+    assert region_similarity(gt, pred, void).tolist() == [1, 1]
+    assert contour_accuracy(gt, pred, void_masks=void).tolist() == [1, 1]

@@ -51,3 +51,21 @@ def test_no_frames_give_no_scores():
 def test_masks_that_cannot_be_compared_raise(gt, pred, said):
     with pytest.raises(MediaError, match=said):
         region_similarity(gt, pred)
+
+
+def test_void_is_held_to_the_same():
+    gt = square(0, 4)[None]
+    void = np.zeros_like(gt)
+    void[:, :, :2] = True
+    assert region_similarity(gt, square(2, 6)[None], void) == pytest.approx([8 / 16])
+    with pytest.raises(MediaError, match=r"void_masks has .* dtype int64"):
+        region_similarity(gt, gt, void.astype(np.int64))
+
+
+@pytest.mark.parametrize(
+    ("gt", "pred", "said"),
+    [(np.zeros((1, 4, 4), bool), np.zeros((1, 4, 5), bool), r"\(1, 4, 5\); score masks")],
+)
+def test_sizes_that_differ_raise(gt, pred, said):
+    with pytest.raises(MediaError, match=said):
+        region_similarity(gt, pred)
