@@ -56,7 +56,7 @@ def score_objects(gt_tracks: Sequence[np.ndarray], pred_tracks: Sequence[np.ndar
             similarity[g, p] = region_similarity(gt, pred).mean()
     contour = 0.0
     region = 0.0
-    for g, p in _assign(similarity):
+    for g, p in assign_pairs(similarity):
         partners[g] = p
         region += float(similarity[g, p])
         contour += float(contour_accuracy(gt_tracks[g], pred_tracks[p]).mean())
@@ -77,8 +77,18 @@ def check_scipy() -> None:
         ) from error
 
 
-def _assign(similarity: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (row, column) with the largest sum of a (G, P) float matrix."""
+def assign_pairs(similarity: np.ndarray) -> list[tuple[int, int]]:
+    """Match rows and columns one to one so that the sum is largest.
+
+    Args:
+        similarity: (G, P) float.
+
+    Returns:
+        min(G, P) pairs (row, column), rows ascending.
+
+    Raises:
+        HostError: scipy is missing.
+    """
     if similarity.size == 0:
         return []
     if similarity.size == 1:
