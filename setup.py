@@ -33,6 +33,7 @@ EXTRAS = {
     ],
     "eval": ["matplotlib>=3.7", "scipy>=1.4"],
     "caption": ["pycocoevalcap>=1.2,<2"],  # 100 MB, most of it METEOR's and SPICE's Java
+    "annotate": ["httpx>=0.27,<1", "jsonschema>=4.18,<5"],
     "web": ["fastapi", "python-multipart", "uvicorn"],
     "flash": ["flash-attn>=2.5"],
     "quant": ["bitsandbytes>=0.48"],

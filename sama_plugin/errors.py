@@ -34,6 +34,33 @@ class HostError(SamaError):
     """A missing or unsupported host, transformers, torch or sam2."""
 
 
+class EndpointError(HostError):
+    """A model behind a URL that did not answer a request, however often it was asked.
+
+    Attributes:
+        kind: `down` (no connection, or errors of its own), `slow` (no answer in time), `denied` (the key),
+            `limited` (too many requests, or no quota left), `refused` (it does not take this request).
+    """
+
+    def __init__(self, message: str, kind: str = "down"):
+        super().__init__(message)
+        self.kind = kind
+
+
+class ReplyError(DataError):
+    """An answer of a model that is not of the form that was asked for.
+
+    Attributes:
+        text: what it said.
+        faults: what is wrong with it, one sentence each.
+    """
+
+    def __init__(self, message: str, text: str = "", faults: tuple[str, ...] = ()):
+        super().__init__(message)
+        self.text = text
+        self.faults = faults
+
+
 class CheckpointError(SamaError):
     """A checkpoint folder that is incomplete, foreign or damaged."""
 
