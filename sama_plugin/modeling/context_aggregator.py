@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 
@@ -42,29 +40,28 @@ class ContextAggregator(nn.Module):
     ) -> list[Tensor]:
         """Context tokens of a batch of clips.
 
+        Every part runs once, without questions too: processes that share weights have to call them equally often.
+
         Args:
-            features: list over clips of (T, P, N) float.
+            features: list over clips, one or more, of (T, P, N) float; T is 0 where there is nothing to see.
             text: (L, N) float; LLM token embeddings of all questions, clip by clip.
             is_region: (L,) bool; True where a region token stands.
             region_tokens: (n, E) float, n = number of True slots, in their order.
             lengths: of each question; L in all.
-            owner: clip of each question, ascending.
+            owner: clip of each question, ascending; one with frames.
             spatial: list over clips of (T, Q, E) float, from `summarise`; made here if None.
 
         Returns:
             list over clips of (P_q, T, N) float.
         """
-        context = [f.new_zeros(0, len(f), f.shape[-1]) for f in features]
-        if not owner:
-            return context
         spatial = self.summarise(features) if spatial is None else spatial
         words = self.temporal.text_proj(text)
         words = words.masked_scatter(is_region[:, None], region_tokens.to(words.dtype))
-        temporal = self.temporal(spatial, list(words.split(lengths)), owner)
-        written = self.injection(features, temporal, owner)
-        for clip, own in itertools.groupby(zip(owner, written, strict=True), key=lambda pair: pair[0]):
-            context[clip] = torch.stack([tokens for _, tokens in own])
-        return context
+        temporal, counts = self.temporal(spatial, words, lengths, owner)
+        written = self.injection(features, temporal, counts, owner)
+        shapes = [(owner.count(clip), len(own)) for clip, own in enumerate(features)]
+        parts = written.split([questions * frames for questions, frames in shapes])
+        return [part.unflatten(0, shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def summarise(self, features: list[Tensor]) -> list[Tensor]:
         """The part that no question changes: list over clips of (T, P, N) float → (T, Q, E) float."""

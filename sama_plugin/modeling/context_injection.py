@@ -26,24 +26,26 @@ class ContextInjection(nn.Module):
         self.final_proj = nn.Linear(hidden_size, hidden_size)
 
     def forward(
-        self, features: list[Tensor], temporal_tokens: list[Tensor], owner: list[int]
-    ) -> list[Tensor]:
+        self, features: list[Tensor], temporal_tokens: Tensor, counts: list[int], owner: list[int]
+    ) -> Tensor:
         """Write what each question needs into each frame of its clip, then keep one token per frame.
 
         Every layer runs once for the whole batch: processes that share weights have to call them equally often.
 
         Args:
             features: list over clips of (T, P, N) float; projected features.
-            temporal_tokens: list over questions, one or more, of (K, E) float.
+            temporal_tokens: (K, E) float; those of all questions one after the other.
+            counts: how many each question has; K in all.
             owner: clip of each question.
 
         Returns:
-            list over questions of (T, N) float.
+            (n, N) float; questions one after the other, T rows each. Without questions there are no rows, and the
+            layers keep their place in the graph.
         """
         frames, lengths = torch.cat(features), [len(f) for f in features]
-        queries = [q.flatten(0, 1) for q in self.query(frames).split(lengths)]  # (T·P, N)
-        tokens, counts = torch.cat(temporal_tokens), [len(t) for t in temporal_tokens]
-        keys, values = (layer(tokens).split(counts) for layer in (self.key, self.value))
+        asking, offered, told = self.query(frames), self.key(temporal_tokens), self.value(temporal_tokens)
+        queries = [q.flatten(0, 1) for q in asking.split(lengths)]  # (T·P, N)
+        keys, values = offered.split(counts), told.split(counts)
         alike: dict[tuple[int, int], list[int]] = {}
         for question, clip in enumerate(owner):
             alike.setdefault((lengths[clip], counts[question]), []).append(question)
@@ -57,6 +59,7 @@ class ContextInjection(nn.Module):
             attended |= zip(asked, read.unflatten(1, (length, -1)).mean(dim=2), strict=True)  # (T, N)
         # The mean over patches comes before the projection, which is linear: the same, for a fraction of the work.
         means = frames.mean(dim=1).split(lengths)
-        context = torch.cat([means[clip] for clip in owner])
-        context = context + self.attention_proj(torch.cat([attended[q] for q in range(len(owner))]))
-        return list(self.final_proj(context).split([lengths[clip] for clip in owner]))
+        none = asking.flatten(0, 1)[:0] + offered[:0] + told[:0]
+        context = torch.cat([none, *(means[clip] for clip in owner)])
+        context = context + self.attention_proj(torch.cat([none, *(attended[q] for q in range(len(owner)))]))
+        return self.final_proj(context)

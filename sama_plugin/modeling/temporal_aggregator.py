@@ -37,17 +37,19 @@ class TemporalAggregator(nn.Module):
         )
 
     def forward(
-        self, spatial_tokens: list[Tensor], questions: list[Tensor], owner: list[int]
-    ) -> list[Tensor]:
+        self, spatial_tokens: list[Tensor], words: Tensor, lengths: list[int], owner: list[int]
+    ) -> tuple[Tensor, list[int]]:
         """Read each question's clip, window by window.
 
         Args:
-            spatial_tokens: list over clips of (T_c, Q, E) float.
-            questions: list over questions, one or more, of (l, E) float, projected; region tokens put in place.
-            owner: clip index of each question.
+            spatial_tokens: list over clips of (T_c, Q, E) float; T_c is 0 where there is nothing to see.
+            words: (L, E) float; all questions one after the other, projected; region tokens put in place.
+            lengths: of each question; L in all.
+            owner: clip index of each question; a clip with frames.
 
         Returns:
-            list over questions of (Q·W, E) float, W = ceil(T / window) windows in time order.
+            (K, E) float, questions one after the other, and how many rows each has: Q·W, W = ceil(T / window) windows
+            in time order. Without questions K is 0.
         """
         windows: list[Tensor] = []
         of_clip: list[range] = []
@@ -57,20 +59,20 @@ class TemporalAggregator(nn.Module):
             of_clip.append(range(len(windows), len(windows) + len(own)))
             windows += own
         pairs = [(window, q) for q, clip_index in enumerate(owner) for window in of_clip[clip_index]]
-        rows = torch.tensor(pairs, device=windows[0].device)
-        outputs = self._read(windows, questions, rows).flatten(0, 1)  # (pairs · Q, E)
+        rows = torch.tensor(pairs, dtype=torch.long, device=words.device).view(-1, 2)
+        outputs = self._read(windows, words, lengths, rows).flatten(0, 1)  # (pairs · Q, E)
         num_queries = self.queries.shape[1]
-        return list(outputs.split([len(of_clip[clip_index]) * num_queries for clip_index in owner]))
+        return outputs, [len(of_clip[clip_index]) * num_queries for clip_index in owner]
 
-    def _read(self, windows: list[Tensor], questions: list[Tensor], pairs: Tensor) -> Tensor:
+    def _read(self, windows: list[Tensor], words: Tensor, lengths: list[int], pairs: Tensor) -> Tensor:
         """One batched pass over pairs of window and question, (pairs, 2) long; padding masked away."""
-        memory, memory_keep = (rows[pairs[:, 0]] for rows in _pad(windows))
-        words, words_keep = _pad(questions)
-        words = words + sine_positions(words.shape[1], words.shape[2], words)
-        words, words_keep = words[pairs[:, 1]], words_keep[pairs[:, 1]]
+        memory, memory_keep = (rows[pairs[:, 0]] for rows in _pad(torch.cat(windows), [*map(len, windows)]))
+        padded, words_keep = _pad(words, lengths)
+        padded = padded + sine_positions(padded.shape[1], padded.shape[2], padded)
+        padded, words_keep = padded[pairs[:, 1]], words_keep[pairs[:, 1]]
         queries = self.queries.expand(len(pairs), -1, -1)
         num_queries = queries.shape[1]
-        inputs = self.dropout(self.input_norm(torch.cat([queries, words], dim=1)))
+        inputs = self.dropout(self.input_norm(torch.cat([queries, padded], dim=1)))
         keep = torch.cat([words_keep.new_ones(len(pairs), num_queries), words_keep], dim=1)
         outputs = self.encoder(
             inputs,
@@ -82,10 +84,10 @@ class TemporalAggregator(nn.Module):
         return outputs[:, :num_queries]
 
 
-def _pad(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """List of n × (l, E) → (n, L, E), and (n, L) bool, True where a row has something; what pads is not zero."""
-    lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
-    places = torch.arange(max(map(len, rows)), device=lengths.device)[None]
-    keep = places < lengths[:, None]
-    starts = (lengths.cumsum(0) - lengths)[:, None]
-    return torch.cat(rows)[(starts + places).where(keep, 0)], keep
+def _pad(flat: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
+    """Rows of n lengths, (sum, E) → (n, L, E), and (n, L) bool, True where a row is; what pads is not zero."""
+    sizes = torch.tensor(lengths, dtype=torch.long, device=flat.device)
+    places = torch.arange(max(lengths, default=1), device=flat.device)[None]  # text has a part of its own
+    keep = places < sizes[:, None]
+    starts = (sizes.cumsum(0) - sizes)[:, None]
+    return flat[(starts + places).where(keep, 0)], keep

@@ -93,3 +93,13 @@ def test_clips_without_any_question_give_no_tokens() -> None:
     empty = torch.zeros(0, HIDDEN), torch.zeros(0, dtype=torch.bool), torch.zeros(0, 12)
     context = make_aggregator()(features, *empty, [], [])
     assert [tuple(c.shape) for c in context] == [(0, 7, HIDDEN), (0, 2, HIDDEN)]
+
+
+def test_no_frames_and_no_questions_still_reach_every_weight() -> None:
+    aggregator = make_aggregator()
+    empty = torch.zeros(0, HIDDEN), torch.zeros(0, dtype=torch.bool), torch.zeros(0, 12)
+    (context,) = aggregator([torch.zeros(0, PATCHES, HIDDEN)], *empty, [], [])
+    assert context.shape == (0, 0, HIDDEN)
+    context.sum().backward()
+    assert [name for name, weight in aggregator.named_parameters() if weight.grad is None] == []
+    assert not any(weight.grad.any() for weight in aggregator.parameters())

@@ -22,6 +22,18 @@ def make_inputs() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     return clips, [torch.randn(length, WIDTH) for length in LENGTHS]
 
 
+def read(
+    aggregator: TemporalAggregator,
+    clips: list[torch.Tensor],
+    questions: list[torch.Tensor],
+    owners: list[int],
+) -> list[torch.Tensor]:
+    """The temporal tokens of each question."""
+    words = torch.cat([torch.zeros(0, WIDTH), *questions])
+    tokens, counts = aggregator(clips, words, [len(question) for question in questions], owners)
+    return list(tokens.split(counts))
+
+
 def instruct_blip(aggregator: TemporalAggregator, text: torch.Tensor) -> InstructBlipQFormerModel:
     """InstructBLIP's Q-Former with our weights, whose word k is row k of `text`."""
     theirs = InstructBlipQFormerModel(
@@ -44,7 +56,7 @@ def instruct_blip(aggregator: TemporalAggregator, text: torch.Tensor) -> Instruc
 
 def test_equals_instruct_blip_with_the_same_weights() -> None:
     aggregator, (clips, questions) = make_aggregator(), make_inputs()
-    ours = aggregator(clips, questions, OWNERS)
+    ours = read(aggregator, clips, questions, OWNERS)
     for question, owner, tokens in zip(questions, OWNERS, ours, strict=True):
         text = question + sine_positions(len(question), WIDTH, question)
         theirs = instruct_blip(aggregator, text)
@@ -62,28 +74,42 @@ def test_equals_instruct_blip_with_the_same_weights() -> None:
 
 def test_windows_are_counted_up() -> None:
     aggregator, (clips, questions) = make_aggregator(), make_inputs()
-    lengths = [len(tokens) for tokens in aggregator(clips, questions, OWNERS)]
+    lengths = [len(tokens) for tokens in read(aggregator, clips, questions, OWNERS)]
     assert lengths == [3 * 4, 1 * 4, 3 * 4]  # 7 frames are windows of 3, 3 and 1; 2 frames are one
 
 
 def test_question_alone_equals_question_among_others() -> None:
     aggregator, (clips, questions) = make_aggregator(), make_inputs()
-    together = aggregator(clips, questions, OWNERS)
+    together = read(aggregator, clips, questions, OWNERS)
     for i, owner in enumerate(OWNERS):
-        (alone,) = aggregator([clips[owner]], [questions[i]], [0])
+        (alone,) = read(aggregator, [clips[owner]], [questions[i]], [0])
         torch.testing.assert_close(alone, together[i], atol=1e-5, rtol=1e-5)
 
 
 def test_order_of_frames_matters() -> None:
     aggregator, (clips, questions) = make_aggregator(), make_inputs()
     aggregator.frame_positions.data.normal_()
-    (forth,) = aggregator(clips[1:], questions[:1], [0])
-    (back,) = aggregator([clips[1].flip(0)], questions[:1], [0])
+    (forth,) = read(aggregator, clips[1:], questions[:1], [0])
+    (back,) = read(aggregator, [clips[1].flip(0)], questions[:1], [0])
     assert not torch.allclose(forth, back, atol=1e-3)
 
 
 def test_order_of_words_matters() -> None:
     aggregator, (clips, questions) = make_aggregator(), make_inputs()
-    (forth,) = aggregator(clips[1:], questions[:1], [0])
-    (back,) = aggregator(clips[1:], [questions[0].flip(0)], [0])
+    (forth,) = read(aggregator, clips[1:], questions[:1], [0])
+    (back,) = read(aggregator, clips[1:], [questions[0].flip(0)], [0])
     assert not torch.allclose(forth, back, atol=1e-3)
+
+
+def test_clip_without_frames_beside_others_changes_nothing() -> None:
+    aggregator, (clips, questions) = make_aggregator(), make_inputs()
+    before = read(aggregator, clips, questions, OWNERS)
+    nothing = torch.zeros(0, QUERIES, WIDTH)
+    after = read(aggregator, [nothing, *clips], questions, [owner + 1 for owner in OWNERS])
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
+
+
+def test_no_questions_give_no_tokens() -> None:
+    tokens, counts = make_aggregator()([torch.zeros(0, QUERIES, WIDTH)], torch.zeros(0, WIDTH), [], [])
+    assert (tokens.shape, counts) == ((0, WIDTH), [])
