@@ -45,21 +45,20 @@ def dense_positions(num_sparse: int, num_dense: int) -> list[int]:
         num_dense: D.
 
     Returns:
-        D positions in [0, T), sorted; repeated only where T < D.
+        D positions in [0, T), increasing; all T of them where T < D, so that a picture is seen once.
 
     Raises:
         MediaError: no sparse frames, or no dense frames asked for.
 
-    Source: official training rule (midpoints of D integer segments of [0, T-1]). Differs: for T <= D that
-        rule
-    gives -1 and needless repeats; there the positions are the middles of D equal parts of the T frames. The
-    official evaluation takes the first D instead; here training and inference agree.
+    Source: official training rule (midpoints of D integer segments of [0, T-1]). Differs: for T <= D that rule
+        gives -1 and repeats; here every frame is taken once. The official evaluation takes the first D instead; here
+        training and inference agree.
     """
     if num_sparse < 1 or num_dense < 1:
         raise MediaError(
             f"Cannot pick {num_dense} dense frames among {num_sparse} sparse ones, expected 1 or more."
         )
     if num_sparse <= num_dense:
-        return [(2 * k + 1) * num_sparse // (2 * num_dense) for k in range(num_dense)]
+        return list(range(num_sparse))
     edges = [k * (num_sparse - 1) // num_dense for k in range(num_dense + 1)]
     return [(start + stop - 1) // 2 for start, stop in pairwise(edges)]

@@ -68,7 +68,7 @@ def test_many_frames_are_thinned_evenly() -> None:
 def test_one_image_is_a_clip_of_one_frame() -> None:
     prompt = expand([IMAGE, 5], torch.rand(3, 8, 8))
     assert prompt.video.pixel_values.shape == (1, 3, 8, 8)
-    assert prompt.video.dense_positions.tolist() == [0, 0]
+    assert prompt.video.dense_positions.tolist() == [0]
 
 
 @pytest.mark.parametrize(("ids", "count"), [([5, 6], 0), ([IMAGE, 5, IMAGE], 2)])
