@@ -7,7 +7,7 @@ grid, `P = h·w`, `R` regions, `S` `[SEG]` tokens, `Q` queries, `L` text length,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -110,39 +110,55 @@ class Turn:
                 f"Answer {self.answer!r} has {segs} {SEG_TOKEN} but {len(self.target_ids)} groundtruth entries."
             )
 
+    @property
+    def mask_ids(self) -> tuple[str, ...]:
+        """All ids it means, those of regions first."""
+        return (*self.region_ids, *(key for ids in self.target_ids for key in ids))
+
 
 @dataclass(frozen=True)
 class Sample:
-    """One dialogue about one video: what a source gives and training and benchmarks read.
+    """One dialogue about a video, a picture or nothing seen: what a source gives and training and benchmarks read.
 
     Attributes:
         sample_id: unique within its source.
-        video_path: video file or frame folder.
+        video_path: video file, frame folder, or picture, which is a clip of one frame; empty for text alone.
         turns: at least one.
-        masks: id -> one `Rle` or None (absent) per frame.
+        masks: id -> one `Rle` or None (absent) per frame; may be read only when it is asked for.
         source: the corpus it came from.
         frame_names: of a frame folder, the files that are its frames, without suffix; None: all.
         frame_step: its frames are every n-th of the video.
+        num_drawn: an example takes so many of the turns, drawn anew each epoch; 0: all, in their order.
     """
 
     sample_id: str
     video_path: str
     turns: tuple[Turn, ...]
-    masks: dict[str, list[Rle | None]]
+    masks: Mapping[str, list[Rle | None]]
     source: str = ""
     frame_names: tuple[str, ...] | None = None
     frame_step: int = 1
+    num_drawn: int = 0
 
     def __post_init__(self) -> None:
         if not self.turns:
             raise DataError(f"Sample '{self.sample_id}' has no turns.")
         for i, turn in enumerate(self.turns):
-            for key in (*turn.region_ids, *(k for ids in turn.target_ids for k in ids)):
+            for key in turn.mask_ids:
+                if not self.video_path:
+                    raise DataError(
+                        f"Sample '{self.sample_id}' turn {i} means mask id '{key}', but has no video or picture."
+                    )
                 if key not in self.masks:
                     raise DataError(
                         f"Sample '{self.sample_id}' turn {i} means mask id '{key}', which its mask "
                         f"dictionary lacks (it has {sorted(self.masks)[:8]})."
                     )
+
+    @property
+    def mask_ids(self) -> list[str]:
+        """Ids that its turns mean, each once, in their order."""
+        return list(dict.fromkeys(key for turn in self.turns for key in turn.mask_ids))
 
     @property
     def clip_key(self) -> tuple[str, tuple[str, ...] | None, int]:
@@ -174,9 +190,10 @@ class VideoInputs:
     Attributes:
         pixel_values: (T + X, 3, s, s) float, tower input; T sparse frames in time order, then X frames that only
             regions need; None where their features are at hand.
-        num_sparse: T.
+        num_sparse: T; 0 of text alone.
         dense_positions: (D,) long; positions among the sparse frames.
-        question_ids: list of P_i × (l,) long; token ids of each question's text, `REGION_TOKEN_INDEX` at region slots.
+        question_ids: list of P_i × (l,) long; token ids of each question's text, `REGION_TOKEN_INDEX` at region slots;
+            none of text alone, whose questions read no frames.
         regions: all regions of all questions.
     """
 

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from sama_plugin.data.model_inputs import InputBuilder, RegionUse
+from sama_plugin.data.selection import lengths_of, paths_of
 from sama_plugin.errors import DataError
-from sama_plugin.media.decode import VideoClip
+from sama_plugin.media.decode import IMAGE_SUFFIXES, VideoClip
 from sama_plugin.media.frame_sampling import dense_positions, sparse_indices
 from sama_plugin.media.frame_subset import open_sample_clip
 from sama_plugin.media.masks import decode_mask
@@ -26,6 +27,10 @@ from sama_plugin.prompting.tokenization import DialogueTokenizer, SlotLayout
 from sama_plugin.schema import GroundingInputs, Sample, Turn, VideoInputs
 
 logger = logging.getLogger(__name__)
+
+MAX_KEPT_CLIPS = 4096
+CHARACTERS_PER_TOKEN = 4
+"""Of English text, about."""
 
 MASK_LOGIT_STRIDE = 4
 """SAM2's mask logits are a quarter of its input size."""
@@ -43,7 +48,7 @@ class Example:
         sample_id: for errors and reports.
         task: of its first turn, for balancing and logs.
         dense_frames: frame indices in the video of the D dense frames.
-        video_path: of the video.
+        video_path: of the video; None of text alone.
         turns: its questions and answers.
     """
 
@@ -54,7 +59,7 @@ class Example:
     sample_id: str
     task: str
     dense_frames: tuple[int, ...]
-    video_path: Path
+    video_path: Path | None
     turns: tuple[Turn, ...]
 
 
@@ -132,19 +137,27 @@ class SamaDataset(Dataset[Example]):
         """Draw other frames from now on; the trainer calls it once an epoch."""
         self.epoch = epoch
 
+    def lengths(self) -> list[int]:
+        """About how many tokens each example has, text and dense frames; nothing is opened for it."""
+        pairs = zip(lengths_of(self.samples), paths_of(self.samples), strict=True)
+        return [characters // CHARACTERS_PER_TOKEN + self._frame_slots(path) for characters, path in pairs]
+
+    def _frame_slots(self, path: str) -> int:
+        """Slots of the dense frames of a video, picture or, at an empty path, nothing."""
+        if not path:
+            return 0
+        is_one = self.single_frame or path.lower().endswith(IMAGE_SUFFIXES)
+        return self.tokens_per_frame * (1 if is_one else self.builder.sama.sampling.num_dense)
+
     def __getitem__(self, index: int) -> Example:
-        sample = self.samples[index]
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        clip = self._clip(sample)
-        _check_tracks(sample, clip)
+        sample = draw_turns(self.samples[index], rng)
         sama = self.builder.sama
-        sparse = sparse_indices(clip.num_frames, sama.sampling)
-        frames = self._cache.read(clip, sample.clip_key, sparse)
-        if self.single_frame:
+        sparse, frames = self._shown(sample)
+        if self.single_frame and sparse:
             keep, sample = self._one_frame(sample, sparse, rng)
             sparse, frames = [sparse[keep]], frames[keep : keep + 1]
-        num_dense = 1 if self.single_frame else sama.sampling.num_dense
-        dense = dense_positions(len(sparse), num_dense)
+        dense = dense_positions(len(sparse), sama.sampling.num_dense) if sparse else []
         layout = SlotLayout(len(dense), self.tokens_per_frame, len(sparse) if sama.use_aggregator else 0)
         dialogue = self.dialogue_tokenizer.encode(
             [(turn.question, turn.answer) for turn in sample.turns],
@@ -161,7 +174,11 @@ class SamaDataset(Dataset[Example]):
             input_ids=torch.tensor(dialogue.input_ids),
             labels=torch.tensor(dialogue.labels),
             video=self.builder.video_inputs(
-                self.builder.tower_pixels(frames), len(sparse), dense, dialogue.question_ids, regions
+                self.builder.tower_pixels(frames),
+                len(sparse),
+                dense,
+                dialogue.question_ids if sparse else [],
+                regions,
             ),
             grounding=self._grounding(
                 sample, [sparse[d] for d in dense], frames[dense], int(rng.integers(2**31))
@@ -169,14 +186,27 @@ class SamaDataset(Dataset[Example]):
             sample_id=sample.sample_id,
             task=sample.turns[0].task,
             dense_frames=tuple(sparse[d] for d in dense),
-            video_path=Path(sample.video_path),
+            video_path=Path(sample.video_path) if sample.video_path else None,
             turns=sample.turns,
         )
 
+    def _shown(self, sample: Sample) -> tuple[list[int], np.ndarray]:
+        """Frame indices of the T sparse frames and their pixels, (T, H, W, 3) uint8; none of text alone."""
+        if not sample.video_path:
+            return [], np.zeros((0, 1, 1, 3), dtype=np.uint8)
+        clip = self._clip(sample)
+        _check_tracks(sample, clip)
+        sparse = sparse_indices(clip.num_frames, self.builder.sama.sampling)
+        return sparse, self._cache.read(clip, sample.clip_key, sparse)
+
     def _clip(self, sample: Sample) -> VideoClip:
-        if sample.clip_key not in self._clips:
-            self._clips[sample.clip_key] = open_sample_clip(sample)
-        return self._clips[sample.clip_key]
+        """The clip of a sample; those of late are kept, since finding out what a video consists of takes time."""
+        key = sample.clip_key
+        clip = self._clips.pop(key, None) or open_sample_clip(sample)
+        self._clips[key] = clip
+        if len(self._clips) > MAX_KEPT_CLIPS:
+            del self._clips[next(iter(self._clips))]
+        return clip
 
     def _one_frame(
         self, sample: Sample, sparse: Sequence[int], rng: np.random.Generator
@@ -191,9 +221,7 @@ class SamaDataset(Dataset[Example]):
             turns = tuple(
                 turn
                 for turn in sample.turns
-                if all(
-                    sample.masks[i][frame] is not None for i in (*turn.region_ids, *sum(turn.target_ids, ()))
-                )
+                if all(sample.masks[i][frame] is not None for i in turn.mask_ids)
             )
             if turns:
                 return int(position), dataclasses.replace(sample, turns=turns)
@@ -217,6 +245,14 @@ class SamaDataset(Dataset[Example]):
                         masks[s, f] = np.maximum(masks[s, f], decode_mask(rle))
         small = F.interpolate(torch.from_numpy(masks), size=(size // MASK_LOGIT_STRIDE,) * 2, mode="area")
         return GroundingInputs(torch.as_tensor(sam2_frames(frames, size)), small, point_seed)
+
+
+def draw_turns(sample: Sample, rng: np.random.Generator) -> Sample:
+    """The sample with `num_drawn` of its turns, none twice, in the order drawn; itself if it has no more than that."""
+    if not 0 < sample.num_drawn < len(sample.turns):
+        return sample
+    chosen = rng.permutation(len(sample.turns))[: sample.num_drawn]
+    return dataclasses.replace(sample, turns=tuple(sample.turns[i] for i in chosen))
 
 
 def region_use(
@@ -254,7 +290,8 @@ def _check_tracks(sample: Sample, clip: VideoClip) -> None:
         DataError: a track of another length, or a mask of another size, than the video's.
     """
     size = (clip.height, clip.width)
-    for mask_id, track in sample.masks.items():
+    for mask_id in sample.mask_ids:
+        track = sample.masks[mask_id]
         if len(track) != clip.num_frames:
             found = f"{len(track)} frames but its video has {clip.num_frames}"
         elif other := next((tuple(rle["size"]) for rle in track if rle and tuple(rle["size"]) != size), None):

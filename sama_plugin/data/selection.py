@@ -26,6 +26,7 @@ class TurnColumns:
         length: (n,) int64; characters of question and answer.
         clips: one per dialogue; equal where two are about the same frames.
         videos: one per dialogue; path of its video, frame folder or picture, empty where it has none.
+        num_drawn: of each dialogue's turns, see `Sample`.
     """
 
     dialogue: np.ndarray
@@ -34,10 +35,15 @@ class TurnColumns:
     length: np.ndarray
     clips: Sequence[Any]
     videos: Sequence[str]
+    num_drawn: int = 0
 
     @classmethod
     def of_rows(
-        cls, rows: Iterable[tuple[int, str, str, int]], clips: Sequence[Any], videos: Sequence[str]
+        cls,
+        rows: Iterable[tuple[int, str, str, int]],
+        clips: Sequence[Any],
+        videos: Sequence[str],
+        num_drawn: int = 0,
     ) -> TurnColumns:
         """Columns of (dialogue, task, kind, length) rows."""
         dialogue, task, kind, length = list(zip(*rows, strict=True)) or ((), (), (), ())
@@ -48,6 +54,7 @@ class TurnColumns:
             np.array(length, dtype=np.int64),
             clips,
             videos,
+            num_drawn,
         )
 
 
@@ -88,7 +95,8 @@ class Selection(Sequence[Sample]):
 
     Attributes:
         tasks: of each example: that of its first turn.
-        lengths: of each example: characters of its dialogue.
+        lengths: of each example: characters of its dialogue, of turns that are drawn on average.
+        paths: of each example: its video, frame folder or picture, empty where it has none.
         videos: paths of all that its examples are about.
     """
 
@@ -108,11 +116,15 @@ class Selection(Sequence[Sample]):
         self._members, first_rows, positions = np.unique(owners, return_index=True, return_inverse=True)
         self._starts = _group_starts([columns.clips[i] for i in self._members], merge)
         self.videos = frozenset(columns.videos[i] for i in self._members) - {""}
-        sums = np.bincount(positions, weights=lengths, minlength=len(self._members)).astype(np.int64)
+        sums = np.bincount(positions, weights=lengths, minlength=len(self._members))
+        if columns.num_drawn:
+            sums *= np.minimum(1, columns.num_drawn / np.bincount(positions, minlength=len(sums)))
         first_tasks = columns.task[is_kept][first_rows]
         begins = self._starts[:-1]
         self.tasks: list[str] = [*first_tasks[begins]] * repeat
-        self.lengths: list[int] = (np.add.reduceat(sums, begins).tolist() if len(begins) else []) * repeat
+        rounded = sums.astype(np.int64)
+        self.lengths: list[int] = (np.add.reduceat(rounded, begins).tolist() if len(begins) else []) * repeat
+        self.paths: list[str] = [columns.videos[i] for i in self._members[begins]] * repeat
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -147,6 +159,11 @@ class Selection(Sequence[Sample]):
 def tasks_of(samples: Sequence[Sample]) -> list[str]:
     """Task of each example: that of its first turn."""
     return samples.tasks if isinstance(samples, Selection) else [sample.turns[0].task for sample in samples]
+
+
+def paths_of(samples: Sequence[Sample]) -> list[str]:
+    """Path of each example's video, frame folder or picture, empty where it has none."""
+    return samples.paths if isinstance(samples, Selection) else [sample.video_path for sample in samples]
 
 
 def lengths_of(samples: Sequence[Sample]) -> list[int]:

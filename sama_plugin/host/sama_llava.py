@@ -223,13 +223,16 @@ class SamaCausalLM(SamaCheckpointMixin):
         """Tower and projector over all frames at once.
 
         Args:
-            pixel_values: list of (T_i, 3, s, s) float.
+            pixel_values: list of (T_i, 3, s, s) float; T_i is 0 of text alone.
 
         Returns:
             list of (T_i, P, N) float.
         """
         frames = torch.cat(pixel_values).to(self.device, self.dtype)
-        features = self.projector(self.get_vision_tower()(frames))
+        # The towers of `transformers` take no empty batch, and processes have to run them equally often: without any
+        # frame they see a black one, of which nothing is kept.
+        seen = frames if len(frames) else frames.new_zeros(1, *frames.shape[1:])
+        features = self.projector(self.get_vision_tower()(seen))[: len(frames)]
         return list(features.split([len(p) for p in pixel_values]))
 
     def summarise_frames(self, features: list[Tensor]) -> list[Tensor] | None:

@@ -193,6 +193,7 @@ class SeenDataset(Dataset[SeenExample]):
 
     def __getitem__(self, index: int) -> SeenExample:
         example = self.examples[index]
+        assert example.video_path is not None, "every scene is a video"
         facts = self.facts[example.video_path]
         rng = np.random.default_rng([self.seed, self.epoch, index])
         owners = torch.cat([self._owners(facts, frame) for frame in example.dense_frames])

@@ -20,7 +20,7 @@ from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example, SamaDataset
 from sama_plugin.data.mixture import read_sources, read_task_weights
 from sama_plugin.data.model_inputs import InputBuilder
-from sama_plugin.data.selection import lengths_of, tasks_of
+from sama_plugin.data.selection import tasks_of
 from sama_plugin.errors import DataError, HostError, SamaError, own_words
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer
@@ -116,12 +116,12 @@ class MixedDataset(ConcatDataset[Example]):
             seed: of the order.
             group_step: examples of an optimiser step, which are to be about equally long; None groups nothing.
         """
-        lengths = None if group_step is None else self.text_lengths()
+        lengths = None if group_step is None else self.lengths()
         return BalancedSampler(self.tasks, seed, self.task_weights, lengths=lengths, step=group_step or 1)
 
-    def text_lengths(self) -> list[int]:
-        """Characters of each example's dialogue: all that sets the lengths of sequences of one model apart."""
-        return [length for dataset in self._sources for length in lengths_of(dataset.samples)]
+    def lengths(self) -> list[int]:
+        """About how many tokens each example has, see `SamaDataset.lengths`."""
+        return [length for dataset in self._sources for length in dataset.lengths()]
 
     def set_epoch(self, epoch: int) -> None:
         """Pass the epoch on, so that every source draws other frames."""

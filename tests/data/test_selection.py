@@ -96,3 +96,13 @@ def test_examples_are_taken_by_index_and_slice() -> None:
 def test_video_of_no_path_is_none() -> None:
     assert Selection([Sample("0", "", (Turn("q", "a"),), {})]).videos == frozenset()
     assert np.array(Selection([]).lengths).size == 0
+
+
+def test_length_counts_the_turns_that_are_drawn() -> None:
+    class Drawn(OnDisk):
+        def turn_columns(self) -> TurnColumns:
+            return dataclasses.replace(super().turn_columns(), num_drawn=2)
+
+    few, many = (Sample(v, v, (Turn("q" * 9, "a"),) * n, {}, num_drawn=2) for v, n in (("v", 1), ("w", 8)))
+    chosen = Selection(Drawn([few, many]))
+    assert (chosen.lengths, chosen.paths) == ([10, 20], ["v", "w"])
