@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sama_plugin.cli import data_check
+from sama_plugin.cli import data_check, data_extract
 
-SUBCOMMANDS = (data_check,)
+SUBCOMMANDS = (data_check, data_extract)
 """Modules with `add_parser`, in the order of `--help`."""
 
 

@@ -6,10 +6,8 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from sama_plugin.data.media_check import MEDIA_DEPTHS, check_media
 from sama_plugin.data.record_form import num_rounds, object_ids
 from sama_plugin.data.record_rules import ClipFacts, find_defects, kept_descriptions, kept_rounds
 from sama_plugin.data.run_file import RunFile
+from sama_plugin.data.worker_pool import map_parallel
 from sama_plugin.errors import DataError
 
 RUN_SCHEMA = "sama.check.run/1"
@@ -77,8 +76,6 @@ def check_corpora(
     """
     if media not in MEDIA_DEPTHS:
         raise DataError(f"media is '{media}', expected one of {', '.join(MEDIA_DEPTHS)}.")
-    if workers < 1:
-        raise DataError(f"workers is {workers}, expected 1 or more.")
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(RunFile(run_path, _identity(sources, media))) if run_path else None
         return [_check_source(files, media, workers, run, progress) for files in sources]
@@ -86,14 +83,15 @@ def check_corpora(
 
 def _identity(sources: Sequence[CorpusFiles], media: str) -> dict[str, Any]:
     """What a run file is about: the same files, unchanged."""
-    described = {str(path): path.stat() for files in sources for path in files[:2] if path.exists()}
-    files = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in described.items()}
-    return {
-        "schema": RUN_SCHEMA,
-        "files": files,
-        "media": media,
-        "roots": [str(f.video_root) for f in sources],
-    }
+    paths = sorted({path for files in sources for path in _all_files(files)})
+    stamps = {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
+    roots = [str(files.video_root) for files in sources]
+    return {"schema": RUN_SCHEMA, "files": stamps, "media": media, "roots": roots, "part_size": PART_SIZE}
+
+
+def _all_files(files: CorpusFiles) -> Iterator[Path]:
+    for path in (files.records, files.masks):
+        yield from (path.iterdir() if path.is_dir() else [path] if path.exists() else [])
 
 
 def _check_source(
@@ -146,34 +144,15 @@ def _results(
     done = run.dialogues if run else {}
     names = [f"{prefix}#{part.start}" for part in parts]
     to_do = [part for part, name in zip(parts, names, strict=True) if name not in done]
-    with contextlib.ExitStack() as stack:
-        if workers > 1 and len(to_do) > 1:
-            context = multiprocessing.get_context("fork")  # shares the masks that were loaded
-            pool = ProcessPoolExecutor(workers, context, initializer=_set_checker, initargs=(checker,))
-            results = stack.enter_context(pool).map(_check_part, to_do)
-        else:
-            results = map(checker.check_part, to_do)
-        for part, name in zip(parts, names, strict=True):
-            if name in done:
-                yield part, done[name]
-                continue
-            result = next(results)
-            if run:
-                run.append(name, result)
-            yield part, result
-
-
-_checker: RecordChecker
-"""Of this worker process."""
-
-
-def _set_checker(checker: RecordChecker) -> None:
-    global _checker
-    _checker = checker
-
-
-def _check_part(part: range) -> dict[str, Any]:
-    return _checker.check_part(part)
+    results = map_parallel(checker.check_part, to_do, workers)
+    for part, name in zip(parts, names, strict=True):
+        if name in done:
+            yield part, done[name]
+            continue
+        result = next(results)
+        if run:
+            run.append(name, result)
+        yield part, result
 
 
 class RecordChecker:

@@ -1,0 +1,46 @@
+"""`sama data extract`: every n-th frame of videos as pictures, as VidSTG's masks need them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+FAILED = 1
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the subcommand."""
+    parser = verbs.add_parser(
+        "extract",
+        parents=[common],
+        help="write every 4th frame of VidSTG's videos",
+        description="Write every n-th frame of all videos below a folder as DIR/<video>/frame_<number>.jpg. Folders "
+        "that are there are left alone, so the same command goes on where one was cut off.",
+    )
+    parser.add_argument("videos", type=Path, metavar="VIDEOS", help="folder with video files, at any depth")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="such as media/VidSTG/train")
+    parser.add_argument(
+        "--records",
+        type=Path,
+        metavar="FILE",
+        help="take only the VidSTG videos that these records are about",
+    )
+    parser.add_argument("--step", type=int, default=4, metavar="N", help="take every n-th frame; default 4")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default 1")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Extract, then say what was written and what cannot be read."""
+    from sama_plugin.data.frame_extraction import extract_frames, vidstg_names
+
+    names = None if args.records is None else vidstg_names(args.records)
+    result = extract_frames(args.videos, args.out, step=args.step, names=names, workers=args.workers)
+    for video, reason in result.failed:
+        print(f"sama: {video} gives no frames: {reason}", file=sys.stderr)
+    print(
+        f"{args.out}: {result.written} folders written, {result.kept} were there, {len(result.failed)} videos failed"
+    )
+    return FAILED if result.failed else 0

@@ -1,0 +1,52 @@
+"""One function over many items, in order, in several processes that share what was loaded before."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from sama_plugin.errors import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_function: Callable[[Any], Any]
+"""Of this worker process."""
+
+
+def map_parallel(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    """Results in the order of the items.
+
+    Args:
+        function: is inherited by the processes, with all that it holds; it may be a method of something large.
+        items: sent to the processes one by one.
+        workers: processes; 1 stays in this one.
+
+    Raises:
+        DataError: `workers` is below 1, or a process was killed.
+    """
+    if workers < 1:
+        raise DataError(f"workers is {workers}, expected 1 or more.")
+    if workers == 1 or len(items) < 2:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("fork")  # pages are shared, and nothing is pickled
+    try:
+        with ProcessPoolExecutor(workers, context, initializer=_inherit, initargs=(function,)) as pool:
+            yield from pool.map(_call, items)
+    except BrokenProcessPool as error:
+        raise DataError(
+            "A worker process was killed, perhaps for lack of memory; run again with fewer workers."
+        ) from error
+
+
+def _inherit(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
+
+
+def _call(item: Any) -> Any:
+    return _function(item)
