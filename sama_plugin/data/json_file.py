@@ -14,13 +14,13 @@ LONGEST_WORD = len("false")
 
 
 def read_text(path: Path) -> str:
-    """Contents of a UTF-8 file.
+    """Contents of a UTF-8 file, line ends as they are.
 
     Raises:
         DefectError: missing, unreadable or in another encoding.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError as error:
         raise file_fault(
             "file-missing", f"{path} does not exist; check the folder and the file name."

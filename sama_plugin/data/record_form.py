@@ -99,7 +99,7 @@ def frame_names(record: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def frame_step(record: Mapping[str, Any]) -> int:
     """Masks stand for every n-th decoded frame: `frame_step` of the record, else 4 for SA-V's mp4 files, else 1."""
-    if "frame_step" in record:
+    if record.get("frame_step") is not None:
         return int(record["frame_step"])
     path = PurePosixPath(record["video"])
     is_sav = dataset_of(record) == "sav" and any(part.startswith("sav_") for part in path.parts)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sama_plugin.cli.main import main
+from sama_plugin.data.corpus import JsonCorpus, find_corpus, open_corpus
+from sama_plugin.data.export import export_corpus
+from sama_plugin.data.sources.sama239k import read_corpus
+from sama_plugin.errors import DataError
+from tests.data.planted_defects import PLANTED
+from tests.data.published_fixture import (
+    HEIGHT,
+    WIDTH,
+    PublishedSet,
+    change_masks,
+    read_dictionary,
+    track,
+    train_masks,
+    val_masks,
+    write_json,
+    write_published,
+)
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> PublishedSet:
+    return write_published(tmp_path_factory.mktemp("train") / "set")
+
+
+@pytest.fixture(scope="module")
+def val(tmp_path_factory: pytest.TempPathFactory) -> PublishedSet:
+    return write_published(tmp_path_factory.mktemp("val") / "set", "val")
+
+
+def open_set(published: PublishedSet, file: int = 0) -> JsonCorpus:
+    return JsonCorpus(published.records[file], published.masks, published.media)
+
+
+def test_train_file_comes_back_byte_by_byte(train: PublishedSet, tmp_path: Path) -> None:
+    out = PublishedSet(tmp_path / "out", "train")
+    export_corpus(open_set(train), out.root, name=train.records[0].name, progress=False)
+    assert out.records[0].read_bytes() == train.records[0].read_bytes()
+    for dataset, masks in train_masks().items():
+        assert read_dictionary(out.dictionary(dataset)) == masks
+
+
+def test_val_shards_come_back_byte_by_byte(val: PublishedSet, tmp_path: Path) -> None:
+    for file, path in enumerate(val.records):
+        out = PublishedSet(tmp_path / path.stem, "val")
+        export_corpus(open_set(val, file), out.root, progress=False)
+        assert out.records[0].read_bytes() == path.read_bytes()
+        for written in out.masks.iterdir():
+            dataset = next(name for name in val_masks() if out.dictionary(name) == written)
+            wanted = val_masks()[dataset]
+            assert read_dictionary(written).items() <= wanted.items()
+
+
+ODD_TEXTS = [
+    '{"video":"x/1","n":1.0,"big":123456789012345678901234567890,"e":1e3,"s":"\\u00e4 \\ud83d\\ude00 /"}',
+    '{ "video" : "x/2",\r\n\t"obj_masks": [ [1 ] ],  "s": "ä 😀" }',
+    '{"video": "x/3", "video": "x/4", "z": null, "a": [true, false]}',
+    '"no record"',
+]
+
+
+@pytest.mark.parametrize("order", [None, [2, 0], []])
+def test_text_of_each_record_is_kept_however_it_was_written(tmp_path: Path, order: list[int] | None) -> None:
+    (tmp_path / "r.json").write_bytes(("[\n" + " ,\n ".join(ODD_TEXTS) + "\n]\n").encode())
+    write_json(tmp_path / "m.json", {"1": [None]})
+    corpus = open_corpus(tmp_path / "r.json", tmp_path / "m.json", tmp_path)
+    export_corpus(corpus, tmp_path / "out", indices=order, progress=False)
+    wanted = [ODD_TEXTS[i] for i in (range(4) if order is None else order)]
+    assert (tmp_path / "out/records.json").read_bytes() == f"[{', '.join(wanted)}]".encode()
+
+
+def test_what_is_read_from_an_export_is_what_was_read_before(train: PublishedSet, tmp_path: Path) -> None:
+    export_corpus(open_set(train), tmp_path, progress=False)
+    again = open_corpus(*find_corpus(tmp_path, video_root=train.media)[:3], train.records[0].stem)
+    assert list(read_corpus(again, part="both")) == list(read_corpus(open_set(train), part="both"))
+
+
+def test_own_sets_have_one_dictionary(shapes_set: Path, tmp_path: Path) -> None:
+    corpus = open_corpus(*find_corpus(shapes_set)[:3])
+    written = export_corpus(corpus, tmp_path, progress=False)
+    assert written.files == [tmp_path / "records.json", tmp_path / "mask_dict.json"]
+    masks = json.loads((tmp_path / "mask_dict.json").read_text())
+    assert masks.items() <= json.loads((shapes_set / "mask_dict.json").read_text()).items()
+    assert [json.loads(corpus.record_text(i)) for i in range(len(corpus))] == json.loads(
+        (tmp_path / "records.json").read_text()
+    )
+
+
+class MixedCorpus:
+    """Two records, of which only one is of a published data set."""
+
+    name = "mixed"
+
+    def __init__(self, same: bool) -> None:
+        self.same = same
+
+    def __len__(self) -> int:
+        return 2
+
+    def record(self, index: int) -> dict[str, Any]:
+        return {"video": ("mevis/train/a", "own/b")[index], "anno_map": [1, -1]}
+
+    def record_text(self, index: int) -> str:
+        return json.dumps(self.record(index))
+
+    def track(self, record: Any, mask_id: str) -> Any:
+        return [None] if self.same or record["video"] == "own/b" else [None, None]
+
+    def media(self, record: Any) -> Path:
+        return Path(record["video"])
+
+
+def test_ids_that_mean_two_things_are_not_mixed_up(tmp_path: Path) -> None:
+    export_corpus(MixedCorpus(same=True), tmp_path / "a", progress=False)
+    assert json.loads((tmp_path / "a/mask_dict.json").read_text()) == {"1": [None]}
+    with pytest.raises(DataError, match="Mask id 1 means one thing in record 0 and another in record 1"):
+        export_corpus(MixedCorpus(same=False), tmp_path / "b", progress=False)
+
+
+def test_defective_records_are_exported_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = write_published(tmp_path / "set")
+    for code in ("mask-missing", "round-form", "record-form", "region-count", "odd-tail"):
+        PLANTED[code].plant(published)
+    (records,) = published.records
+    assert main(["data", "export", str(records), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/records.json").read_bytes() == records.read_bytes()
+    said = capsys.readouterr()
+    assert "1 ids have no masks and are left out, such as 1:43" in said.err
+    assert "6 records and 8 masks written" in said.out
+
+
+def test_export_of_an_export_of_mask_size_is_equal(tmp_path: Path) -> None:
+    published = write_published(tmp_path / "set")
+    change_masks("sav", lambda m: m.update({"900": track(900, 4, absent=(2,))}))(published)
+    export_corpus(open_set(published), tmp_path / "one", progress=False)
+    one = PublishedSet(tmp_path / "one", "train")
+    export_corpus(JsonCorpus(one.records[0], one.masks, published.media), tmp_path / "two", progress=False)
+    for path in sorted((tmp_path / "one").rglob("*")):
+        if path.is_file():
+            assert (tmp_path / "two" / path.relative_to(one.root)).read_bytes() == path.read_bytes()
+    assert tuple(read_dictionary(one.dictionary("sav"))["900"][0]["size"]) == (HEIGHT, WIDTH)
