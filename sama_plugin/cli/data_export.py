@@ -17,7 +17,8 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="write a data set in the published form",
         description="Write the records, each character by character as it is, and the masks that they mean: a "
-        "dictionary for each published data set, under its published name, or one mask_dict.json. Media stay where they are.",
+        "dictionary for each published data set, under its published name, or one mask_dict.json. Media stay "
+        "where they are.",
     )
     add_file_options(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")

@@ -27,7 +27,7 @@ GOATS, TOLD, RIDER, PETS, CHILD, SAV = range(6)
 
 TOLD_FOLDER = "mevis/train/JPEGImages/told"
 SAV_VIDEO = "sav_train/sav_000/sav_000001.mp4"
-VAL_MEVIS = 4
+VAL_MEVIS = 3
 """Of the sorted shards of val."""
 
 
