@@ -5,7 +5,10 @@ A source may be a list in memory or an index on disk; the choice, its order and 
 
 from __future__ import annotations
 
+import abc
+import bisect
 import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, overload, runtime_checkable
@@ -79,11 +82,50 @@ def columns_of(samples: Sequence[Sample]) -> TurnColumns:
     rows = (
         (i, turn.task, turn.kind, text_length(turn)) for i, sample in enumerate(held) for turn in sample.turns
     )
-    videos = [sample.video_path for sample in held]
-    return TurnColumns.of_rows(rows, videos, videos)
+    clips = [sample.clip_key for sample in held]
+    return TurnColumns.of_rows(rows, clips, [sample.video_path for sample in held])
 
 
-class Selection(Sequence[Sample]):
+class SamplesOnAccess(Sequence[Sample], abc.ABC):
+    """Samples that are made when they are asked for; equal to any sequence of the same ones."""
+
+    @abc.abstractmethod
+    def sample_at(self, index: int) -> Sample:
+        """The sample at an index from 0."""
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        places = range(len(self))[index]
+        return self.sample_at(places) if isinstance(places, int) else [self.sample_at(i) for i in places]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Chain(SamplesOnAccess):
+    """Several sequences of samples, one after the other."""
+
+    def __init__(self, parts: Sequence[Sequence[Sample]]) -> None:
+        self._parts = parts
+        self._ends = list(itertools.accumulate(map(len, parts)))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def sample_at(self, index: int) -> Sample:
+        """See `SamplesOnAccess`."""
+        part = bisect.bisect_right(self._ends, index)
+        return self._parts[part][index - self._ends[part]]  # counted from its end
+
+
+class Selection(SamplesOnAccess):
     """The examples that a source gives to an epoch.
 
     Args:
@@ -129,23 +171,11 @@ class Selection(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self.tasks)
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        group = range(len(self))[index] % (len(self._starts) - 1)
+    def sample_at(self, index: int) -> Sample:
+        """See `SamplesOnAccess`."""
+        group = index % (len(self._starts) - 1)
         members = self._members[self._starts[group] : self._starts[group + 1]]
         return _merged([self._kept(self._dialogues[int(member)]) for member in members])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def _kept(self, sample: Sample) -> Sample:
         turns = tuple(

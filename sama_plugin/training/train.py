@@ -20,11 +20,10 @@ from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example, SamaDataset
 from sama_plugin.data.mixture import read_sources, read_task_weights
 from sama_plugin.data.model_inputs import InputBuilder
-from sama_plugin.data.selection import tasks_of
+from sama_plugin.data.selection import Chain, tasks_of
 from sama_plugin.errors import DataError, HostError, SamaError, own_words
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer
-from sama_plugin.schema import Sample
 from sama_plugin.training.run_settings import check_batch, check_processes, check_settings, run_settings
 
 logger = logging.getLogger(__name__)
@@ -101,9 +100,9 @@ class MixedDataset(ConcatDataset[Example]):
             return f"example {index}"
 
     @property
-    def samples(self) -> ConcatDataset[Sample]:
+    def samples(self) -> Chain:
         """Of every example, read on access."""
-        return ConcatDataset([dataset.samples for dataset in self._sources])  # type: ignore[misc]
+        return Chain([dataset.samples for dataset in self._sources])
 
     @property
     def _sources(self) -> list[SamaDataset]:

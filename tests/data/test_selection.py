@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sama_plugin.data.selection import Selection, TurnColumns, lengths_of, tasks_of
+from sama_plugin.data.selection import Chain, Selection, TurnColumns, lengths_of, tasks_of
 from sama_plugin.schema import Sample, Turn
 
 TURNS = st.builds(
@@ -91,6 +91,15 @@ def test_examples_are_taken_by_index_and_slice() -> None:
     assert [chosen[i].sample_id for i in (0, 1, 2, 3, -1)] == ["0", "2", "0", "2", "2"]
     assert [sample.sample_id for sample in chosen[1:3]] == ["2", "0"]
     assert len(chosen[0].turns) == 2
+
+
+def test_chain_is_its_parts_one_after_the_other() -> None:
+    samples = [Sample(str(i), "v", (Turn("q", "a"),), {}) for i in range(5)]
+    chain = Chain([samples[:2], [], samples[2:]])
+    assert chain == samples
+    assert chain[-1] is samples[4]
+    assert chain[1:4] == samples[1:4]
+    assert len(Chain([])) == 0
 
 
 def test_video_of_no_path_is_none() -> None:
