@@ -90,8 +90,7 @@ class JsonCorpus:
 
     def track(self, record: Mapping[str, Any], mask_id: str) -> Track | None:
         """See `Corpus`."""
-        value: Any = self.load(self.dictionary(record)).get(mask_id)
-        return value["segmentations"] if isinstance(value, dict) and "segmentations" in value else value
+        return track_of_value(self.load(self.dictionary(record)).get(mask_id))
 
     def media(self, record: Mapping[str, Any]) -> Path:
         """See `Corpus`."""
@@ -128,16 +127,7 @@ class JsonCorpus:
         Raises:
             DefectError: with several files, one for a record whose video belongs to none.
         """
-        if not self.masks.is_dir():
-            return self.masks
-        dataset, split = dataset_of(record), split_of(record)
-        name = DICTIONARIES[split].get(dataset or "")
-        if name is None:
-            message = (
-                f"its video {record['video']!r} belongs to no data set with {split} masks in {self.masks}"
-            )
-            raise DefectError(f"{self.records}: {message}.", Defect("dataset-unknown", message))
-        return self.masks / name
+        return self.masks / published_dictionary(record, self.records) if self.masks.is_dir() else self.masks
 
 
 class CorpusFiles(NamedTuple):
@@ -174,19 +164,55 @@ def find_corpus(records: Path, masks: Path | None = None, video_root: Path | Non
     )
 
 
-def open_corpus(records: Path, masks: Path, video_root: Path, name: str = "") -> Corpus:
-    """Open a data set.
+def published_dictionary(record: Mapping[str, Any], where: Path) -> str:
+    """File name of the mask dictionary that a record's ids are from, in the published layout.
+
+    Args:
+        record: with its `video`.
+        where: the corpus, for the error.
+
+    Raises:
+        DefectError: its video belongs to no data set with masks.
+    """
+    split = split_of(record)
+    name = DICTIONARIES[split].get(dataset_of(record) or "")
+    if name is None:
+        message = f"its video {record['video']!r} belongs to no data set with published {split} masks"
+        raise DefectError(f"{where}: {message}.", Defect("dataset-unknown", message))
+    return name
+
+
+def track_of_value(value: Any) -> Track | None:
+    """The track in an entry of a mask dictionary; those of LVVIS val wrap it."""
+    return value["segmentations"] if isinstance(value, dict) and "segmentations" in value else value
+
+
+def open_corpus(
+    records: Path, masks: Path, video_root: Path, name: str = "", index: Path | None = None
+) -> Corpus:
+    """Open a data set: by its index where it has one (`sama data prepare`), else its files as they are.
 
     Args:
         records: JSON list of records.
         masks: one mask dictionary for all of them, or a folder with dictionaries under their published names.
         video_root: folder that the records' `video` is relative to.
         name: of the corpus; made from the file name if empty.
+        index: of the records; None takes the one beside them if there is one.
 
     Raises:
         DefectError: a file is missing, malformed or of another form.
+        DataError: an index that is stale, half-written, damaged, or of other files.
     """
-    return JsonCorpus(Path(records), Path(masks), Path(video_root), name)
+    from sama_plugin.data.index import IndexedCorpus  # which reads through functions of this file
+    from sama_plugin.data.index_tables import index_beside
+
+    records, masks, video_root = Path(records), Path(masks), Path(video_root)
+    place = index or index_beside(records)
+    if index is None and not place.is_file():
+        return JsonCorpus(records, masks, video_root, name)
+    corpus = IndexedCorpus(place, video_root, name)
+    corpus.check_files(records, masks)
+    return corpus
 
 
 def read_dictionary(path: Path) -> dict[str, Any]:

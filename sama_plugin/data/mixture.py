@@ -6,6 +6,7 @@ datasets:
     mask_path: shapes/train/mask_dict.json # forms without masks need none
     video_root: shapes/train
     index_path: somewhere/else.index       # default: beside the records, where `sama data prepare` puts it
+    part: either                           # conversation, else descriptions; or one of: conversation, description, both
     frames: clip                           # or `single`: one frame per example
     kinds: [name, attribute]               # only these kinds of question; default all
     tasks: [referring, none]               # only questions of these tasks; default all
@@ -31,6 +32,7 @@ import yaml
 from sama_plugin.config import config_from_dict
 from sama_plugin.data.selection import Selection
 from sama_plugin.data.sources.forms import FORMS, SourceFiles
+from sama_plugin.data.sources.sama239k import PARTS
 from sama_plugin.errors import DataError
 
 SHOWN_MISSING = 3
@@ -50,6 +52,7 @@ class SourceConfig:
             be left out.
         form: of the records, a key of `FORMS`.
         index_path: of the records; empty looks beside them.
+        part: what is made of a record, one of `sama239k.PARTS`.
         frames: `clip`, or `single` for one frame per example.
         kinds: kinds of question kept, the rest of a dialogue is left out; empty keeps dialogues whole.
         tasks: likewise, by the task a question exercises.
@@ -63,6 +66,7 @@ class SourceConfig:
     video_root: str = ""
     form: str = "sama239k"
     index_path: str = ""
+    part: str = "either"
     frames: str = "clip"
     kinds: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
@@ -83,6 +87,8 @@ class SourceConfig:
             raise DataError(
                 f"{self.json_path} lacks {', '.join(missing)}, which records of form '{self.form}' need."
             )
+        if self.part not in PARTS:
+            raise DataError(f"{self.json_path}: part is {self.part!r}, expected one of {', '.join(PARTS)}.")
         if self.frames not in ("clip", "single"):
             raise DataError(f"{self.json_path}: frames is '{self.frames}', expected 'clip' or 'single'.")
         for name, values in (("kinds", self.kinds), ("tasks", self.tasks)):
@@ -195,6 +201,7 @@ def _files_of(source: SourceConfig) -> SourceFiles:
         Path(source.mask_path) if source.mask_path else None,
         Path(source.video_root) if source.video_root else records.parent,
         Path(source.index_path) if source.index_path else None,
+        source.part,
     )
 
 

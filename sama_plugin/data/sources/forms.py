@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sama_plugin.data.sources.sama239k import read_records
+from sama_plugin.data.corpus import open_corpus
+from sama_plugin.data.index import IndexedCorpus
+from sama_plugin.data.indexed_samples import IndexedSamples
+from sama_plugin.data.sources.sama239k import read_corpus
 from sama_plugin.schema import Sample
 
 
@@ -19,12 +22,14 @@ class SourceFiles:
         masks: its masks; None where the entry gives none.
         video_root: folder its videos or pictures are relative to; that of `records` where the entry gives none.
         index: of the records; None looks beside them.
+        part: what is made of a record that has a conversation and descriptions, see `sama239k.PARTS`.
     """
 
     records: Path
     masks: Path | None
     video_root: Path
     index: Path | None = None
+    part: str = "either"
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,12 @@ class Form:
 
 
 def read_sama239k(files: SourceFiles) -> Sequence[Sample]:
-    """Conversations of a file of SAMA-239K records."""
+    """What is in a file of SAMA-239K records: read on access where it has an index, else read now."""
     assert files.masks is not None, "the form needs it"
-    return [record.sample for record in read_records(files.records, files.masks, files.video_root)]
+    corpus = open_corpus(files.records, files.masks, files.video_root, "sama239k", files.index)
+    if isinstance(corpus, IndexedCorpus):
+        return IndexedSamples(corpus, files.part)
+    return [record.sample for record in read_corpus(corpus, part=files.part)]
 
 
 FORMS: Mapping[str, Form] = {

@@ -33,6 +33,9 @@ CAPTION_QUESTION = "Please describe the region <mask> in the video in detail."
 PARTS = ("either", "conversation", "description", "both")
 """What is made of a record: its conversation, else its descriptions; or only one of them; or a sample of each."""
 
+ENDINGS = {"conversation": "", "description": "/description"}
+"""Of sample ids."""
+
 
 class Record(NamedTuple):
     """A sample and the record it came from, for what a benchmark keeps beside the dialogue."""
@@ -111,15 +114,35 @@ def make_samples(
     raw = corpus.record(index)
     found = find_defects(raw, functools.partial(corpus.track, raw))
     defects = [dataclasses.replace(defect, record=index) for defect in found if defect.code not in allow]
-    has_conversation = isinstance(raw, dict) and bool(raw.get("conversation"))
-    kept: list[tuple[str, list[Turn]]] = []
-    if part in ("conversation", "both") or (part == "either" and has_conversation):
-        rounds = kept_rounds(raw, defects)
-        kept.append(("", [_conversation_turn(raw, one, ask_for_masks) for one in rounds]))
-    if part in ("description", "both") or (part == "either" and not has_conversation):
-        kept.append(("/description", _description_turns(raw, defects)))
-    samples = [_sample(corpus, index, raw, ending, turns) for ending, turns in kept if turns]
+    kept = {one: turns_of(raw, defects, one, ask_for_masks) for one in parts_of(raw, part)}
+    samples = [_sample(corpus, index, raw, ENDINGS[one], turns) for one, turns in kept.items() if turns]
     return [Record(sample, raw) for sample in samples], defects
+
+
+def parts_of(raw: Any, part: str) -> tuple[str, ...]:
+    """Which of conversation and description are made of a record, where `part` of `PARTS` is wanted."""
+    if part == "either":
+        return ("conversation" if has_conversation(raw) else "description",)
+    return ("conversation", "description") if part == "both" else (part,)
+
+
+def has_conversation(raw: Any) -> bool:
+    """Whether there is one, be it broken or not."""
+    return isinstance(raw, dict) and bool(raw.get("conversation"))
+
+
+def turns_of(raw: Any, defects: list[Defect], one: str, ask_for_masks: bool = False) -> list[Turn]:
+    """Turns of the conversation or of the description that no defect of the record costs.
+
+    Args:
+        raw: the record.
+        defects: of it.
+        one: `conversation` or `description`.
+        ask_for_masks: see `read_corpus`.
+    """
+    if one == "description":
+        return _description_turns(raw, defects)
+    return [_conversation_turn(raw, kept, ask_for_masks) for kept in kept_rounds(raw, defects)]
 
 
 def _conversation_turn(raw: Mapping[str, Any], one: Round, ask_for_masks: bool) -> Turn:
