@@ -75,20 +75,22 @@ def build_index(
     files = {MASKS_ROLE + key: path for key, path in masks.items()} | {RECORDS_ROLE: records}
     if absent := [str(path) for path in files.values() if not path.is_file()]:
         raise DataError(f"No file {', no file '.join(absent)}; give the folder or the files that there are.")
+    if out.is_dir():
+        raise DataError(f"{out} is a folder; give a file for the index.")
     stamps = {role: Stamp.of(path) for role, path in files.items()}
     if is_current(out, stamps):
-        return _report(out, None)
+        return report_on(out)
     began = time.monotonic()
     partial = out.with_name(out.name + PARTIAL_SUFFIX)
     with own_errors(partial), contextlib.ExitStack() as stack:
         connection = _begin(partial, stamps, name, stack)
         if is_current(out, stamps):  # another process has just finished it
             partial.unlink()
-            return _report(out, None)
+            return report_on(out)
         _fill(connection, stamps, progress)
         _finish(connection, stamps)
         os.replace(partial, out)
-    return _report(out, time.monotonic() - began)
+    return report_on(out, time.monotonic() - began)
 
 
 def is_current(index: Path, stamps: Mapping[str, Stamp]) -> bool:
@@ -204,7 +206,8 @@ def _finish(connection: sqlite3.Connection, stamps: Mapping[str, Stamp]) -> None
     connection.execute("COMMIT")
 
 
-def _report(index: Path, seconds: float | None) -> IndexReport:
+def report_on(index: Path, seconds: float | None = None) -> IndexReport:
+    """What a complete index holds."""
     with contextlib.closing(connect_to_read(index)) as connection:
         stamps = read_stamps(connection, index.parent)
         counts = connection.execute("SELECT role, entries, doubled FROM sources").fetchall()
