@@ -140,3 +140,21 @@ def revos_masks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     foreground = np.ones((3, 4, 4), dtype=bool)
     foreground[2, :, 3] = False
     return counts, pred, foreground
+
+
+def many_answers(num_videos: int = 50, num_questions: int = 10) -> dict[str, list[tuple[str, str]]]:
+    """Videos whose questions are answered with one word changed, now and then with none at all."""
+    things, deeds = (
+        ("dog", "child", "cyclist", "red car", "white bird"),
+        ("runs", "turns left", "falls", "stops"),
+    )
+    videos = {}
+    for v in range(num_videos):
+        pairs = []
+        for q in range(num_questions):
+            said = [
+                f"<p> The {things[(v + q) % 5]} </p> [SEG] {deeds[(k + q) % 4]}, then leaves." for k in (0, v)
+            ]
+            pairs.append((said[0], said[1] if (v + q) % 17 else ""))
+        videos[f"mevis/{v:02d}"] = pairs
+    return videos
