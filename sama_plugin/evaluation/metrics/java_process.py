@@ -1,7 +1,7 @@
 """Java programs of `pycocoevalcap`: found, fed by pipes, timed, and gone when they are done with.
 
 They are run beside the package's own wrappers because those write into the package's folder, which may be shared or not
-writable, and wait forever. Here nothing is written but into a folder of its own that goes too.
+writable, and wait forever. Here nothing is written.
 """
 
 from __future__ import annotations
@@ -134,11 +134,11 @@ def run_java(arguments: Sequence[str], timeout_s: float) -> Iterator[JavaProcess
         JavaError: no Java, or it cannot be started.
     """
     java = find_java()
-    with tempfile.TemporaryDirectory(prefix="sama-java-") as folder, tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
                 [java, "-Dfile.encoding=UTF-8", *arguments],
-                cwd=folder,
+                cwd=tempfile.gettempdir(),  # where a crashing Java leaves its dump
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
