@@ -14,7 +14,7 @@ from sama_plugin.errors import DataError
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb, and below it one for each measurement."""
     parser = verbs.add_parser(
-        "bench", parents=[common], help="measure time and memory of training and of conversations"
+        "bench", parents=[common], help="measure time and memory of training, of conversations and of scoring"
     )
     benches = parser.add_subparsers(title="what to measure", metavar="WHAT", required=True)
 
@@ -39,6 +39,11 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     memory = add("memory", _memory, "the peak over 200, 2,000 and 10,000 frames beside the predictor's")
     memory.add_argument("--frames", type=int, nargs="+", metavar="N", help="other lengths")
     long = add("long", _long, "ten seconds near the end of two hours, beside these seconds alone")
+    add(
+        "scoring",
+        _scoring,
+        "J and F of 480p masks beside vos-benchmark, and memory over the number of videos",
+    )
     for bench in (turns, objects, long):
         add_model_options(bench)
     for bench in (train, memory):  # in processes of their own
@@ -126,3 +131,9 @@ def _long(args: argparse.Namespace) -> str:
     from sama_plugin.evaluation.length_cost import format_long, measure_long
 
     return format_long(measure_long((loaded.model, loaded.tokenizer, loaded.image_processor)))
+
+
+def _scoring(_: argparse.Namespace) -> str:
+    from sama_plugin.evaluation.scoring_cost import format_scoring, measure_scoring, measure_videos
+
+    return format_scoring(measure_scoring(), measure_videos())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 import sama_plugin
 from sama_plugin.cli.main import main
-from sama_plugin.evaluation import length_cost, tracking_cost, turn_cost
+from sama_plugin.errors import HostError, SamaError
+from sama_plugin.evaluation import length_cost, scoring_cost, tracking_cost, turn_cost
 from tests.conftest import LoadedCheckpoint, load_checkpoint
 
 
@@ -77,6 +79,33 @@ def test_scenes_are_shown_to_and_fro() -> None:
     assert np.array_equal(
         length_cost._resized(np.array([[0, 255]], np.uint8), (2, 4)), [[0, 0, 255, 255], [0, 0, 255, 255]]
     )
+
+
+def test_scoring_is_measured_on_equal_scores() -> None:
+    pytest.importorskip("vos_benchmark.evaluator", reason="`pip install vos-benchmark` is missing")
+    costs = scoring_cost.measure_scoring(num_frames=1, rounds=1)
+    assert [cost.shape for cost in costs] == list(scoring_cost.SHAPES)
+    assert max(cost.difference for cost in costs) < 1e-9
+    table = scoring_cost.format_scoring(costs, {4: 100.0, 40: 101.0})
+    assert "largest peak / smallest: 1.010" in table
+
+
+def test_what_scoring_is_measured_against_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vos_benchmark.evaluator", None)
+    with pytest.raises(HostError, match="pip install vos-benchmark"):
+        scoring_cost.measure_scoring()
+
+
+def test_videos_are_scored_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        scoring_cost, "measure_apart", lambda command, what: asked.append(command) or {"peak_mb": 1.0}
+    )
+    assert scoring_cost.measure_videos((1, 2)) == {1: 1.0, 2: 1.0}
+    assert [command[1:] for command in asked] == [["--videos", "1"], ["--videos", "2"]]
+    monkeypatch.setattr(scoring_cost, "measure_apart", lambda command, what: None)
+    with pytest.raises(SamaError, match="1 videos was killed"):
+        scoring_cost.measure_videos((1,))
 
 
 @pytest.mark.parametrize(
