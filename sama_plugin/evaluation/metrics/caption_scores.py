@@ -6,6 +6,7 @@ that any number of processes may score at once.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,7 +18,7 @@ from sama_plugin.errors import DataError, HostError
 from sama_plugin.evaluation.metrics.caption_text import caption_of, official_caption_of
 from sama_plugin.evaluation.metrics.caption_tokens import PTB, choose_tokenizer, tokenize
 from sama_plugin.evaluation.metrics.java_process import EXTRA, JavaError
-from sama_plugin.evaluation.metrics.meteor import score_meteor
+from sama_plugin.evaluation.metrics.meteor import Meteor
 from sama_plugin.evaluation.metrics.sama_bench_scores import CORRECTED, OFFICIAL, VARIANTS
 
 BLEU = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
@@ -57,7 +58,11 @@ class CaptionScores:
 
 
 def score_captions(
-    videos: Mapping[str, Sequence[CaptionPair]], variant: str = CORRECTED, *, tokenizer: str | None = None
+    videos: Mapping[str, Sequence[CaptionPair]],
+    variant: str = CORRECTED,
+    *,
+    tokenizer: str | None = None,
+    meteor: Meteor | None = None,
 ) -> CaptionScores:
     """Score the answers of a benchmark.
 
@@ -67,6 +72,7 @@ def score_captions(
             `official` cuts answers and takes each video's own, so that CIDEr of a single question is 0; its words are
             those of `ptb`.
         tokenizer: `ptb` or `words`; None takes `ptb` where there is Java, else `words`, and says so.
+        meteor: to share between calls, as it takes long to start; None starts one for this call.
 
     Raises:
         DataError: an unknown variant or tokenizer, or a video without pairs.
@@ -89,7 +95,9 @@ def score_captions(
     absent = {SPICE: NO_SPICE}
     for video, pairs in words.items():
         scores[video] |= _score_words(pairs)
-    absent |= _add_cider(scores, words, variant) | _add_meteor(scores, words)
+    absent |= _add_cider(scores, words, variant)
+    with contextlib.nullcontext(meteor) if meteor is not None else Meteor() as running:
+        absent |= _add_meteor(scores, words, running)
     return CaptionScores(scores, absent, used, _notes(words, used, reason))
 
 
@@ -160,11 +168,11 @@ def _cider(pairs: Sequence[tuple[str, str]]) -> Any:
 
 
 def _add_meteor(
-    scores: dict[str, dict[str, float]], words: Mapping[str, Sequence[tuple[str, str]]]
+    scores: dict[str, dict[str, float]], words: Mapping[str, Sequence[tuple[str, str]]], meteor: Meteor
 ) -> dict[str, str]:
     """Put METEOR into the scores; gives why it is absent, if it is."""
     try:
-        groups = score_meteor(list(words.values()))
+        groups = meteor.score(list(words.values()))
     except JavaError as error:
         return {METEOR: str(error)}
     for video, group in zip(words, groups, strict=True):

@@ -89,8 +89,8 @@ def split_words(line: str) -> list[str]:
 def _run_ptb(lines: Sequence[str]) -> list[list[str]]:
     jar = find_program("pycocoevalcap.tokenizer.ptbtokenizer", "stanford-corenlp-3.4.1.jar")
     command = ["-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
-    with run_java(command, TIMEOUT_S) as program:
-        return [answer.split(" ") for answer in program.ask(lines, len(lines), is_all=True)]
+    with run_java(command) as program:
+        return [answer.split(" ") for answer in program.ask(lines, len(lines), TIMEOUT_S, is_all=True)]
 
 
 def _punctuation() -> frozenset[str]:

@@ -65,31 +65,36 @@ def find_program(module: str, jar: str) -> Path:
 
 
 class JavaProcess:
-    """A running Java program that answers lines with lines.
-
-    Attributes:
-        timed_out: whether the watch had to kill it.
-    """
+    """A running Java program that answers lines with lines."""
 
     def __init__(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
         self._process, self._errors = process, errors
-        self.timed_out = False
+        self._is_late = False
 
-    def ask(self, lines: Sequence[str], num_answers: int, *, is_all: bool = False) -> list[str]:
+    def ask(
+        self, lines: Sequence[str], num_answers: int, timeout_s: float, *, is_all: bool = False
+    ) -> list[str]:
         """Send lines while their answers are read, so that neither side waits for the other's full pipe.
 
         Args:
             lines: without line ends.
             num_answers: lines to read.
+            timeout_s: for all of them; then the program is killed.
             is_all: nothing is asked after that; some programs answer only then.
 
         Raises:
             JavaError: the program ended or was killed, with its last words.
         """
         writer = threading.Thread(target=self._send, args=(lines, is_all), daemon=True)
+        watch = threading.Timer(timeout_s, self._end_late)
+        watch.daemon = True
+        watch.start()
         writer.start()
-        answers = [self._receive() for _ in range(num_answers)]
-        writer.join()
+        try:
+            answers = [self._receive() for _ in range(num_answers)]
+            writer.join()
+        finally:
+            watch.cancel()
         return answers
 
     def _send(self, lines: Sequence[str], is_all: bool) -> None:
@@ -109,26 +114,24 @@ class JavaProcess:
         return line.decode().strip()
 
     def _why_ended(self) -> str:
-        if self.timed_out:
+        if self._is_late:
             return "Java gave no answer in time and was ended"
         code = self._process.wait()
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"Java ended with code {code}: {said[-1] if said else 'it says nothing'}"
 
-    def kill(self) -> None:
-        """End it because its time is over."""
-        self.timed_out = True
+    def _end_late(self) -> None:
+        self._is_late = True
         _kill(self._process)
 
 
 @contextlib.contextmanager
-def run_java(arguments: Sequence[str], timeout_s: float) -> Iterator[JavaProcess]:
+def run_java(arguments: Sequence[str]) -> Iterator[JavaProcess]:
     """Start a Java program; when the block ends, however it does, the program is gone and waited for.
 
     Args:
         arguments: of the launcher.
-        timeout_s: for the whole block; then the program is killed and reading raises.
 
     Raises:
         JavaError: no Java, or it cannot be started.
@@ -146,14 +149,9 @@ def run_java(arguments: Sequence[str], timeout_s: float) -> Iterator[JavaProcess
             )
         except OSError as error:
             raise JavaError(f"{java} cannot be started: {error}") from error
-        program = JavaProcess(process, errors)
-        watch = threading.Timer(timeout_s, program.kill)
-        watch.daemon = True
-        watch.start()
         try:
-            yield program
+            yield JavaProcess(process, errors)
         finally:
-            watch.cancel()
             _kill(process)
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None, "both were opened"

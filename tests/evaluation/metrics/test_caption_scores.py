@@ -11,7 +11,7 @@ from sama_plugin.evaluation.metrics.caption_scores import CAPTION_METRICS, Capti
 from sama_plugin.evaluation.metrics.caption_text import caption_of, official_caption_of, official_phrases_of
 from sama_plugin.evaluation.metrics.caption_tokens import choose_tokenizer, split_words, tokenize
 from sama_plugin.evaluation.metrics.java_process import JavaError, find_java
-from sama_plugin.evaluation.metrics.meteor import score_meteor
+from sama_plugin.evaluation.metrics.meteor import Meteor
 
 pytest.importorskip(
     "pycocoevalcap.bleu.bleu", reason="the extra 'caption' is missing: pip install -e .[caption]"
@@ -121,6 +121,7 @@ def test_cider_of_a_single_answer_is_absent(hide_java: None) -> None:
     assert "CIDEr" not in made.videos["a"]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_agree_and_leave_nothing(scored_twice: tuple[list[dict], Path]) -> None:
     (first, second), folder = scored_twice
     assert first == second
@@ -167,7 +168,25 @@ def test_an_unknown_tokenizer_raises() -> None:
 
 def test_meteor_is_started_once_more(replace_java: Callable[[str], Path]) -> None:
     replace_java(METEOR_ONCE.format(fails=True, answer="1 2"))
-    assert score_meteor([[("a", "a"), ("b", "|||")], [("a", "a")]]) == [(0.25, [0.5, 0.5]), (0.25, [0.5])]
+    with Meteor() as meteor:
+        assert meteor.score([[("a", "a"), ("b", "|||")], [("a", "a")]]) == [(0.25, [0.5, 0.5]), (0.25, [0.5])]
+
+
+def test_meteor_is_kept_for_more_and_then_gone(replace_java: Callable[[str], Path]) -> None:
+    folder = replace_java(METEOR_ONCE.format(fails=False, answer="1 2"))
+    videos = {"a": pairs(("a dog", "a dog"), ("it", "it"))}
+    with Meteor() as meteor:
+        made = [score_captions(videos, tokenizer="words", meteor=meteor).videos for _ in range(2)]
+        number = (folder / "pid").read_text()
+    assert [scores["a"]["METEOR"] for scores in made] == [0.25, 0.25]
+    assert not (folder / "tried").exists(), "it was killed, not started anew"
+    assert not Path(f"/proc/{number}").exists()
+
+
+def test_scores_that_are_none_are_absent(replace_java: Callable[[str], Path]) -> None:
+    replace_java("for line in sys.stdin:\n    print('who?\\n' * 9, flush=True)")
+    made = score_captions({"a": pairs(("a dog", "a dog"), ("it", "it"))}, tokenizer="words")
+    assert made.absent["METEOR"].startswith("METEOR gave what is no score")
 
 
 def test_meteor_that_fails_twice_is_absent(replace_java: Callable[[str], Path]) -> None:

@@ -22,7 +22,7 @@ def is_gone(folder: Path) -> bool:
 
 
 def interrupt_run(folder: Path) -> None:
-    with run_java([], 30):
+    with run_java([]):
         while not (folder / "pid").exists() or not (folder / "pid").read_text():
             time.sleep(0.01)
         raise KeyboardInterrupt
@@ -30,29 +30,29 @@ def interrupt_run(folder: Path) -> None:
 
 def test_lines_are_answered(replace_java: Callable[[str], Path]) -> None:
     folder = replace_java(ECHO)
-    with run_java([], 30) as program:
-        assert program.ask(["a", "b"], 2) == ["a", "b"]
-        assert program.ask(["c"], 1, is_all=True) == ["c"]
+    with run_java([]) as program:
+        assert program.ask(["a", "b"], 2, 30) == ["a", "b"]
+        assert program.ask(["c"], 1, 30, is_all=True) == ["c"]
     assert is_gone(folder)
 
 
 def test_more_than_pipes_hold_is_answered(replace_java: Callable[[str], Path]) -> None:
     replace_java(ECHO)
     lines = ["x" * 200] * 5000
-    with run_java([], 30) as program:
-        assert program.ask(lines, len(lines)) == lines
+    with run_java([]) as program:
+        assert program.ask(lines, len(lines), 30) == lines
 
 
 def test_last_words_of_a_program_that_ends_are_told(replace_java: Callable[[str], Path]) -> None:
     replace_java("sys.stderr.write('starting\\nno memory\\n'); sys.exit(3)")
-    with run_java([], 30) as program, pytest.raises(JavaError, match="Java ended with code 3: no memory"):
-        program.ask(["a"], 1)
+    with run_java([]) as program, pytest.raises(JavaError, match="Java ended with code 3: no memory"):
+        program.ask(["a"], 1, 30)
 
 
 def test_a_program_that_takes_too_long_is_ended(replace_java: Callable[[str], Path]) -> None:
     folder = replace_java(SLEEP)
-    with run_java([], 0.5) as program, pytest.raises(JavaError, match="no answer in time"):
-        program.ask(["x" * 100] * 5000, 1)
+    with run_java([]) as program, pytest.raises(JavaError, match="no answer in time"):
+        program.ask(["x" * 100] * 5000, 1, 0.5)
     assert is_gone(folder)
 
 
@@ -68,7 +68,7 @@ def test_what_a_launcher_started_is_ended_too(replace_java: Callable[[str], Path
         f"import subprocess; child = subprocess.Popen([{sys.executable!r}, '-c', 'import time; time.sleep(60)'])\n"
         "open(HERE + '/pid', 'w').write(str(child.pid)); open(HERE + '/child', 'w').close(); child.wait()"
     )
-    with run_java([], 30):
+    with run_java([]):
         while not (folder / "child").exists():
             time.sleep(0.01)
     deadline = time.monotonic() + 10
@@ -80,19 +80,19 @@ def test_what_a_launcher_started_is_ended_too(replace_java: Callable[[str], Path
 
 def test_it_works_in_the_temporary_folder(replace_java: Callable[[str], Path]) -> None:
     replace_java("print(os.getcwd(), flush=True)")
-    with run_java([], 30) as program:
-        assert program.ask([], 1) == [os.path.realpath(tempfile.gettempdir())]
+    with run_java([]) as program:
+        assert program.ask([], 1, 30) == [os.path.realpath(tempfile.gettempdir())]
 
 
 def test_without_java_the_package_to_install_is_named(hide_java: None) -> None:
-    with pytest.raises(JavaError, match="apt install default-jre-headless"), run_java([], 1):
+    with pytest.raises(JavaError, match="apt install default-jre-headless"), run_java([]):
         pass
 
 
 def test_a_launcher_that_cannot_be_run_is_named(replace_java: Callable[[str], Path]) -> None:
     folder = replace_java("")
     (folder / "java").write_bytes(b"\x00\x01")
-    with pytest.raises(JavaError, match="java cannot be started"), run_java([], 1):
+    with pytest.raises(JavaError, match="java cannot be started"), run_java([]):
         pass
 
 

@@ -88,6 +88,7 @@ def test_similarity_is_the_releases(tiny_bert: BertSimilarity) -> None:
     assert found == pytest.approx(SIMILARITY, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("video", CAPTIONS)
 def test_captions_are_the_releases(video: str, scored_twice: tuple[list[dict], Path]) -> None:
     assert scored_twice[0][0]["videos"][video] == pytest.approx(CAPTIONS[video], rel=1e-9, abs=1e-15)
