@@ -8,8 +8,7 @@ what they are about (see `pointing`), and then to tell its attributes before its
 single frames what is there and what is not, which costs less than a clip. Some attribute words of the answers
 are swapped for others as they go in, so that the next word is learned from what is seen, not from pairs of words that
 go together in training. Some videos show colours without a name, so that no colour speaks against a shape; no such
-colour has to come out in an answer. Most denials of what a look would show have no say in how answers begin: pairs that
-training never shows look a little like nothing, and would all be denied.
+colour has to come out in an answer.
 """
 
 from __future__ import annotations
@@ -87,13 +86,6 @@ BACKGROUND_ROWS = 2000
 """About as many frame tokens of a batch without an object are enough to fit the matching heads."""
 WORD_NOISE = 0.2
 """Share of attribute words in answers that go in as another word."""
-
-DENIAL_SHARE = 0.1
-"""Share of denials of what a single look would show (`LOOKS`) whose beginning is learned."""
-
-DENIAL = "none"
-LOOKS = ("attribute", "other_same")
-"""Beginnings of the kinds of questions for something by size, colour and shape."""
 
 
 class SceneFacts(NamedTuple):
@@ -207,7 +199,7 @@ class SeenDataset(Dataset[SeenExample]):
             mentions[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
             coming[:, STILL_ATTRIBUTES:] = IGNORE_INDEX
         looks = wanted_frame_tokens(example.input_ids, pointers, owners)
-        example = self._hide_unnamed(_thin_denials(example, rng), facts, rng)
+        example = self._hide_unnamed(example, facts, rng)
         names = said_names(self.tokenizer, example.labels)
         example, mentions = self._swap_words(example, mentions, rng)
         return SeenExample(example, patches, mentions, pointers, looks, coming, names)
@@ -254,7 +246,7 @@ class SeenDataset(Dataset[SeenExample]):
     def _last_phrases(self, example: Example) -> Tensor:
         """(L,) bool; tokens of each answer from its last `<p>` on, or all of them where it has none."""
         is_answer = example.labels != IGNORE_INDEX
-        begins = _answer_begins(is_answer)
+        begins = is_answer & ~is_answer.roll(1)
         starts = (example.input_ids == self.tokenizer.convert_tokens_to_ids(PHRASE_START)) & is_answer
         answers = begins.cumsum(0)
         phrases = (begins | starts).cumsum(0)
@@ -262,23 +254,6 @@ class SeenDataset(Dataset[SeenExample]):
             0, answers, phrases, "amax"
         )
         return is_answer & (phrases == last[answers])
-
-
-def _answer_begins(is_answer: Tensor) -> Tensor:
-    """(L,) bool; first tokens of runs of labels."""
-    return is_answer & ~is_answer.roll(1)
-
-
-def _thin_denials(example: Example, rng: np.random.Generator) -> Example:
-    """Most denials of what a look would show without a label where they begin."""
-    places = torch.nonzero(_answer_begins(example.labels != IGNORE_INDEX))[:, 0]
-    is_dropped = [
-        turn.task == DENIAL and turn.kind.startswith(LOOKS) and rng.random() >= DENIAL_SHARE
-        for turn in example.turns
-    ]
-    labels = example.labels.clone()
-    labels[places[torch.tensor(is_dropped)]] = IGNORE_INDEX
-    return dataclasses.replace(example, labels=labels)
 
 
 def _labels(facts: SceneFacts, owners: Tensor) -> Tensor:

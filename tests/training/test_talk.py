@@ -86,33 +86,13 @@ def test_a_sample_that_cannot_be_read_is_named_and_the_next_one_taken(
     example = seen[0].example
     assert example.sample_id == samples[good].sample_id
     named = [json.loads(line)["sample"] for line in report.read_text().splitlines()]
-    assert named == [samples[i].sample_id for i in range(good)]
+    assert named == [sample.sample_id for sample in samples[:good]]
 
 
 @pytest.fixture
 def unswapped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers go in as they are."""
     monkeypatch.setattr("sama_plugin.training.talk.WORD_NOISE", 0.0)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_how_denials_begin_is_learned_from_a_share_of_them(
-    datasets: Any, unswapped: None, share: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sama_plugin.training.talk.DENIAL_SHARE", share)
-    kinds = set()
-    for index in range(len(datasets[0])):
-        item, plain = datasets[0][index].example, datasets[0].examples[index]
-        is_answer = plain.labels != IGNORE_INDEX
-        begins = torch.nonzero(is_answer & ~is_answer.roll(1))[:, 0].tolist()
-        denials = [
-            turn.task == "none" and turn.kind in ("attribute", "other_same_colour", "other_same_shape")
-            for turn in plain.turns
-        ]
-        kinds |= {(turn.task == "none", is_look) for turn, is_look in zip(plain.turns, denials, strict=True)}
-        dropped = [place for place, is_look in zip(begins, denials, strict=True) if is_look and not share]
-        assert torch.nonzero(item.labels != plain.labels)[:, 0].tolist() == dropped
-    assert kinds >= {(True, True), (False, False)}
 
 
 def test_mentions_are_labelled_with_the_object_they_mean(datasets: Any, loaded: Any, unswapped: None) -> None:
@@ -133,10 +113,7 @@ def test_mentions_are_labelled_with_the_object_they_mean(datasets: Any, loaded: 
     assert (frames[0].mentions[:, STILL_ATTRIBUTES:] == IGNORE_INDEX).all()  # one frame shows no motion
 
 
-def test_swapped_words_go_in_but_do_not_come_out(
-    datasets: Any, loaded: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sama_plugin.training.talk.DENIAL_SHARE", 1.0)
+def test_swapped_words_go_in_but_do_not_come_out(datasets: Any, loaded: Any) -> None:
     frames = datasets[1]
     groups = [set(words.tolist()) for words in attribute_tokens(loaded.tokenizer)]
     ends = set(mention_ends(loaded.tokenizer).tolist())
