@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -214,7 +215,7 @@ class RecordChecker:
 
     def _media_defects(self, record: dict[str, Any]) -> tuple[list[Defect], ClipFacts | None]:
         top = self.video_root / Path(record["video"]).parts[0]
-        if not top.exists():
+        if not os.path.exists(top):
             return [Defect("root-missing", f"there is no {top}")], None
         return check_media(record, self.corpus.media(record), self.media)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,7 +31,7 @@ def check_media(record: Mapping[str, Any], path: Path, depth: str) -> tuple[list
         What is wrong; and what its clip is like, None where that cannot be told.
     """
     names = frame_names(record)
-    if not path.exists() or (names is not None and not path.is_dir()):
+    if not os.path.exists(path) or (names is not None and not path.is_dir()):
         return [
             Defect("media-missing", f"there is no {'file or folder' if names is None else 'folder'} {path}")
         ], None

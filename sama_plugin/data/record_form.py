@@ -132,5 +132,5 @@ def modern_tokens(text: str) -> str:
 
 
 def _without_suffix(name: str) -> str:
-    path = PurePosixPath(name)
-    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+    stem, _, suffix = name.rpartition(".")
+    return stem if f".{suffix.lower()}" in IMAGE_SUFFIXES else name

@@ -6,19 +6,17 @@ counted and said with its reason; an entry of `groundtruth` without ids never re
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from sama_plugin.constants import DATA_REGION, PHRASE_END, PHRASE_START, SEG_TOKEN
+from sama_plugin.data.conversation_rules import ROWS, conversation_defects, is_id
 from sama_plugin.data.defects import RULES, Defect, DefectError
 from sama_plugin.data.record_form import (
     OBJECT_KEY,
     Round,
     frame_names,
-    modern_tokens,
     num_rounds,
     object_ids,
     read_round,
@@ -29,11 +27,6 @@ __all__ = ["RULES", "ClipFacts", "Defect", "TrackLookup", "find_defects", "kept_
 
 TrackLookup = Callable[[str], Track | None]
 """Mask id → what the record's dictionary has for it; None if it lacks it."""
-
-ROLES = ("human", "gpt")
-PHRASE_MARK = re.compile(f"{re.escape(PHRASE_START)}|{re.escape(PHRASE_END)}")
-ROWS = ("obj_masks", "groundtruth")
-
 
 UNKNOWN = (None, None)
 
@@ -59,7 +52,7 @@ def find_defects(
     Args:
         record: what one entry of the file says, of whatever type.
         track_of: looks up its masks; None leaves out the rules about them.
-        deep: also see that all run lengths decode, about 20 µs per mask.
+        deep: also see that all run lengths decode: most of the time it takes.
         clip: what its media are like, where they were read; else what the record says of them.
 
     Returns:
@@ -72,8 +65,8 @@ def find_defects(
         return [Defect("record-form", fault) for fault in faults]
     if outside := _leaves_root(record["video"]):
         return [Defect("video-outside", outside)]
-    found = [defect for index in range(num_rounds(record)) for defect in _round_defects(record, index)]
-    for rule in (_conversation_defects, _description_defects, _object_defects, _bench_defects):
+    found: list[Defect] = []
+    for rule in (conversation_defects, _description_defects, _object_defects, _bench_defects):
         found += rule(record)
     if track_of is not None:
         found += _mask_defects(record, found, track_of, clip or told_facts(record), deep)
@@ -137,7 +130,7 @@ def _form_faults(record: Any) -> Iterator[str]:
         if name in record and record[name] is not None and not _is_count(record[name]):
             yield f"'{name}' is {record[name]!r:.60}, expected a whole number from 1"
     for i, mask_id in enumerate(_listed(record, "anno_map")):
-        if not _is_id(mask_id):
+        if not is_id(mask_id):
             yield f"'anno_map' has {mask_id!r:.60} at {i}, expected ids"
     for i, frame in enumerate(_listed(record, "frames")):
         frame_name = frame.get("raw_filename") if isinstance(frame, dict) else frame
@@ -154,98 +147,11 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool) and value != ""
-
-
 def _leaves_root(video: str) -> str:
     path = PurePosixPath(video)
-    if path.is_absolute() or ".." in path.parts:
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in video:
         return f"'video' is {video!r}, expected a path below the media root"
     return ""
-
-
-def _round_defects(record: Mapping[str, Any], index: int) -> Iterator[Defect]:
-    def defect(code: str, message: str) -> Defect:
-        return Defect(code, message, round=index)
-
-    pair = record["conversation"][2 * index : 2 * index + 2]
-    if faults := list(_message_faults(record, index, pair)):
-        yield defect("round-form", "; ".join(faults))
-        return
-    roles = tuple(message["from"] for message in pair)
-    if roles != ROLES:
-        is_known = all(role in ROLES for role in roles)
-        code = "turns-not-alternating" if is_known else "role-unknown"
-        yield defect(code, f"it is from {roles[0]!r} and {roles[1]!r}, expected 'human' and 'gpt'")
-    question, answer = pair[0]["value"], modern_tokens(pair[1]["value"])
-    if not question.strip():
-        yield defect("question-empty", "its question has no text")
-    if not answer.strip():
-        yield defect("answer-empty", "its answer has no text")
-    regions, targets = record["obj_masks"][index], record["groundtruth"][index]
-    if (marks := question.count(DATA_REGION)) != len(regions):
-        yield defect(
-            "region-count", f"its question has {marks} {DATA_REGION} but {len(regions)} ids of regions"
-        )
-    filled = sum(1 for ids in targets if ids)
-    if (segs := answer.count(SEG_TOKEN)) != filled:
-        yield defect(
-            "seg-count", f"its answer has {segs} {SEG_TOKEN} but {filled} entries of groundtruth with ids"
-        )
-    if fault := _phrase_fault(answer):
-        yield defect("phrase-brackets", fault)
-
-
-def _message_faults(record: Mapping[str, Any], index: int, pair: list[Any]) -> Iterator[str]:
-    for message in pair:
-        if not isinstance(message, dict) or not all(
-            isinstance(message.get(key), str) for key in ("from", "value")
-        ):
-            yield f"a message is {message!r:.60}, expected 'from' and 'value'"
-    for name in ROWS:
-        rows = _listed(record, name)
-        if index >= len(rows):
-            yield f"'{name}' has {len(rows)} entries, none for this round"
-        elif not _is_row(rows[index], nested=name == "groundtruth"):
-            yield f"'{name}' has {rows[index]!r:.60}, expected a list of {'lists of ' * (name == 'groundtruth')}ids"
-    if details := _listed(record, "turns"):
-        detail = details[index] if index < len(details) else None
-        if not isinstance(detail, dict) or not _is_span(detail.get("span")):
-            yield f"'turns' has {detail!r:.60} for it, expected an object whose 'span', if any, is two frames"
-
-
-def _is_row(row: Any, *, nested: bool) -> bool:
-    if not isinstance(row, list):
-        return False
-    return all(_is_row(ids, nested=False) if nested else _is_id(ids) for ids in row)
-
-
-def _is_span(span: Any) -> bool:
-    return not span or (isinstance(span, list) and len(span) == 2 and all(isinstance(k, int) for k in span))
-
-
-def _phrase_fault(answer: str) -> str:
-    """What is wrong with the brackets of phrases; empty if nothing is."""
-    marks = PHRASE_MARK.findall(answer)
-    if marks != [PHRASE_START, PHRASE_END] * (len(marks) // 2):
-        return f"its answer has {' '.join(marks)} in this order, expected pairs of {PHRASE_START} and {PHRASE_END}"
-    if any(not phrase.strip() for phrase in PHRASE_MARK.split(answer)[1::2]):
-        return f"its answer has nothing between {PHRASE_START} and {PHRASE_END}"
-    return ""
-
-
-def _conversation_defects(record: Mapping[str, Any]) -> Iterator[Defect]:
-    messages = record.get("conversation") or []
-    if len(messages) % 2:
-        yield Defect(
-            "odd-tail", f"it has {len(messages)} messages, the last has no answer", round=num_rounds(record)
-        )
-    if messages:
-        allowed = (len(messages) + 1) // 2
-        for name in ROWS:
-            if len(rows := _listed(record, name)) > allowed:
-                yield Defect("rows-spare", f"'{name}' has {len(rows)} entries for {allowed} rounds")
 
 
 def _description_defects(record: Mapping[str, Any]) -> Iterator[Defect]:

@@ -84,9 +84,8 @@ def _all_masks(track: list[Any]) -> Iterator[tuple[int, Any]]:
 
 def _is_rle(rle: Any) -> bool:
     size = rle.get("size") if isinstance(rle, dict) else None
-    return (
-        isinstance(size, list | tuple)
-        and len(size) == 2
-        and all(isinstance(side, int) and side > 0 for side in size)
-        and isinstance(rle.get("counts"), str | bytes | list)
-    )
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        return False
+    height, width = size
+    is_size = isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
+    return is_size and isinstance(rle.get("counts"), str | bytes | list)
