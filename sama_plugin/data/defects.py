@@ -57,7 +57,7 @@ _RULES = (
     Rule("phrase-brackets", "nothing", "the `<p>` and `</p>` of an answer are no pairs, or hold no text"),
     Rule("rows-spare", "nothing", "`obj_masks` or `groundtruth` goes on after the last round"),
     Rule("region-unseen", "round", "a region's object is visible on no frame"),
-    Rule("description-form", "description", "a description's key is not `<objN>`, or it is no text"),
+    Rule("description-form", "description", "a description's key is not `<objN>`, or it is no plain text"),
     Rule("description-empty", "description", "a description has no text"),
     Rule("description-object", "description", "a description is of an object that `anno_map` does not have"),
     Rule("description-unseen", "description", "a described object is visible on no frame"),

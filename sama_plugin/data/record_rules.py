@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from sama_plugin.constants import SEG_TOKEN
 from sama_plugin.data.conversation_rules import ROWS, conversation_defects, is_id
 from sama_plugin.data.defects import RULES, Defect, DefectError
 from sama_plugin.data.record_form import (
     OBJECT_KEY,
     Round,
     frame_names,
+    modern_tokens,
     num_rounds,
     object_ids,
     read_round,
@@ -162,6 +164,8 @@ def _description_defects(record: Mapping[str, Any]) -> Iterator[Defect]:
             yield Defect(
                 "description-form", f"it is {text!r:.60}, expected text under a key <objN>", thing=key
             )
+        elif SEG_TOKEN in modern_tokens(text):
+            yield Defect("description-form", f"it has {SEG_TOKEN}, which no mask goes with", thing=key)
         elif not text.strip():
             yield Defect("description-empty", "it has no text", thing=key)
         elif int(match[1]) >= len(objects):

@@ -116,6 +116,11 @@ def test_tracks_of_every_kind_of_damage(masks: Any, code: str) -> None:
     assert first.code == code
 
 
+@pytest.mark.parametrize("text", ["It moves [SEG].", "It moves <seg>.", 3])
+def test_descriptions_are_plain_text(text: Any) -> None:
+    assert [one.code for one in defects_of(description={"<obj0>": text})] == ["description-form"]
+
+
 def test_size_is_that_of_the_first_mask_where_the_record_has_none() -> None:
     other: list[Rle | None] = [*MASKS["41"][:2], {"size": [32, 24], "counts": [0, 768]}]
     record = train_records()[0] | {"height": None, "width": None}
