@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
@@ -25,12 +26,17 @@ COSTS = {
 PAGE_ROWS = 500
 """Defects of one code and source on the page; the JSON report has all."""
 
+OPEN_ROWS = 20
+"""So many defects of a code are shown without a click."""
+
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; }
 th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: left; vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 code { background: #f2f2f2; padding: 0 .25rem; } summary { cursor: pointer; } td { overflow-wrap: anywhere; }
+.defects { table-layout: fixed; } .defects th:nth-child(1) { width: 4rem; } .defects th:nth-child(2) { width: 18rem; }
+.defects th:nth-child(3) { width: 8rem; }
 .clean { color: #176c2b; } .found { color: #a8201a; }
 """
 
@@ -152,8 +158,15 @@ def _source_sections(report: SourceReport) -> Iterator[str]:
             for defect in found[:PAGE_ROWS]
         )
         more = f"<p>... and {len(found) - PAGE_ROWS} more.</p>" if len(found) > PAGE_ROWS else ""
-        yield (
-            f"<details><summary><b>{len(found)}</b> <code>{code}</code>: {escape(rule.meaning)} "
-            f"(costs {COSTS[rule.costs]})</summary><table><tr><th class='n'>record</th><th>video</th><th>place</th>"
-            f"<th>what</th></tr>{rows}</table>{more}</details>"
+        is_open = " open" if len(found) <= OPEN_ROWS else ""
+        what = (
+            f"<b>{len(found)}</b> <code>{code}</code>: {_with_code(rule.meaning)} (costs {COSTS[rule.costs]})"
         )
+        heads = "<th class='n'>record</th><th>video</th><th>place</th><th>what</th>"
+        table = f"<table class='defects'><tr>{heads}</tr>{rows}</table>{more}"
+        yield f"<details{is_open}><summary>{what}</summary>{table}</details>"
+
+
+def _with_code(text: str) -> str:
+    """Escaped, what stands between backticks as code."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))

@@ -57,11 +57,9 @@ def repeated_keys(text: str) -> list[str]:
     """Keys that stand twice in one object of valid JSON."""
     repeated: list[str] = []
 
-    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if len(content) < len(pairs):
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) < len(pairs):
             repeated.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        return content
 
     json.loads(text, object_pairs_hook=note)
     return repeated
