@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.cli.data_files import add_file_options, corpus_files
+from sama_plugin.cli.data_files import add_file_options
 from sama_plugin.errors import DataError
 
 DEFECTS_FOUND = 1
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Check, print the report, write it where asked."""
     from sama_plugin.data.check_report import format_codes, format_html, format_text, report_values
     from sama_plugin.data.checking import check_corpora
+    from sama_plugin.data.preparation import find_corpora
     from sama_plugin.data.shapes.writer import write_text
     from sama_plugin.inference.outputs import check_file
 
@@ -58,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
         print(format_codes())
         return 0
     if not args.records:
-        raise DataError("There is nothing to check; give RECORDS, a JSON list or a folder with records.json.")
+        raise DataError("There is nothing to check; give RECORDS, a JSON list or a folder.")
     for path in filter(None, (args.json, args.html)):
         check_file(path)
-    sources = [corpus_files(path, args) for path in args.records]
+    sources = [files for path in args.records for files in find_corpora(path, args.masks, args.media)]
     reports = check_corpora(sources, media=args.depth, workers=args.workers, run_path=args.resume)
     print(format_text(reports, args.show))
     if args.json:

@@ -15,7 +15,7 @@ def add_file_options(parser: argparse.ArgumentParser, nargs: str | None = None) 
         type=Path,
         nargs=nargs,
         metavar="RECORDS",
-        help="JSON list of records, or a folder with records.json",
+        help="JSON list of records, or a folder with records.json" + (" or published files" if nargs else ""),
     )
     parser.add_argument(
         "--masks",

@@ -15,9 +15,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sama_plugin.data.corpus import Corpus, CorpusFiles, JsonCorpus, open_corpus
+from sama_plugin.data.corpus import PICKLE_SUFFIXES, Corpus, CorpusFiles, JsonCorpus, open_corpus
 from sama_plugin.data.defects import Defect, DefectError
-from sama_plugin.data.json_file import read_text, repeated_keys
+from sama_plugin.data.json_file import repeated_keys
+from sama_plugin.data.json_stream import JsonStream
 from sama_plugin.data.media_check import MEDIA_DEPTHS, check_media
 from sama_plugin.data.record_form import num_rounds, object_ids
 from sama_plugin.data.record_rules import ClipFacts, find_defects, kept_descriptions, kept_rounds
@@ -132,10 +133,19 @@ def _file_defects(corpus: Corpus) -> list[Defect]:
         except DefectError as error:
             found.append(error.defect)
             continue
-        if path.suffix == ".json":
-            for key in repeated_keys(read_text(path)):
-                found.append(Defect("key-twice", f"{path} has the key {key!r} twice in one object"))
+        if path.suffix not in PICKLE_SUFFIXES:
+            found += [Defect("key-twice", f"{path} has the key {key!r} twice") for key in _repeated(path)]
     return found
+
+
+def _repeated(path: Path) -> Iterator[str]:
+    """Keys that a mask dictionary has twice, in itself or in one of its entries."""
+    seen = set()
+    for entry in JsonStream(path, "{"):
+        if entry.key in seen:
+            yield entry.key
+        seen.add(entry.key)
+        yield from repeated_keys(entry.text)
 
 
 def _results(

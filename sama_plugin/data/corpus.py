@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from sama_plugin.data.defects import Defect, DefectError, file_fault
-from sama_plugin.data.json_file import json_fault, read_json, read_text
+from sama_plugin.data.json_stream import JsonStream
 from sama_plugin.data.plain_pickle import load_plain_pickle
-from sama_plugin.data.record_form import DICTIONARIES, dataset_of, media_path, split_of
+from sama_plugin.data.record_form import DICTIONARIES, dictionary_name, media_path, split_of
 from sama_plugin.data.track_rules import Track
 from sama_plugin.errors import DataError
 
@@ -22,7 +22,7 @@ RECORDS_FILE, MASKS_FILE = "records.json", "mask_dict.json"
 """Names of our own sets; the small world writes them."""
 
 PICKLED = DICTIONARIES["train"]["ref_youtube_vos"]
-DECODER = json.JSONDecoder()
+PICKLE_SUFFIXES = (".pkl", ".pickle")
 
 
 class Corpus(Protocol):
@@ -70,19 +70,17 @@ class JsonCorpus:
     def __init__(self, records: Path, masks: Path, video_root: Path, name: str = "") -> None:
         self.name = name or records.stem
         self.records, self.masks, self.video_root = records, masks, video_root
-        self._text = read_text(records)
-        self._places = list_places(records, self._text)
+        self._texts = [entry.text for entry in JsonStream(records, "[")]
         if not masks.exists():
             raise file_fault("file-missing", f"{masks} does not exist; check the folder and the file name.")
         self._dictionaries: dict[Path, dict[str, Any] | DefectError] = {}
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._texts)
 
     def record_text(self, index: int) -> str:
         """See `Corpus`."""
-        start, stop = self._places[index]
-        return self._text[start:stop]
+        return self._texts[index]
 
     def record(self, index: int) -> Any:
         """See `Corpus`."""
@@ -174,10 +172,11 @@ def published_dictionary(record: Mapping[str, Any], where: Path) -> str:
     Raises:
         DefectError: its video belongs to no data set with masks.
     """
-    split = split_of(record)
-    name = DICTIONARIES[split].get(dataset_of(record) or "")
+    name = dictionary_name(record)
     if name is None:
-        message = f"its video {record['video']!r} belongs to no data set with published {split} masks"
+        message = (
+            f"its video {record['video']!r} belongs to no data set with published {split_of(record)} masks"
+        )
         raise DefectError(f"{where}: {message}.", Defect("dataset-unknown", message))
     return name
 
@@ -228,7 +227,9 @@ def read_dictionary(path: Path) -> dict[str, Any]:
             f"{foreign} is Sa2VA's: its keys count expressions and are no mask ids of SAMA-239K; give "
             f"{PICKLED}.",
         )
-    content = load_plain_pickle(path) if path.suffix in (".pkl", ".pickle") else read_json(path)
+    if path.suffix not in PICKLE_SUFFIXES:
+        return {entry.key: entry.value for entry in JsonStream(path, "{")}
+    content = load_plain_pickle(path)
     if not isinstance(content, dict):
         raise file_fault(
             "file-form", f"{path} holds a {type(content).__name__}, expected a mapping of ids to tracks."
@@ -242,39 +243,3 @@ def _read_or_fail(path: Path) -> dict[str, Any] | DefectError:
         return read_dictionary(path)
     except DefectError as error:
         return error
-
-
-def list_places(path: Path, text: str) -> list[tuple[int, int]]:
-    """Start and end of each entry of a JSON list in its text.
-
-    Raises:
-        DefectError: no JSON, or no list.
-    """
-    places: list[tuple[int, int]] = []
-    try:
-        at = _skip_blanks(text, 0)
-        if text[at : at + 1] != "[":
-            value, _ = DECODER.raw_decode(text, at)
-            raise file_fault(
-                "file-form", f"{path} holds a {type(value).__name__}, expected a list of records."
-            )
-        at = _skip_blanks(text, at + 1)
-        while text[at : at + 1] != "]":
-            if places:
-                if text[at : at + 1] != ",":
-                    raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
-                at = _skip_blanks(text, at + 1)
-            _, end = DECODER.raw_decode(text, at)
-            places.append((at, end))
-            at = _skip_blanks(text, end)
-        if text[at + 1 :].strip():
-            raise json.JSONDecodeError("Extra data", text, at + 1)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise json_fault(path, text, error) from error
-    return places
-
-
-def _skip_blanks(text: str, at: int) -> int:
-    while text[at : at + 1].isspace():
-        at += 1
-    return at

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE, Corpus
-from sama_plugin.data.record_form import DICTIONARIES, NO_MASK, dataset_of, split_of
+from sama_plugin.data.record_form import DICTIONARIES, NO_MASK, dictionary_name
 from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.errors import DataError
 
@@ -92,7 +92,7 @@ class _Meaning:
         record = self.corpus.record(index)
         if not isinstance(record, dict) or not isinstance(record.get("video"), str):
             return
-        name = published_dictionary(record)
+        name = dictionary_name(record)
         self.is_published = self.is_published and name is not None
         for mask_id in ids_of(record):
             if (name or "", mask_id) in self._first:
@@ -142,11 +142,6 @@ class _Tracks(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.places)
-
-
-def published_dictionary(record: Mapping[str, Any]) -> str | None:
-    """Published name of the dictionary that a record's masks are in; None if its video is of no published set."""
-    return DICTIONARIES[split_of(record)].get(dataset_of(record) or "")
 
 
 def ids_of(record: Mapping[str, Any]) -> list[str]:

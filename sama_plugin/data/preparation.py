@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.data.corpus import CorpusFiles, find_corpus, published_dictionary
-from sama_plugin.data.defects import DefectError
+from sama_plugin.data.corpus import CorpusFiles, find_corpus
 from sama_plugin.data.frame_extraction import Extraction, extract_frames
 from sama_plugin.data.index import IndexedCorpus
 from sama_plugin.data.index_builder import IndexReport, build_index, report_on
 from sama_plugin.data.index_tables import ALL_RECORDS, index_beside
 from sama_plugin.data.json_stream import JsonStream
-from sama_plugin.data.record_form import DICTIONARIES
+from sama_plugin.data.record_form import DICTIONARIES, dictionary_name
 from sama_plugin.errors import DataError
 
 PUBLISHED_RECORDS = (
@@ -105,13 +104,8 @@ def needed_masks(files: CorpusFiles) -> dict[str, Path]:
 
 
 def _dictionary_name(entry: Any) -> str | None:
-    video = entry.value.get("video") if isinstance(entry.value, dict) else None
-    if not isinstance(video, str):
-        return None
-    try:
-        return published_dictionary(entry.value, Path())
-    except DefectError:  # `find_defects` says so of the record
-        return None
+    is_record = isinstance(entry.value, dict) and isinstance(entry.value.get("video"), str)
+    return dictionary_name(entry.value) if is_record else None
 
 
 def prepare(

@@ -80,6 +80,11 @@ def split_of(record: Mapping[str, Any]) -> str:
     return "val" if any(re.fullmatch(r"val(id)?(_\w+)?", part) for part in parts) else "train"
 
 
+def dictionary_name(record: Mapping[str, Any]) -> str | None:
+    """Published name of the mask dictionary that a record's ids are from; None if its video is of no published set."""
+    return DICTIONARIES[split_of(record)].get(dataset_of(record) or "")
+
+
 def media_path(record: Mapping[str, Any]) -> PurePosixPath:
     """Where the video lies below the media root; folders of LVVIS val are padded to five digits."""
     path = PurePosixPath(record["video"])

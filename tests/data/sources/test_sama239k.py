@@ -186,13 +186,13 @@ def test_record_that_is_no_mapping_is_refused(tmp_path: Path, record: Any) -> No
 
 
 def test_file_that_is_no_list_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"records\.json holds a dict, expected a list of records"):
+    with pytest.raises(DataError, match=r"records\.json holds an object, expected a list"):
         read(tmp_path, RECORD)
 
 
 def test_missing_and_malformed_files_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "bad.json").write_text('{"41": [')
+    (tmp_path / "bad.json").write_text('[{"41": [')
     with pytest.raises(DataError, match=r"bad\.json is not valid JSON"):
         list(read_records(tmp_path / "bad.json", tmp_path / "bad.json", tmp_path))
-    with pytest.raises(DataError, match=r"none\.json does not exist"):
+    with pytest.raises(DataError, match=r"none\.json cannot be read: No such file"):
         list(read_records(tmp_path / "none.json", tmp_path / "none.json", tmp_path))
