@@ -38,6 +38,11 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     objects = add("objects", _objects, "tracking 1, 2, 4 and 8 objects beside SAM2's own video predictor")
     memory = add("memory", _memory, "the peak over 200, 2,000 and 10,000 frames beside the predictor's")
     memory.add_argument("--frames", type=int, nargs="+", metavar="N", help="other lengths")
+    index = add("index", _index, "the index of a data set beside its plain files, on synthetic records")
+    index.add_argument(
+        "--records", type=int, default=100_000, metavar="N", help="in a temporary folder (default 100000)"
+    )
+    index.add_argument("--reads", type=int, default=5_000, metavar="N", help="random ones (default 5000)")
     long = add("long", _long, "ten seconds near the end of two hours, beside these seconds alone")
     add(
         "scoring",
@@ -137,3 +142,11 @@ def _scoring(_: argparse.Namespace) -> str:
     from sama_plugin.evaluation.scoring_cost import format_scoring, measure_scoring, measure_videos
 
     return format_scoring(measure_scoring(), measure_videos())
+
+
+def _index(args: argparse.Namespace) -> str:
+    _check_counts(records=args.records, reads=args.reads)
+    from sama_plugin.evaluation.index_cost import format_index, measure_index
+
+    with tempfile.TemporaryDirectory() as work:
+        return format_index(measure_index(Path(work), args.records, args.reads))

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from sama_plugin.errors import SamaError
 
 MEGA, KILO = 1e6, 1024
@@ -41,6 +39,8 @@ def measure_apart(arguments: Sequence[str], what: str) -> dict[str, Any] | None:
 
 def peak_mb() -> float:
     """Peak of the GPU's memory, or of this process's where there is none, so far."""
+    import torch  # here, so that sides without it stay light
+
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / MEGA
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILO / MEGA
