@@ -165,16 +165,21 @@ class SamaDataset(Dataset[Example]):
             max_length=self.max_length,
             sample_id=sample.sample_id,
         )
+        only_for_regions: list[int] = []
         regions = [
-            region_use(sample, region_id, sparse, rng)
+            region_use(sample, region_id, sparse, rng, only_for_regions)
             for turn in sample.turns
             for region_id in turn.region_ids
         ]
+        pixels = self.builder.tower_pixels(frames)
+        if only_for_regions:
+            more = self._cache.read(self._clip(sample), sample.clip_key, only_for_regions)
+            pixels = torch.cat([pixels, self.builder.tower_pixels(more)])
         return Example(
             input_ids=torch.tensor(dialogue.input_ids),
             labels=torch.tensor(dialogue.labels),
             video=self.builder.video_inputs(
-                self.builder.tower_pixels(frames),
+                pixels,
                 len(sparse),
                 dense,
                 dialogue.question_ids if sparse else [],
@@ -260,6 +265,7 @@ def region_use(
     region_id: str,
     sparse: Sequence[int],
     rng: np.random.Generator,
+    more: list[int] | None = None,
 ) -> RegionUse:
     """A region on a random sparse frame where its object is visible.
 
@@ -268,12 +274,21 @@ def region_use(
         region_id: mask id of the object.
         sparse: frame index of each sparse frame.
         rng: chooses the frame.
+        more: frames that only regions need, behind the sparse ones; one is added where the object is on no sparse
+            frame, but on others. None adds none.
 
     Raises:
         DataError: it is visible on none of them.
     """
     track = sample.masks[region_id]
     visible = {k: rle for k, frame in enumerate(sparse) if (rle := track[frame]) is not None}
+    if not visible and more is not None:
+        elsewhere = {frame: rle for frame, rle in enumerate(track) if rle is not None}
+        if elsewhere:
+            frame = int(rng.choice(list(elsewhere)))
+            if frame not in more:
+                more.append(frame)
+            return RegionUse(decode_mask(elsewhere[frame]), len(sparse) + more.index(frame))
     if not visible:
         raise DataError(
             f"Sample '{sample.sample_id}': region '{region_id}' is visible on none of the frames {list(sparse)}; "

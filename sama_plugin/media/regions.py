@@ -104,7 +104,7 @@ def region_prompt(
             outside the frame; a box that is inside out, empty or wholly outside; an empty mask.
         MediaError: a frame or time outside the clip; a mask that cannot be read or is of another size.
     """
-    _check_name(name)
+    check_region_name(name)
     given = [
         kind
         for kind, value in zip(REGION_KINDS, (point, box, scribble, mask), strict=True)
@@ -144,8 +144,12 @@ def _numbers(part: str, text: str) -> list[float]:
         raise PromptError(f"Region {text!r} has {part!r} where numbers should be; {GRAMMAR}.") from None
 
 
-def _check_name(name: str) -> None:
-    """Refuse a name that a question could not mean or that means something else."""
+def check_region_name(name: str) -> None:
+    """Refuse a name that a question could not mean or that means something else.
+
+    Raises:
+        PromptError: says what it may be.
+    """
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise PromptError(
             f"Region name {name!r} cannot be used, expected a letter, then letters, digits or '_', as in r1."
@@ -233,7 +237,7 @@ def _checked_box(name: str, value: Any, clip: VideoClip) -> tuple[float, float, 
 def _checked_mask(name: str, value: Any, clip: VideoClip) -> np.ndarray:
     """(H, W) bool in video pixels, not empty."""
     if isinstance(value, (str, Path)):
-        where, mask = f"mask '{value}'", _read_mask(name, value)
+        where, mask = f"mask '{value}'", read_mask_picture(name, value)
     else:
         try:
             where, mask = "mask", np.asarray(value)
@@ -257,8 +261,16 @@ def _checked_mask(name: str, value: Any, clip: VideoClip) -> np.ndarray:
     return inside
 
 
-def _read_mask(name: str, path: str | Path) -> np.ndarray:
-    """(H, W) bool: a palette's index, or any colour, is non-zero where it is not transparent."""
+def read_mask_picture(name: str, path: str | Path) -> np.ndarray:
+    """(H, W) bool: a palette's index, or any colour, is non-zero where it is not transparent.
+
+    Args:
+        name: of the region, for errors.
+        path: of the picture.
+
+    Raises:
+        MediaError: it is not there, or no picture.
+    """
     if not Path(path).is_file():
         raise MediaError(
             f"Region '{name}': mask file '{path}' does not exist; expected a picture, such as a PNG."

@@ -9,6 +9,7 @@ from pathlib import Path
 from sama_plugin.data.corpus import open_corpus
 from sama_plugin.data.index import IndexedCorpus
 from sama_plugin.data.indexed_samples import IndexedSamples
+from sama_plugin.data.sources.own import read_own
 from sama_plugin.data.sources.sama239k import read_corpus
 from sama_plugin.schema import Sample
 
@@ -57,5 +58,6 @@ def read_sama239k(files: SourceFiles) -> Sequence[Sample]:
 
 FORMS: Mapping[str, Form] = {
     "sama239k": Form(read_sama239k, needs=("mask_path", "video_root")),
+    "own": Form(lambda files: read_own(files.records, files.video_root)),
 }
 """Name in `form:` of a mixture's entry → its reader."""
