@@ -25,7 +25,9 @@ BLEU = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 METEOR, ROUGE, CIDER, SPICE = "METEOR", "ROUGE-L", "CIDEr", "SPICE"
 CAPTION_METRICS = (*BLEU, METEOR, ROUGE, CIDER, SPICE)
 
-NO_SPICE = "SPICE needs Stanford's CoreNLP 3.6.0 models, which no package index carries; it is not computed"
+NO_SPICE = (
+    "SPICE needs Stanford's CoreNLP 3.6.0 with its models, which pycocoevalcap lacks; it is not computed"
+)
 
 
 class CaptionPair(NamedTuple):
@@ -163,6 +165,8 @@ def _cider(pairs: Sequence[tuple[str, str]]) -> Any:
     """(n,) float64; of each pair among these references."""
     from pycocoevalcap.cider.cider import Cider
 
+    if not any(reference for reference, _ in pairs):
+        return np.zeros(len(pairs))  # the package fails without a single word to count
     _, values = Cider().compute_score(*_as_coco(pairs))
     return values
 

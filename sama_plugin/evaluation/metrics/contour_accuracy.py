@@ -110,10 +110,9 @@ def _count_near(points: np.ndarray, others: np.ndarray, radius: int) -> int:
     for dy in sorted(range(-radius, radius + 1), key=abs):
         reach = math.isqrt(radius * radius - dy * dy)
         row_start = (ys + dy) * width
-        stretch = np.stack([np.maximum(xs - reach, 0), np.minimum(xs + reach + 1, width)]) + row_start
-        first, last = before[
-            np.clip(stretch, 0, others.size)
-        ]  # rows outside the frame become empty stretches
+        # clipping makes rows outside the frame empty stretches
+        first = before.take(row_start + np.maximum(xs - reach, 0), mode="clip")
+        last = before.take(row_start + np.minimum(xs + reach + 1, width), mode="clip")
         missed = first == last
         ys, xs = ys[missed], xs[missed]
         if not len(ys):

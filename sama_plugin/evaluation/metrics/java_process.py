@@ -101,7 +101,7 @@ class JavaProcess:
         """Write lines; if the program is gone, whoever reads its answers is told."""
         assert self._process.stdin is not None, "it was opened with a pipe"
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+            self._process.stdin.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
             self._process.stdin.flush()
             if is_all:
                 self._process.stdin.close()
@@ -111,7 +111,7 @@ class JavaProcess:
         line = self._process.stdout.readline()
         if not line.endswith(b"\n"):
             raise JavaError(self._why_ended())
-        return line.decode().strip()
+        return line.decode(errors="replace").strip()
 
     def _why_ended(self) -> str:
         if self._is_late:
