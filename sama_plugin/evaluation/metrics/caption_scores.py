@@ -25,6 +25,9 @@ BLEU = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 METEOR, ROUGE, CIDER, SPICE = "METEOR", "ROUGE-L", "CIDEr", "SPICE"
 CAPTION_METRICS = (*BLEU, METEOR, ROUGE, CIDER, SPICE)
 
+METEOR_MAX_WORDS = 300
+"""As many as the SAMA release leaves of any text; some thousands are more than its Java program can hold."""
+
 NO_SPICE = (
     "SPICE needs Stanford's CoreNLP 3.6.0 with its models, which pycocoevalcap lacks; it is not computed"
 )
@@ -70,9 +73,9 @@ def score_captions(
 
     Args:
         videos: video → its pairs, at least one each.
-        variant: `corrected` takes whole answers and CIDEr's document frequencies from the references of all videos;
-            `official` cuts answers and takes each video's own, so that CIDEr of a single question is 0; its words are
-            those of `ptb`.
+        variant: `corrected` takes whole answers (METEOR: 300 words) and CIDEr's document frequencies from the
+            references of all videos; `official` cuts answers and takes each video's own, so that CIDEr of a single
+            question is 0; its words are those of `ptb`.
         tokenizer: `ptb` or `words`; None takes `ptb` where there is Java, else `words`, and says so.
         meteor: to share between calls, as it takes long to start; None starts one for this call.
 
@@ -98,9 +101,10 @@ def score_captions(
     for video, pairs in words.items():
         scores[video] |= _score_words(pairs)
     absent |= _add_cider(scores, words, variant)
+    short, num_cut = (words, 0) if variant == OFFICIAL else _cut_for_meteor(words)
     with contextlib.nullcontext(meteor) if meteor is not None else Meteor() as running:
-        absent |= _add_meteor(scores, words, running)
-    return CaptionScores(scores, absent, used, _notes(words, used, reason))
+        absent |= _add_meteor(scores, short, running)
+    return CaptionScores(scores, absent, used, _notes(words, used, reason, num_cut))
 
 
 def check_captions() -> None:
@@ -171,6 +175,19 @@ def _cider(pairs: Sequence[tuple[str, str]]) -> Any:
     return values
 
 
+def _cut_for_meteor(
+    words: Mapping[str, Sequence[tuple[str, str]]],
+) -> tuple[dict[str, list[tuple[str, str]]], int]:
+    """The first words of all texts, and how many texts had more: METEOR's memory grows with the product of lengths."""
+
+    def cut(text: str) -> str:
+        return " ".join(text.split()[:METEOR_MAX_WORDS])
+
+    short = {video: [(cut(first), cut(second)) for first, second in pairs] for video, pairs in words.items()}
+    texts = (text for pairs in words.values() for text in chain.from_iterable(pairs))
+    return short, sum(len(text.split()) > METEOR_MAX_WORDS for text in texts)
+
+
 def _add_meteor(
     scores: dict[str, dict[str, float]], words: Mapping[str, Sequence[tuple[str, str]]], meteor: Meteor
 ) -> dict[str, str]:
@@ -185,7 +202,7 @@ def _add_meteor(
 
 
 def _notes(
-    words: Mapping[str, Sequence[tuple[str, str]]], tokenizer: str, reason: str | None
+    words: Mapping[str, Sequence[tuple[str, str]]], tokenizer: str, reason: str | None, num_cut: int
 ) -> tuple[str, ...]:
     notes = []
     if reason is not None:
@@ -197,4 +214,6 @@ def _notes(
         num_empty = sum(not pair[side] for pairs in words.values() for pair in pairs)
         if num_empty:
             notes.append(f"{num_empty} {name}s have no words; they count as they are.")
+    if num_cut:
+        notes.append(f"{num_cut} texts have more than {METEOR_MAX_WORDS} words; METEOR sees no more of them.")
     return tuple(notes)

@@ -119,7 +119,8 @@ class JavaProcess:
         code = self._process.wait()
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
-        return f"Java ended with code {code}: {said[-1] if said else 'it says nothing'}"
+        telling = [line for line in said if "Exception" in line or "Error" in line] or said[-1:]
+        return f"Java ended with code {code}: {telling[0] if telling else 'it says nothing'}"
 
     def _end_late(self) -> None:
         self._is_late = True

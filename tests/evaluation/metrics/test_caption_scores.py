@@ -183,6 +183,26 @@ def test_meteor_is_kept_for_more_and_then_gone(replace_java: Callable[[str], Pat
     assert not Path(f"/proc/{number}").exists()
 
 
+def test_meteor_sees_the_beginning_of_long_answers(replace_java: Callable[[str], Path]) -> None:
+    folder = replace_java(
+        "for line in sys.stdin:\n    open(HERE + '/asked', 'a').write(line)\n    print('1\\n' * 3, end='', flush=True)"
+    )
+    made = score_captions({"a": pairs(("one two", "long " * 301))}, tokenizer="words")
+    assert (folder / "asked").read_text().splitlines()[0] == "SCORE ||| one two ||| " + " ".join(
+        ["long"] * 300
+    )
+    assert made.notes == ("1 texts have more than 300 words; METEOR sees no more of them.",)
+
+
+def test_no_words_at_all_are_scored_and_noted(hide_java: None) -> None:
+    made = score_captions({"a": pairs(("...", "!"), ("", "a dog"))})
+    assert made.videos["a"]["CIDEr"] == 0
+    assert made.notes[1:] == (
+        "2 references have no words; they count as they are.",
+        "1 answers have no words; they count as they are.",
+    )
+
+
 def test_scores_that_are_none_are_absent(replace_java: Callable[[str], Path]) -> None:
     replace_java("for line in sys.stdin:\n    print('who?\\n' * 9, flush=True)")
     made = score_captions({"a": pairs(("a dog", "a dog"), ("it", "it"))}, tokenizer="words")

@@ -49,6 +49,17 @@ def test_last_words_of_a_program_that_ends_are_told(replace_java: Callable[[str]
         program.ask(["a"], 1, 30)
 
 
+def test_an_exception_is_told_rather_than_where_it_came_from(replace_java: Callable[[str], Path]) -> None:
+    replace_java(
+        "sys.stderr.write('Exception in thread \"main\" OutOfMemoryError\\n\\tat Meteor.main'); sys.exit(1)"
+    )
+    with (
+        run_java([]) as program,
+        pytest.raises(JavaError, match='code 1: Exception in thread "main" OutOfMemory'),
+    ):
+        program.ask(["a"], 1, 30)
+
+
 def test_a_program_that_takes_too_long_is_ended(replace_java: Callable[[str], Path]) -> None:
     folder = replace_java(SLEEP)
     with run_java([]) as program, pytest.raises(JavaError, match="no answer in time"):
