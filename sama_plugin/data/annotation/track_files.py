@@ -1,0 +1,238 @@
+"""Files with mask tracks → `VideoEntry`s, told by what is in them: SA-V, MeViS-like, or records of our own form.
+
+Source: SA-V's `*_manual.json` and `*_auto.json` (a list of RLEs per mask frame, every fourth frame of the video); the
+`videos` form of MeViS that the official annotation reads (`sama_official.md` §9), with `expressions` or `objects`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sama_plugin.data.annotation.tracks import TrackedObject, TrackedVideo, VideoEntry
+from sama_plugin.data.corpus import JsonCorpus
+from sama_plugin.data.json_file import read_json
+from sama_plugin.data.record_form import NO_MASK, SAV_FRAME_STEP, frame_names, frame_step, media_path
+from sama_plugin.data.track_rules import join_parts
+from sama_plugin.errors import DataError
+from sama_plugin.media.masks import check_mask, mask_area, union_masks
+from sama_plugin.schema import Rle
+
+SAV_SUFFIXES = ("_manual", "_auto")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
+
+Masks = Mapping[str, Sequence[Rle | None]]
+
+
+def find_videos(paths: Sequence[Path], masks: Path | None, video_root: Path | None) -> list[VideoEntry]:
+    """List the videos of some files; only lists of records and mask dictionaries are read at once.
+
+    Args:
+        paths: files, or folders of SA-V files.
+        masks: mask dictionary of MeViS-like files and of records; None looks for `mask_dict.json` beside them.
+        video_root: folder that videos are relative to; None is the folder of each file.
+
+    Raises:
+        DataError: a file of no known form, a missing dictionary, nothing found, or two videos of one id.
+    """
+    entries: list[VideoEntry] = []
+    for path in _files(paths):
+        entries += _entries_of(path, masks, video_root or path.parent)
+    counts = Counter(entry.video_id for entry in entries)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise DataError(
+            f"{len(twice)} videos have the same id as another, such as '{twice[0]}'; annotate their files apart."
+        )
+    if not entries:
+        raise DataError(f"There is no video with tracks in {', '.join(map(str, paths))}.")
+    return entries
+
+
+def is_prompt_file(path: Path) -> bool:
+    """Whether a file holds clicks and boxes in place of masks."""
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    content = read_json(path)
+    return isinstance(content, dict) and "prompts" in content
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path} does not exist; check the folder and the file name.")
+        found = [path]
+        if path.is_dir():
+            found = sorted(p for s in SAV_SUFFIXES for p in path.rglob(f"*{s}.json"))
+            if not found:
+                raise DataError(f"{path} holds no SA-V files (*_manual.json, *_auto.json); name the files.")
+        files += found
+    return files
+
+
+def _entries_of(path: Path, masks: Path | None, video_root: Path) -> list[VideoEntry]:
+    if path.stem.endswith(SAV_SUFFIXES):
+        return [_sav_entry(path, video_root)]
+    content = read_json(path)
+    if isinstance(content, dict) and "masklet" in content:
+        return [_sav_entry(path, video_root)]
+    dictionary = masks or path.parent / "mask_dict.json"
+    if isinstance(content, dict) and isinstance(content.get("videos"), dict):
+        tracks = _read_masks(dictionary)
+        return [
+            VideoEntry(name, video_root / name, partial(_mevis_video, path, name, about, tracks))
+            for name, about in content["videos"].items()
+        ]
+    if isinstance(content, list):
+        return _record_entries(path, dictionary, video_root)
+    raise DataError(
+        f"{path} has no form that is known: expected SA-V ('masklet'), MeViS-like ('videos'), a list of SAMA "
+        "records, or clicks and boxes ('prompts')."
+    )
+
+
+def _read_masks(path: Path) -> Masks:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds a {type(content).__name__}, expected a mapping of ids to tracks.")
+    return content
+
+
+# SA-V.
+
+
+def _sav_entry(path: Path, video_root: Path) -> VideoEntry:
+    video_id = path.stem
+    for suffix in SAV_SUFFIXES:
+        video_id = video_id.removesuffix(suffix)
+    media = next(
+        (path.with_name(video_id + s) for s in VIDEO_SUFFIXES if path.with_name(video_id + s).exists()), None
+    )
+    media = media or next(iter(sorted(video_root.rglob(f"{video_id}.mp4"))), video_root / f"{video_id}.mp4")
+    video = media.relative_to(video_root) if media.is_relative_to(video_root) else Path(media.name)
+    return VideoEntry(path.stem, media, partial(_sav_video, path, str(video)))
+
+
+def _sav_video(path: Path, video: str) -> TrackedVideo:
+    content = read_json(path)
+    try:
+        rows = content["masklet"]
+        height, width = int(content["video_height"]), int(content["video_width"])
+        count = max(len(row) for row in rows)
+        tracks = [[_sav_mask(row[k], height, width) for row in rows] for k in range(count)]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(
+            f"{path} is no SA-V annotation ({type(error).__name__} {error}); expected 'video_height', "
+            "'video_width' and 'masklet', a list of as many RLEs for each mask frame."
+        ) from error
+    objects = tuple(TrackedObject(track) for track in tracks)
+    return TrackedVideo(path.stem, video, height, width, objects, frame_step=SAV_FRAME_STEP)
+
+
+def _sav_mask(rle: Any, height: int, width: int) -> Rle | None:
+    """An RLE, None for one without a pixel: SA-V keeps those."""
+    if rle is None:
+        return None
+    if list(rle["size"]) != [height, width]:
+        raise ValueError(f"a mask of {rle['size']} in a video of {[height, width]}")
+    check_mask(rle)
+    return rle if mask_area(rle) else None
+
+
+# MeViS-like.
+
+
+def _mevis_video(path: Path, name: str, about: Any, masks: Masks) -> TrackedVideo:
+    try:
+        frames = tuple(str(frame) for frame in about["frames"])
+        said = _mevis_objects(about)
+        objects = tuple(
+            TrackedObject(_united([masks[key] for key in ids]), expressions=tuple(words))
+            for ids, words in said.items()
+        )
+        size = next(rle["size"] for thing in objects for rle in thing.track if rle is not None)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path}, video '{name}': {type(error).__name__} {error}; expected MeViS's form."
+        ) from error
+    except StopIteration:
+        raise DataError(f"{path}, video '{name}': no object has a mask on any frame.") from None
+    return TrackedVideo(name, name, int(size[0]), int(size[1]), objects, frames)
+
+
+def _mevis_objects(about: Any) -> dict[tuple[str, ...], list[str]]:
+    """Mask ids of each object → what is said of it alone; expressions of several objects are left out."""
+    said: dict[tuple[str, ...], list[str]] = {}
+    if "objects" in about:
+        for thing in about["objects"].values():
+            ids = tuple(str(i) for i in thing["anno_ids"])
+            said.setdefault(ids, []).extend(str(text) for text in thing.get("expressions", ()))
+        return said
+    for expression in about["expressions"].values():
+        keys = [str(i) for i in expression["anno_id"]]
+        for key in keys:
+            said.setdefault((key,), [])
+        if len(keys) == 1:
+            said[(keys[0],)].append(str(expression["exp"]))
+    return said
+
+
+def _united(tracks: Sequence[Sequence[Rle | None]]) -> list[Rle | None]:
+    """The union of tracks of one length."""
+    if len(tracks) == 1:
+        return list(tracks[0])
+    united: list[Rle | None] = []
+    for masks in zip(*tracks, strict=True):
+        seen = [rle for rle in masks if rle is not None]
+        united.append(union_masks(seen) if seen else None)
+    return united
+
+
+# Records of our own form.
+
+
+def _record_entries(path: Path, masks: Path, video_root: Path) -> list[VideoEntry]:
+    """One entry per video: of several dialogues about one, the first tells its objects."""
+    corpus = JsonCorpus(path, masks, video_root)
+    entries: dict[str, VideoEntry] = {}
+    for index in range(len(corpus)):
+        record = corpus.record(index)
+        try:
+            video = str(record["video"])
+            if video not in entries and record.get("anno_map"):
+                load = partial(_record_video, corpus, index)
+                entries[video] = VideoEntry(video, video_root / media_path(record), load)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path}, record {index}: {type(error).__name__} {error}; see `sama data check`."
+            ) from error
+    return list(entries.values())
+
+
+def _record_video(corpus: JsonCorpus, index: int) -> TrackedVideo:
+    record, where = corpus.record(index), f"{corpus.records}, record {index}"
+    keys = [str(key) for key in record["anno_map"]]
+    tracks = {key: corpus.track(record, key) for key in keys if key != NO_MASK}
+    if missing := [key for key, track in tracks.items() if track is None]:
+        raise DataError(f"{where}: mask ids {', '.join(missing[:5])} are not in the mask dictionary.")
+    joined = {key: join_parts(track) for key, track in tracks.items() if track is not None}
+    things = record.get("objects") or [{}] * len(keys)
+    if len(things) != len(keys):
+        raise DataError(f"{where}: 'objects' has {len(things)} entries for {len(keys)} in 'anno_map'.")
+    length = max((len(track) for track in joined.values()), default=0)
+    objects = tuple(
+        TrackedObject(
+            joined.get(key) or [None] * length,
+            str(thing.get("name") or "") if thing.get("named", True) else "",
+        )
+        for key, thing in zip(keys, things, strict=True)
+    )
+    size = next((rle["size"] for thing in objects for rle in thing.track if rle is not None), None)
+    if size is None:
+        raise DataError(f"{where}: no object has a mask on any frame.")
+    video = str(record["video"])
+    names, step = frame_names(record), frame_step(record)
+    return TrackedVideo(video, video, int(size[0]), int(size[1]), objects, names, step)
