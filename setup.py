@@ -49,7 +49,14 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["sama_plugin", "sama_plugin.*"]),
-    package_data={"sama_plugin": ["checkpoints/**/*", "data/*.schema.json", "demo/static/**/*"]},
+    package_data={
+        "sama_plugin": [
+            "checkpoints/**/*",
+            "data/*.schema.json",
+            "data/annotation/prompts/*.txt",
+            "demo/static/**/*",
+        ]
+    },
     install_requires=[*MODEL, *MEDIA, "packaging", "pyyaml", "tqdm"],
     extras_require=EXTRAS,
     entry_points={

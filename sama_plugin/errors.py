@@ -1,5 +1,7 @@
 """The errors a user can meet: one base, six kinds. Each says what, where, got, expected, and what to do."""
 
+from typing import Any
+
 
 class SamaError(Exception):
     """Base of every error this package raises on purpose; the command line ends with exit code 2 on it."""
@@ -53,12 +55,14 @@ class ReplyError(DataError):
     Attributes:
         text: what it said.
         faults: what is wrong with it, one sentence each.
+        usage: what it took, as the endpoint counts it.
     """
 
-    def __init__(self, message: str, text: str = "", faults: tuple[str, ...] = ()):
+    def __init__(self, message: str, text: str = "", faults: tuple[str, ...] = (), usage: Any = None):
         super().__init__(message)
         self.text = text
         self.faults = faults
+        self.usage = usage
 
 
 class CheckpointError(SamaError):

@@ -170,7 +170,11 @@ class Endpoint:
                 return Reply(kept["text"], parse_reply(kept["text"], schema), usage)
             text, usage = self._ask(request, schema)
             self._count(usage)
-            parsed = parse_reply(text, schema)
+            try:
+                parsed = parse_reply(text, schema)
+            except ReplyError as error:
+                error.usage = usage
+                raise
             self._cache.write(digest, {"model": self.model, "text": text, "usage": asdict(usage)})
         return Reply(text, parsed, usage)
 
@@ -262,9 +266,8 @@ class Endpoint:
         text = self._clean(choice["message"]["content"])
         if choice.get("finish_reason") == "length":
             self._count(usage)
-            raise ReplyError(
-                "The reply was cut off at its token limit.", text, ("It was cut off: be briefer.",)
-            )
+            faults = ("It was cut off: be briefer.",)
+            raise ReplyError("The reply was cut off at its token limit.", text, faults, usage)
         return text, usage
 
     def _give_up_schema(self, status: int, body: bytes) -> None:

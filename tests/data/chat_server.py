@@ -71,7 +71,11 @@ def chat_server(
             pass
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            size = int(self.headers["Content-Length"])
+            data = self.rfile.read(size)
+            if len(data) < size:
+                return None  # the client was killed
+            body = json.loads(data)
             server.requests.append(body)
             server.headers.append(dict(self.headers))
             if key is not None and self.headers.get("Authorization") != f"Bearer {key}":
