@@ -12,10 +12,10 @@ import warnings
 from collections.abc import Sequence
 
 import sama_plugin
-from sama_plugin.cli import bench, chat, convert, data, demo, doctor, eval, shapes, train
+from sama_plugin.cli import annotate, bench, chat, convert, data, demo, doctor, eval, shapes, train
 from sama_plugin.errors import SamaError, own_words
 
-VERBS = (demo, chat, shapes, train, bench, eval, data, convert, doctor)
+VERBS = (demo, chat, shapes, train, bench, eval, annotate, data, convert, doctor)
 """Modules with `add_parser`; what is heavy they import when they run."""
 
 USER_ERROR = 2

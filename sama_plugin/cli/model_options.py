@@ -22,9 +22,9 @@ class LoadedModel(NamedTuple):
     image_processor: Any
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, title: str = "model") -> None:
     """Which checkpoint, where, in which numbers."""
-    options = parser.add_argument_group("model")
+    options = parser.add_argument_group(title)
     options.add_argument(
         "--model", metavar="DIR", help="checkpoint folder or hub id (default: the shipped one)"
     )

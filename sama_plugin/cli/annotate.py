@@ -1,0 +1,338 @@
+"""`sama annotate`: make dialogues with masks from videos with mask tracks, by rules or by a model behind a URL."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sama_plugin.cli.model_options import add_model_options, load_model
+from sama_plugin.errors import DataError, EndpointError
+
+RUN_FILE, REPLIES, TRACKS = "annotation.jsonl", "replies", "tracks"
+
+DESCRIPTION = """\
+Make SAMA-239K-like data from videos with mask tracks: choose objects, mark them on frames, describe each, write
+grounded multi-turn dialogues, verify, and write records in the published form.
+
+Without --endpoint a rule-based writer works from the masks alone (positions, motion, order, relations, size): no
+key, no model, no video needed. With it, a model that sees the marked frames writes, and every reply is checked,
+asked for again once, or rejected with the reason.
+"""
+
+EPILOG = """\
+inputs:
+  SA-V files (*_manual.json, *_auto.json) or folders of them; MeViS-like files with 'videos' and a mask dictionary;
+  lists of SAMA records and a mask dictionary; or clicks and boxes from which SAM2 tracks:
+    {"prompts": [{"video": "a.mp4", "objects": [{"at": "box@12:40,30,120,160", "name": "brown dog"}]}]}
+
+outputs in --out:
+  records.json, mask_dict.json   the data; `sama data check` and training read them
+  report.json                    what was kept, repaired, rejected and left out, with reasons; tokens and cost
+  annotation.jsonl               one line per finished piece; a run that was cut off, even by kill -9, goes on from it
+  replies/                       the model's replies; no request is paid for twice
+
+exit codes: 0 all done; 1 something is left (run again), or nothing could be used; 2 an error
+
+examples:
+  sama annotate sav_000001_manual.json --out made
+  sama annotate sav_train/ --endpoint http://localhost:8000/v1 --llm Qwen2.5-VL-72B --concurrency 16
+  sama annotate meta_expressions.json --masks mask_dict.json --video-root JPEGImages --llm gemini-2.5-pro \\
+      --endpoint https://generativelanguage.googleapis.com/v1beta/openai --key-env GEMINI_API_KEY --rate 60
+"""
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "annotate",
+        parents=[common],
+        help="make dialogues with masks from videos with mask tracks",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="*", type=Path, metavar="INPUT", help="files with tracks, see below")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("annotated"),
+        metavar="DIR",
+        help="default: ./annotated; a cut-off run goes on",
+    )
+    parser.add_argument("--masks", type=Path, metavar="FILE", help="default: mask_dict.json beside the input")
+    parser.add_argument(
+        "--video-root", type=Path, metavar="DIR", help="of the videos; default: the input's folder"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same data by rules (default 0)"
+    )
+    parser.add_argument(
+        "--concurrency", type=int, default=1, metavar="N", help="pieces at a time (default 1)"
+    )
+    parser.add_argument(
+        "--copy-prompts", type=Path, metavar="DIR", help="copy the prompts there, to be changed, and end"
+    )
+    _add_choice_options(parser.add_argument_group("what is made"))
+    _add_endpoint_options(parser.add_argument_group("the model that writes"))
+    add_model_options(parser, title="the checkpoint whose SAM2 tracks clicks and boxes")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Go through the stages, write what there is, and say how it went."""
+    from sama_plugin.data.annotation.prompts import copy_prompts
+
+    if args.copy_prompts is not None:
+        paths = copy_prompts(args.copy_prompts)
+        print(
+            f"{len(paths)} prompts: {args.copy_prompts}; change them and give --prompts {args.copy_prompts}"
+        )
+        return 0
+    _check(args)
+    from sama_plugin.inference.outputs import check_folder
+
+    check_folder(args.out)
+    entries = _find_entries(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.endpoint is None:
+        return _annotate(
+            args, entries, _rule_writer(args), {"kind": "rules", "seed": args.seed, "rounds": args.rounds}
+        )
+    with _open_endpoint(args) as endpoint:
+        writer, settings = _model_writer(args, endpoint)
+        if not args.blank_frames:
+            _check_media(entries)
+        return _annotate(args, entries, writer, settings)
+
+
+def _annotate(args: argparse.Namespace, entries: Any, writer: Any, settings: dict[str, Any]) -> int:
+    from dataclasses import asdict
+
+    from sama_plugin.data.annotation.choice import Choice
+    from sama_plugin.data.annotation.export import export_run
+    from sama_plugin.data.annotation.pipeline import SCHEMA, Plan, annotate_videos
+    from sama_plugin.data.run_file import RunFile
+
+    choice = Choice(args.min_seen, args.min_area, args.max_alike, args.max_objects)
+    identity = {"schema": SCHEMA, "writer": settings, "choice": asdict(choice)}
+    with RunFile(args.out / RUN_FILE, identity) as run_file:
+        plan = Plan(choice, args.dialogues)
+        try:
+            left = annotate_videos(entries, writer, run_file, plan, concurrency=args.concurrency)
+        except EndpointError as error:
+            kept = f"{len(run_file.dialogues)} finished pieces are kept; run the same command again to go on."
+            raise EndpointError(f"{error} {kept}", error.kind) from error
+        report = export_run(
+            entries, run_file, args.out, dialogues=args.dialogues, most_share=args.max_share, seed=args.seed
+        )
+    return _tell(args.out, report, left)
+
+
+def _tell(out: Path, report: dict[str, Any], left: int) -> int:
+    """The end line; the exit code."""
+    parts = []
+    for name in ("objects", "dialogues"):
+        counts = report[name]
+        made = counts["kept"] + counts["repaired"]
+        extra = f" ({counts['repaired']} repaired, {counts['rejected']} rejected)"
+        parts.append(f"{made} {name}{extra}")
+    rounds = sum(report["rounds"].values())
+    print(
+        f"{report['videos']['given']} videos: {', '.join(parts)}, {rounds} rounds in {report['records']} records"
+    )
+    usage = report["usage"]
+    if usage["requests"] or usage["cached"]:
+        replies = usage["requests"] + usage["cached"]
+        tokens = f"{usage['input_tokens']} tokens in, {usage['output_tokens']} out"
+        print(f"{replies} replies, {usage['retries']} retries, {tokens}, cost {usage['cost']:.4f}")
+    print(f"written: {out}")
+    if left or report["objects"]["left"] or report["dialogues"]["left"]:
+        print(
+            f"left for another run: {report['objects']['left']} objects, {report['dialogues']['left']} dialogues"
+        )
+        return 1
+    if not report["records"]:
+        print(f"nothing could be used; the reasons are in {out / 'report.json'}")
+        return 1
+    return 0
+
+
+def _add_choice_options(options: Any) -> None:
+    options.add_argument("--dialogues", type=int, default=2, metavar="K", help="per video (default 2)")
+    options.add_argument(
+        "--rounds", type=int, default=5, metavar="N", help="of a dialogue, at most (default 5)"
+    )
+    options.add_argument("--max-objects", type=int, default=10, metavar="N", help="per video (default 10)")
+    options.add_argument(
+        "--min-seen",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="of the frames an object is on (default 0.05)",
+    )
+    options.add_argument(
+        "--min-area",
+        type=float,
+        default=0.001,
+        metavar="SHARE",
+        help="of the picture it covers (default 0.001)",
+    )
+    options.add_argument(
+        "--max-alike",
+        type=float,
+        default=0.7,
+        metavar="IOU",
+        help="with a larger object, above which it is a duplicate (default 0.7)",
+    )
+    options.add_argument(
+        "--max-share",
+        type=float,
+        default=0.6,
+        metavar="SHARE",
+        help="of one task in all rounds (default 0.6)",
+    )
+
+
+def _add_endpoint_options(options: Any) -> None:
+    options.add_argument(
+        "--endpoint", metavar="URL", help="OpenAI-compatible, up to /v1; without it rules write"
+    )
+    options.add_argument("--llm", metavar="NAME", help="the model's name there")
+    options.add_argument(
+        "--key-env", metavar="VAR", help="environment variable with the key; without it none is sent"
+    )
+    options.add_argument("--prompts", type=Path, metavar="DIR", help="your own, see --copy-prompts")
+    options.add_argument("--min-rounds", type=int, default=3, metavar="N", help="of a dialogue (default 3)")
+    options.add_argument("--temperature", type=float, default=0.7, help="of the writing (default 0.7)")
+    options.add_argument(
+        "--max-tokens", type=int, default=2048, metavar="N", help="of a reply (default 2048)"
+    )
+    options.add_argument(
+        "--no-verdicts", action="store_true", help="do not let the model judge its dialogues once more"
+    )
+    options.add_argument(
+        "--pictures", type=int, default=16, metavar="N", help="frames shown, at most (default 16)"
+    )
+    options.add_argument(
+        "--side", type=int, default=512, metavar="PX", help="longer side of a picture (default 512)"
+    )
+    options.add_argument(
+        "--blank-frames", action="store_true", help="show masks on grey, for videos that are not at hand"
+    )
+    options.add_argument("--rate", type=float, metavar="N", help="requests a minute, at most")
+    options.add_argument("--tries", type=int, default=6, metavar="N", help="at a request (default 6)")
+    options.add_argument(
+        "--timeout", type=float, default=120.0, metavar="S", help="of a request (default 120)"
+    )
+    options.add_argument("--price-in", type=float, default=0.0, metavar="X", help="of a million tokens read")
+    options.add_argument(
+        "--price-out", type=float, default=0.0, metavar="X", help="of a million tokens written"
+    )
+    options.add_argument("--cache", type=Path, metavar="DIR", help="of the replies (default: --out/replies)")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be meant."""
+    if not args.inputs:
+        raise DataError("sama annotate: name a file with tracks, such as sav_000001_manual.json.")
+    if args.endpoint is None and args.llm is not None:
+        raise DataError("--llm is given without --endpoint; give the URL of the server that runs it.")
+    if args.endpoint is not None and args.llm is None:
+        raise DataError("--endpoint is given without --llm; give the model's name there.")
+    whole = ("rounds", "concurrency", "max_objects", "min_rounds", "max_tokens", "pictures", "side", "tries")
+    for name in whole:
+        if getattr(args, name) < 1:
+            raise DataError(f"--{name.replace('_', '-')} is {getattr(args, name)}, expected 1 or more.")
+    for name in ("min_seen", "min_area", "max_alike", "max_share"):
+        if not 0 <= getattr(args, name) <= 1:
+            raise DataError(
+                f"--{name.replace('_', '-')} is {getattr(args, name)}, expected a share from 0 to 1."
+            )
+    for name in ("seed", "dialogues", "price_in", "price_out", "temperature"):
+        if not 0 <= getattr(args, name) < float("inf"):
+            raise DataError(f"--{name.replace('_', '-')} is {getattr(args, name)}, expected 0 or more.")
+    for name in ("timeout", "rate"):
+        value = getattr(args, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise DataError(f"--{name} is {value}, expected more than 0.")
+    if args.endpoint is not None and args.min_rounds > args.rounds:
+        raise DataError(f"--min-rounds is {args.min_rounds}, more than --rounds, {args.rounds}.")
+
+
+def _find_entries(args: argparse.Namespace) -> list[Any]:
+    """The videos of all inputs; SAM2 is loaded only for clicks and boxes."""
+    from sama_plugin.data.annotation.track_files import find_videos, is_prompt_file
+
+    prompted = [path for path in args.inputs if is_prompt_file(path)]
+    others = [path for path in args.inputs if path not in prompted]
+    entries = find_videos(others, args.masks, args.video_root) if others else []
+    if prompted:
+        from sama_plugin.data.annotation.sam2_tracks import find_prompted_videos
+
+        head = load_model(args).model.sam2_head
+        if head is None:
+            raise DataError(
+                f"{prompted[0]} has clicks and boxes, but the checkpoint has no SAM2; give another --model."
+            )
+        for path in prompted:
+            entries += find_prompted_videos(path, args.video_root or path.parent, head, args.out / TRACKS)
+    return entries
+
+
+def _check_media(entries: list[Any]) -> None:
+    """All videos are there before anything is paid for."""
+    missing = [entry for entry in entries if not entry.media.exists()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(entries)} videos are missing, such as {missing[0].media}; give --video-root, or "
+            "--blank-frames to show the model masks on grey."
+        )
+
+
+def _rule_writer(args: argparse.Namespace) -> Any:
+    from sama_plugin.data.annotation.writer import RuleWriter
+
+    return RuleWriter(args.seed, args.dialogues, args.rounds)
+
+
+def _open_endpoint(args: argparse.Namespace) -> Any:
+    from sama_plugin.data.endpoint import Endpoint
+
+    return Endpoint(
+        args.endpoint,
+        args.llm,
+        key_env=args.key_env,
+        cache=args.cache or args.out / REPLIES,
+        price_in=args.price_in,
+        price_out=args.price_out,
+        per_minute=args.rate,
+        tries=args.tries,
+        timeout_s=args.timeout,
+    )
+
+
+def _model_writer(args: argparse.Namespace, endpoint: Any) -> tuple[Any, dict[str, Any]]:
+    """The writer, and what shapes its texts."""
+    from sama_plugin.data.annotation.model_writer import ModelWriter
+    from sama_plugin.data.annotation.prompts import load_prompts
+
+    prompts = load_prompts(args.prompts)
+    settings: dict[str, Any] = {
+        "rounds": (args.min_rounds, args.rounds),
+        "pictures": args.pictures,
+        "side": args.side,
+        "temperature": args.temperature,
+        "max_tokens": args.max_tokens,
+        "has_verdicts": not args.no_verdicts,
+        "is_blank": args.blank_frames,
+        "seed": args.seed,
+    }
+    writer = ModelWriter(endpoint, prompts, **settings)
+    told = {**settings, "rounds": list(settings["rounds"])}
+    return writer, {
+        "kind": "model",
+        "model": args.llm,
+        "prompts": prompts.digest,
+        **told,
+    }

@@ -1,0 +1,139 @@
+"""The way of annotation: choose objects → describe each → converse about them; every result is a line of a run file.
+
+Ids in the run file: `VIDEO/choice`, `VIDEO/objN`, `VIDEO/dialogueK`. `export.py` makes records of what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sama_plugin.data.annotation.choice import Choice, choose_objects
+from sama_plugin.data.annotation.tracks import VideoEntry
+from sama_plugin.data.annotation.work import Job, VideoShelf, run_jobs
+from sama_plugin.data.annotation.writer import REJECTED, Outcome, Writer
+from sama_plugin.data.run_file import RunFile
+from sama_plugin.errors import DataError, MediaError
+
+SCHEMA = "sama.annotation/1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is made of each video.
+
+    Attributes:
+        choice: which objects.
+        dialogues: so many; 0 only describes.
+    """
+
+    choice: Choice = field(default_factory=Choice)
+    dialogues: int = 2
+
+    def __post_init__(self) -> None:
+        if self.dialogues < 0:
+            raise DataError(f"There are to be {self.dialogues} dialogues for a video, expected 0 or more.")
+
+
+def annotate_videos(
+    entries: Sequence[VideoEntry], writer: Writer, run_file: RunFile, plan: Plan, *, concurrency: int = 1
+) -> int:
+    """Do what is not in the run file yet.
+
+    Args:
+        entries: the videos.
+        writer: what describes and converses.
+        run_file: open; its identity says how the writer is set up.
+        plan: what is wanted.
+        concurrency: objects or dialogues at a time.
+
+    Returns:
+        Pieces of work left because the endpoint did not answer; run again for them.
+
+    Raises:
+        EndpointError: the endpoint is down, or takes no request.
+        SamaError: a video's frames cannot be read, or the disk refuses.
+    """
+    shelf = VideoShelf(concurrency + 1)
+    jobs = [Job(choice_id(e), partial(_choose, shelf, e, plan.choice)) for e in entries]
+    run_jobs(jobs, run_file, name="choose", concurrency=concurrency)
+    chosen = {e.video_id: chosen_numbers(run_file, e) for e in entries}
+    jobs = [
+        Job(object_id(e, n), partial(_describe, shelf, e, writer, n))
+        for e in entries
+        for n in chosen[e.video_id]
+    ]
+    left = run_jobs(jobs, run_file, name="describe", concurrency=concurrency)
+    jobs = [
+        Job(dialogue_id(e, k), partial(_converse, shelf, e, writer, numbers, said, k))
+        for e in entries
+        if (numbers := chosen[e.video_id]) and (said := descriptions_of(run_file, e, numbers)) is not None
+        for k in range(plan.dialogues)
+    ]
+    left += run_jobs(jobs, run_file, name="converse", concurrency=concurrency)
+    return left
+
+
+def choice_id(entry: VideoEntry) -> str:
+    """Id of the choice of a video's objects."""
+    return f"{entry.video_id}/choice"
+
+
+def object_id(entry: VideoEntry, number: int) -> str:
+    """Id of an object's description."""
+    return f"{entry.video_id}/obj{number}"
+
+
+def dialogue_id(entry: VideoEntry, index: int) -> str:
+    """Id of a dialogue."""
+    return f"{entry.video_id}/dialogue{index}"
+
+
+def chosen_numbers(run_file: RunFile, entry: VideoEntry) -> list[int]:
+    """Objects of a video that are annotated."""
+    return [int(n) for n in run_file.dialogues[choice_id(entry)]["chosen"]]
+
+
+def descriptions_of(run_file: RunFile, entry: VideoEntry, numbers: Sequence[int]) -> dict[int, str] | None:
+    """Descriptions that can be used; None while one is left to be made."""
+    said: dict[int, str] = {}
+    for number in numbers:
+        row = run_file.dialogues.get(object_id(entry, number))
+        if row is None:
+            return None
+        outcome = Outcome.from_json(row)
+        if outcome.state != REJECTED:
+            said[number] = outcome.text
+    return said
+
+
+def _choose(shelf: VideoShelf, entry: VideoEntry, choice: Choice) -> Mapping[str, Any]:
+    """Chosen objects, and why the others are not; a video whose masks cannot be used has none, with the reason."""
+    try:
+        video = shelf.load(entry).video
+    except (DataError, MediaError) as error:
+        return {"given": 0, "chosen": [], "rejected": {}, "reasons": [str(error)]}
+    numbers, rejected = choose_objects(video, choice)
+    return {
+        "given": len(video.objects),
+        "chosen": numbers,
+        "rejected": {str(n): why for n, why in rejected.items()},
+        "reasons": [],
+    }
+
+
+def _describe(shelf: VideoShelf, entry: VideoEntry, writer: Writer, number: int) -> Mapping[str, Any]:
+    return writer.describe(shelf.load(entry), number).to_json()
+
+
+def _converse(
+    shelf: VideoShelf,
+    entry: VideoEntry,
+    writer: Writer,
+    numbers: Sequence[int],
+    descriptions: Mapping[int, str],
+    index: int,
+) -> Mapping[str, Any]:
+    return writer.converse(shelf.load(entry), numbers, descriptions, index).to_json()
