@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from sama_plugin.data.annotation.facts import APART, LARGER, LATE, MOVED, STILL, ObjectFacts
+from sama_plugin.data.annotation.facts import APART, LARGER, LATE, MOVED, STILL, ObjectFacts, place_of
 from sama_plugin.data.annotation.rounds import TaggedRound, grounded, listed, tag
 from sama_plugin.data.annotation.rule_talk import (
     MOMENTS,
@@ -16,6 +18,7 @@ from sama_plugin.data.annotation.rule_talk import (
     capital,
     found_round,
     none_round,
+    place_words,
     tags,
     way_words,
 )
@@ -24,6 +27,7 @@ MOST = {"to the left": (0, -1), "to the right": (0, 1), "up": (1, -1), "down": (
 """How a question says it → axis, and sign of the greatest."""
 
 NEARER = 1.3
+DETAIL_SHARE = 0.6
 LARGEST_SET = 4
 
 Traits = dict[str, Callable[[ObjectFacts], "bool | None"]]
@@ -77,7 +81,7 @@ def ask_extreme(talk: Talk) -> TaggedRound | None:
         frame = 0 if moment == "start" else talk.facts.num_frames - 1
         return _winner({n: sign * float(talk.of(n).centres_xy[frame, axis]) for n in asked}, by=APART)
 
-    return _ask_about_some(talk, "extreme", find, moment, most=most)
+    return _ask_about_some(talk, "extreme", find, partial(_place_then, talk), moment, most=most)
 
 
 def ask_area(talk: Talk) -> TaggedRound | None:
@@ -89,7 +93,7 @@ def ask_area(talk: Talk) -> TaggedRound | None:
         values = {n: sign * float(np.log(talk.of(n).areas[talk.of(n).seen].mean())) for n in asked}
         return _winner(values, by=float(np.log(LARGER)))
 
-    return _ask_about_some(talk, "area", find, most=most)
+    return _ask_about_some(talk, "area", find, _nothing, most=most)
 
 
 def ask_moved(talk: Talk) -> TaggedRound | None:
@@ -99,7 +103,7 @@ def ask_moved(talk: Talk) -> TaggedRound | None:
         values = {n: float(np.linalg.norm(talk.of(n).end_xy - talk.of(n).start_xy)) for n in asked}
         return _winner(values, by=APART, least=MOVED)
 
-    return _ask_about_some(talk, "moved", find)
+    return _ask_about_some(talk, "moved", find, partial(_way_of, talk))
 
 
 def ask_first(talk: Talk) -> TaggedRound | None:
@@ -108,7 +112,7 @@ def ask_first(talk: Talk) -> TaggedRound | None:
     def find(asked: tuple[int, ...], _: str) -> int | None:
         return _winner({n: -float(talk.of(n).seen[0]) for n in asked}, by=LATE / 2 * talk.facts.num_frames)
 
-    return _ask_about_some(talk, "first", find)
+    return _ask_about_some(talk, "first", find, _nothing)
 
 
 def ask_nearest(talk: Talk) -> TaggedRound | None:
@@ -128,7 +132,7 @@ def ask_nearest(talk: Talk) -> TaggedRound | None:
         )
 
     rest = [n for n in there if n != anchor]
-    return _ask_about_some(talk, "nearest", find, moment, rest, r=tag(anchor))
+    return _ask_about_some(talk, "nearest", find, partial(_place_then, talk), moment, rest, r=tag(anchor))
 
 
 def ask_those(talk: Talk) -> TaggedRound | None:
@@ -180,18 +184,42 @@ def ask_describe_all(talk: Talk) -> TaggedRound | None:
 
 
 def _ask_about_some(
-    talk: Talk, kind: str, find: Finder, moment: str = "", among: Sequence[int] | None = None, **values: str
+    talk: Talk,
+    kind: str,
+    find: Finder,
+    detail: Callable[[int, str], str],
+    moment: str = "",
+    among: Sequence[int] | None = None,
+    **values: str,
 ) -> TaggedRound | None:
-    """Ask about two to four objects, fewer where more have no clear answer."""
+    """Ask about two to four objects, fewer where more have no clear answer; some answers go into detail."""
     asked = talk.pick(int(talk.rng.integers(2, LARGEST_SET + 1)), among)
     while len(asked) >= 2:
         winner = find(asked, moment)
         if winner is not None and talk.is_new(kind, moment, *values.values(), frozenset(asked)):
             question = talk.word(kind, S=tags(asked, "or"), moment=MOMENTS.get(moment, ""), **values)
             talk.topic, talk.compared, talk.again, talk.moment = winner, (asked, winner), find, moment
-            return found_round(talk, question, [winner], asked, kind)
+            made = found_round(talk, question, [winner], asked, kind)
+            more = detail(winner, moment) if talk.rng.random() < DETAIL_SHARE else ""
+            return replace(made, answer=made.answer.removesuffix(".") + more + ".")
         asked = asked[:-1]
     return None
+
+
+def _place_then(talk: Talk, number: int, moment: str) -> str:
+    """Where it is on the frame that was asked about, as more of an answer; empty if that is not clear."""
+    frame = 0 if moment == "start" else talk.facts.num_frames - 1
+    place = place_of(talk.of(number).centres_xy[frame])
+    return f", {place_words(place)}" if place else ""
+
+
+def _way_of(talk: Talk, number: int, _: str) -> str:
+    way = talk.of(number).way
+    return f": {way_words(way)}" if way else ""
+
+
+def _nothing(_: int, __: str) -> str:
+    return ""
 
 
 def _winner(values: Mapping[int, float], by: float, least: float = -np.inf) -> int | None:

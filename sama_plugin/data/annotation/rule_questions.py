@@ -13,8 +13,9 @@ from sama_plugin.data.annotation.rule_talk import (
     MOMENTS,
     Asker,
     Talk,
+    capital,
     percent,
-    place_answer,
+    place_words,
     told_round,
     way_words,
 )
@@ -54,7 +55,7 @@ def ask_place_start(talk: Talk, number: int) -> TaggedRound | None:
     if place is None or thing.appears is None:
         return None
     key = "place_appears" if thing.appears else "place_start"
-    return told_round(talk.word(key, r=tag(number)), place_answer(place), "place_start")
+    return told_round(talk.word(key, r=tag(number)), capital(place_words(place)) + ".", "place_start")
 
 
 def ask_place_end(talk: Talk, number: int) -> TaggedRound | None:
@@ -64,7 +65,7 @@ def ask_place_end(talk: Talk, number: int) -> TaggedRound | None:
     if place is None or thing.leaves is None:
         return None
     key = "place_leaves" if thing.leaves else "place_end"
-    return told_round(talk.word(key, r=tag(number)), place_answer(place), "place_end")
+    return told_round(talk.word(key, r=tag(number)), capital(place_words(place)) + ".", "place_end")
 
 
 def ask_way(talk: Talk, number: int) -> TaggedRound | None:
@@ -72,8 +73,7 @@ def ask_way(talk: Talk, number: int) -> TaggedRound | None:
     way = talk.of(number).way
     if way is None:
         return None
-    clause = way_words(way)
-    return told_round(talk.word("way", r=tag(number)), clause[0].upper() + clause[1:] + ".", "way")
+    return told_round(talk.word("way", r=tag(number)), capital(way_words(way)) + ".", "way")
 
 
 def ask_shift(talk: Talk, number: int) -> TaggedRound | None:
@@ -111,7 +111,7 @@ def ask_when(talk: Talk, number: int) -> TaggedRound | None:
         return None
     words = " and ".join(f"from {start}% to {end}%" for start, end in spans)
     span = thing.runs[0] if len(spans) == 1 else None
-    made = told_round(question, words[0].upper() + words[1:] + ".", "when", "temporal", span)
+    made = told_round(question, capital(words) + ".", "when", "temporal", span)
     key = ", ".join(f"{start}-{end}" for start, end in spans)
     return TaggedRound(made.question, made.answer, "temporal", "when", span, answer_key=key)
 

@@ -100,7 +100,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
 }
 MOMENTS = {"start": "at the start of the video", "end": "at the end of the video"}
 ORDINALS = ("first", "second", "third", "fourth")
-PLACES = {"left": "On the left", "right": "On the right", "middle": "In the middle"}
+PLACES = {"left": "on the left", "right": "on the right", "middle": "in the middle"}
 
 
 Finder = Callable[[tuple[int, ...], str], "int | None"]
@@ -227,11 +227,9 @@ def tags(numbers: Sequence[int], last: str = "and") -> str:
     return listed([tag(number) for number in numbers], last)
 
 
-def place_answer(place: str) -> str:
-    """A place as an answer."""
-    if place.endswith("half"):
-        return f"In the {place}."
-    return PLACES.get(place, f"At the {place}") + "."
+def place_words(place: str) -> str:
+    """A place with its preposition, such as `at the upper left` or `in the left half`."""
+    return f"in the {place}" if place.endswith("half") else PLACES.get(place, f"at the {place}")
 
 
 def way_words(way: str, who: str = "it") -> str:

@@ -13,7 +13,7 @@ from sama_plugin.data.annotation.rounds import TaggedRound, listed
 from sama_plugin.data.annotation.rule_comparisons import COMPARISONS
 from sama_plugin.data.annotation.rule_followups import FOLLOWUPS
 from sama_plugin.data.annotation.rule_questions import PAIRS, SINGLES, about_one
-from sama_plugin.data.annotation.rule_talk import Asker, Talk, percent, place_answer, way_words
+from sama_plugin.data.annotation.rule_talk import Asker, Talk, percent, place_words, way_words
 from sama_plugin.data.annotation.tracks import TrackedVideo
 
 FOLLOWUP_SHARE = 0.5
@@ -121,20 +121,15 @@ def _when(thing: ObjectFacts, facts: VideoFacts) -> str:
 def _way(thing: ObjectFacts) -> str:
     """Where it starts, how it moves, and where it ends, as far as each is clear."""
     start, end = (place_of(xy) or half_of(xy) for xy in (thing.start_xy, thing.end_xy))
-    clauses = [f"starts {_at(start)}"] if start else []
+    clauses = [f"starts {place_words(start)}"] if start else []
     is_elsewhere = end is not None and end != start
     if thing.way is not None:
         clauses.append(way_words(thing.way, "")[1:])
         if end and is_elsewhere and not thing.way.startswith(("still", "back")):
-            clauses.append(f"ends {_at(end)}")
+            clauses.append(f"ends {place_words(end)}")
     elif thing.shift is not None:
         where = f"further to the {thing.shift}" if thing.shift in HORIZONTAL else thing.shift
-        clauses.append(f"ends up {where}{f', {_at(end)}' if end and is_elsewhere else ''}")
+        clauses.append(f"ends up {where}{f', {place_words(end)}' if end and is_elsewhere else ''}")
     elif end and is_elsewhere:
-        clauses.append(f"ends {_at(end)}")
+        clauses.append(f"ends {place_words(end)}")
     return f"It {listed(clauses)}." if clauses else ""
-
-
-def _at(place: str) -> str:
-    answer = place_answer(place)
-    return answer[0].lower() + answer[1:-1]

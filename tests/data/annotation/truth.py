@@ -227,7 +227,15 @@ def is_true(
     if kind == "describe":
         clauses = re.split(r"(?=<p>)", answer)[1:]
         return targets == regions and all(truth.moves(text, tags_in(text)[0]) for text in clauses)
-    return _winner(truth, kind, question, regions) == targets[0]
+    return _winner(truth, kind, question, regions) == targets[0] and _detail_is_true(truth, one, targets[0])
+
+
+def _detail_is_true(truth: Truth, one: TaggedRound, n: int) -> bool:
+    """What an answer says of the object that it found."""
+    more = one.answer[one.answer.rindex(">") + 1 :].strip(" .")
+    if more.startswith(": it"):
+        return truth.moves(more, n)
+    return not more or truth.is_at(more, truth.xy(n, np.array([truth.moment(one.question)])))
 
 
 def _pair_is_true(truth: Truth, one: TaggedRound, kind: str, a: int, b: int) -> bool:
