@@ -115,7 +115,8 @@ class Endpoint:
         self._key_env = key_env
         self._cache = ReplyCache(cache)
         self._prices = (price_in / 1e6, price_out / 1e6)
-        self._pace = RequestPace(per_minute)
+        self._closed = threading.Event()
+        self._pace = RequestPace(per_minute, sleep=self._closed.wait)
         self._tries, self._timeout_s, self._longest_wait_s = tries, timeout_s, longest_wait_s
         self._rng = random.Random()
         self._lock = threading.Lock()
@@ -130,7 +131,8 @@ class Endpoint:
         self.close()
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Give up the connections and end every request that waits for another attempt."""
+        self._closed.set()
         self._client.close()
 
     def complete(
@@ -189,6 +191,8 @@ class Endpoint:
         while attempt < self._tries:
             in_words = not self._knows_schema
             self._pace.wait_turn()
+            if self._closed.is_set():
+                raise EndpointError(f"{problem} It was closed meanwhile.", problem.kind)
             try:
                 status, headers, body = self._post(request_body(request, schema, in_words=in_words))
             except EndpointError as error:
@@ -204,7 +208,7 @@ class Endpoint:
             attempt += 1
             if attempt < self._tries:
                 logger.info("%s Again in %.1f s.", problem, wait_s)
-                time.sleep(wait_s)
+                self._closed.wait(wait_s)
         raise EndpointError(f"{problem} Tried {self._tries} times.", problem.kind)
 
     def _post(self, body: dict[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
@@ -227,6 +231,10 @@ class Endpoint:
         except (httpx.HTTPError, httpx.StreamError) as error:
             said = self._clean(str(error)) or type(error).__name__
             raise EndpointError(f"{self.url} cannot be reached: {said}.", "down") from None
+        except RuntimeError:
+            if not self._client.is_closed:
+                raise
+            raise EndpointError(f"{self.url} was given up meanwhile.", "down") from None
 
     def _judge(
         self, status: int, headers: Mapping[str, str], body: bytes, attempt: int

@@ -18,14 +18,14 @@ class RequestPace:
     Args:
         per_minute: requests a minute; None sets no limit.
         now: seconds of a clock that never goes back.
-        sleep: waits some seconds.
+        sleep: waits some seconds; a true value ends the waiting.
     """
 
     def __init__(
         self,
         per_minute: float | None,
         now: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._gap_s = 60.0 / per_minute if per_minute else 0.0
         self._now, self._sleep = now, sleep
@@ -37,8 +37,8 @@ class RequestPace:
         with self._lock:
             turn_s = max(self._next_s, self._now())
             self._next_s = turn_s + self._gap_s
-        while (wait_s := turn_s - self._now()) > 0:
-            self._sleep(wait_s)
+        while (wait_s := turn_s - self._now()) > 0 and not self._sleep(wait_s):
+            pass
 
     def pause(self, seconds: float) -> None:
         """Let nothing new go out for some time."""

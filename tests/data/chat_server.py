@@ -28,6 +28,7 @@ class Misbehaviour:
     plan: list[str] = field(default_factory=list)
     seed: int = 0
     slow_s: float = 0.05
+    retry_after_s: float = 0.1
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
@@ -92,7 +93,9 @@ def chat_server(
                 self.connection.close()
             elif deed in ("429", "429-after"):
                 self.say(
-                    429, {"error": {"message": "slow down"}}, {"Retry-After": "0.1"} if "-" in deed else {}
+                    429,
+                    {"error": {"message": "slow down"}},
+                    {"Retry-After": str(trouble.retry_after_s)} if "-" in deed else {},
                 )
             elif deed.isdigit():
                 self.say(int(deed), {"error": {"message": f"code {deed}"}})

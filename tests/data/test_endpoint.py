@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,19 @@ def test_a_wait_that_is_too_long_ends_the_request() -> None:
     ):
         endpoint.complete(ASK)
     assert caught.value.kind == "limited"
+
+
+def test_closing_ends_what_waits() -> None:
+    trouble = Misbehaviour(plan=["429-after"] * 9, retry_after_s=60)
+    with chat_server(echo, trouble) as server, ThreadPoolExecutor(2) as pool:
+        endpoint = Endpoint(server.url, "m")
+        waiting = [pool.submit(endpoint.complete, ASK, max_tokens=k) for k in (1, 2)]
+        while not server.done:
+            time.sleep(0.01)
+        endpoint.close()
+        for future in waiting:
+            with pytest.raises(EndpointError):
+                future.result(timeout=5)
 
 
 def test_the_same_request_is_paid_once(tmp_path: Path) -> None:

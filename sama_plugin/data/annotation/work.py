@@ -77,7 +77,9 @@ def run_jobs(jobs: Sequence[Job], run_file: RunFile, *, name: str, concurrency: 
                             raise
                     bar.update()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(
+            wait=False, cancel_futures=True
+        )  # what still waits for an answer ends with its endpoint
 
 
 class VideoShelf:
