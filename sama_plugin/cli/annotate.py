@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     with _open_endpoint(args) as endpoint:
         writer, settings = _model_writer(args, endpoint)
         if not args.blank_frames:
-            _check_media(entries)
+            _check_media(entries, ", or --blank-frames to show the model masks on grey")
         return _annotate(args, entries, writer, settings)
 
 
@@ -146,7 +146,7 @@ def _tell(out: Path, report: dict[str, Any], left: int) -> int:
         replies = usage["requests"] + usage["cached"]
         tokens = f"{usage['input_tokens']} tokens in, {usage['output_tokens']} out"
         print(f"{replies} replies, {usage['retries']} retries, {tokens}, cost {usage['cost']:.4f}")
-    print(f"written: {out}")
+    print(f"written: {out} (to check it: sama data check {out} --media VIDEO_ROOT)")
     if left or report["objects"]["left"] or report["dialogues"]["left"]:
         print(
             f"left for another run: {report['objects']['left']} objects, {report['dialogues']['left']} dialogues"
@@ -276,17 +276,19 @@ def _find_entries(args: argparse.Namespace) -> list[Any]:
                 f"{prompted[0]} has clicks and boxes, but the checkpoint has no SAM2; give another --model."
             )
         for path in prompted:
-            entries += find_prompted_videos(path, args.video_root or path.parent, head, args.out / TRACKS)
+            found = find_prompted_videos(path, args.video_root or path.parent, head, args.out / TRACKS)
+            _check_media(found, "")
+            entries += found
     return entries
 
 
-def _check_media(entries: list[Any]) -> None:
+def _check_media(entries: list[Any], otherwise: str) -> None:
     """All videos are there before anything is paid for."""
     missing = [entry for entry in entries if not entry.media.exists()]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(entries)} videos are missing, such as {missing[0].media}; give --video-root, or "
-            "--blank-frames to show the model masks on grey."
+            f"{len(missing)} of {len(entries)} videos are missing, such as {missing[0].media}; "
+            f"give --video-root{otherwise}."
         )
 
 

@@ -18,6 +18,7 @@ import pytest
 from sama_plugin.cli.main import main
 from sama_plugin.data.corpus import open_corpus
 from sama_plugin.data.record_rules import find_defects
+from sama_plugin.media.encode import write_video
 from sama_plugin.media.masks import encode_mask
 from tests.data.annotation.made_tracks import HEIGHT, WIDTH, line, rectangle_track
 from tests.data.annotation.scripted_model import answer
@@ -248,6 +249,28 @@ def test_a_missing_video_is_told_before_anything_is_paid(
         assert main(command) == 2
     assert "1 of 1 videos are missing" in capsys.readouterr().err
     assert server.requests == []
+
+
+def test_a_video_that_cannot_be_read_is_left_and_told(
+    tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = tracks.with_name("sav_000010_manual.json")
+    good.write_text(tracks.read_text())
+    write_video(tmp_path / "sav_000010.mp4", [np.full((HEIGHT, WIDTH, 3), 90, np.uint8)] * 80, 24)
+    (tmp_path / "sav_000009.mp4").write_bytes(b"no video")
+    with chat_server(answer) as server:
+        command = asking(server, tracks, tmp_path / "out")
+        command.insert(1, str(good))
+        command.remove("--blank-frames")
+        assert main(command) == 1
+        assert "left for another run: 4 objects" in capsys.readouterr().out
+        assert "sav_000009_manual/obj0: " in caplog.text
+        (tmp_path / "sav_000009.mp4").write_bytes((tmp_path / "sav_000010.mp4").read_bytes())
+        assert main(command) == 0
+    assert {record["video"] for record in check_clean(tmp_path / "out")} == {
+        "sav_000009.mp4",
+        "sav_000010.mp4",
+    }
 
 
 def test_prompts_can_be_copied_and_used(tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sama_plugin.data.annotation.tracks import TrackedVideo
-from sama_plugin.errors import DataError
+from sama_plugin.errors import MediaError
 from sama_plugin.media.frame_subset import open_frames
 from sama_plugin.media.marks import Mark, draw_marks, object_colour
 from sama_plugin.media.masks import decode_mask
@@ -33,8 +33,7 @@ def mark_frames(
         (H, W, 3) uint8 RGB, one per frame.
 
     Raises:
-        MediaError: the video cannot be read.
-        DataError: its frames do not fit the masks.
+        MediaError: the video cannot be read, or its frames do not fit the masks.
 
     Source: official annotation: box and name on each object's first frame only, long side at most 384. Differs:
         outlines and names on every frame that is shown.
@@ -63,7 +62,7 @@ def _read(video: TrackedVideo, media: Path, frames: Sequence[int]) -> np.ndarray
     found = (clip.num_frames, clip.height, clip.width)
     wanted = (video.num_frames, video.height, video.width)
     if found != wanted:
-        raise DataError(
+        raise MediaError(
             f"'{media}' has {found[0]} frames of {found[1]}x{found[2]} (every {video.frame_step} taken), but its masks "
             f"are {wanted[0]} of {wanted[1]}x{wanted[2]}; is it another video, or another copy of it?"
         )

@@ -50,11 +50,11 @@ def annotate_videos(
         concurrency: objects or dialogues at a time.
 
     Returns:
-        Pieces of work left because the endpoint did not answer; run again for them.
+        Pieces of work left because the endpoint did not answer or a video cannot be read; run again for them.
 
     Raises:
         EndpointError: the endpoint is down, or takes no request.
-        SamaError: a video's frames cannot be read, or the disk refuses.
+        DataError: the disk refuses.
     """
     shelf = VideoShelf(concurrency + 1)
     jobs = [Job(choice_id(e), partial(_choose, shelf, e, plan.choice)) for e in entries]

@@ -16,7 +16,7 @@ from sama_plugin.data.annotation.facts import measure_video
 from sama_plugin.data.annotation.tracks import VideoEntry
 from sama_plugin.data.annotation.writer import LoadedVideo
 from sama_plugin.data.run_file import RunFile
-from sama_plugin.errors import EndpointError
+from sama_plugin.errors import EndpointError, MediaError
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def run_jobs(jobs: Sequence[Job], run_file: RunFile, *, name: str, concurrency: 
         concurrency: jobs at a time.
 
     Returns:
-        Jobs that got no answer from the endpoint; they are left for another run.
+        Jobs that got no answer from the endpoint, or whose video cannot be read; they are left for another run.
 
     Raises:
         EndpointError: the endpoint takes no request, or answered none of the last `MOST_FAILURES`.
@@ -75,6 +75,9 @@ def run_jobs(jobs: Sequence[Job], run_file: RunFile, *, name: str, concurrency: 
                         logger.warning("%s: %s", job_id, error)
                         if error.kind in HOPELESS or in_a_row >= MOST_FAILURES:
                             raise
+                    except MediaError as error:
+                        left += 1
+                        logger.warning("%s: %s", job_id, error)
                     bar.update()
     finally:
         pool.shutdown(

@@ -7,7 +7,7 @@ import pytest
 
 from sama_plugin.data.annotation.marking import GREY, mark_frames
 from sama_plugin.data.annotation.tracks import TrackedVideo
-from sama_plugin.errors import DataError
+from sama_plugin.errors import MediaError
 from sama_plugin.media.encode import write_video
 from sama_plugin.media.marks import object_colour
 from tests.data.annotation.made_tracks import HEIGHT, WIDTH, make_video, rectangle_track
@@ -44,5 +44,5 @@ def test_without_a_video_the_masks_are_on_grey(video: TrackedVideo) -> None:
 
 def test_another_video_than_that_of_the_masks_is_refused(video: TrackedVideo, tmp_path: Path) -> None:
     write_video(tmp_path / "clip.mp4", [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * 7, 10)
-    with pytest.raises(DataError, match=r"has 7 frames of 48x64 .* its masks are 6 of 48x64"):
+    with pytest.raises(MediaError, match=r"has 7 frames of 48x64 .* its masks are 6 of 48x64"):
         mark_frames(video, tmp_path / "clip.mp4", [0], [0], 64)
