@@ -19,6 +19,7 @@ from sama_plugin.data.corpus import Corpus, open_corpus
 from sama_plugin.data.defects import Defect, DefectError
 from sama_plugin.data.record_form import Round, frame_names, frame_step
 from sama_plugin.data.record_rules import find_defects, kept_descriptions, kept_rounds
+from sama_plugin.data.task_rules import infer_task
 from sama_plugin.data.track_rules import join_parts
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.schema import Sample, Turn
@@ -156,7 +157,7 @@ def _conversation_turn(raw: Mapping[str, Any], one: Round, ask_for_masks: bool) 
         answer=one.answer,
         region_ids=tuple(one.regions),
         target_ids=tuple(tuple(ids) for ids in one.targets if ids),
-        task=details.get("task", "general"),
+        task=details.get("task") or infer_task(question, one.answer, is_later=one.index > 0),
         kind=details.get("kind", ""),
         span=tuple(span) if span else None,
     )
