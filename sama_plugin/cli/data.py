@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sama_plugin.cli import data_check, data_convert, data_export, data_extract, data_prepare
+from sama_plugin.cli import (
+    data_check,
+    data_convert,
+    data_export,
+    data_extract,
+    data_prepare,
+    data_stats,
+)
 
-SUBCOMMANDS = (data_prepare, data_extract, data_check, data_export, data_convert)
+SUBCOMMANDS = (data_prepare, data_extract, data_check, data_stats, data_export, data_convert)
 """Modules with `add_parser`, in the order of `--help`."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from sama_plugin.data.corpus import CorpusFiles, find_corpus
+from sama_plugin.data.corpus import RECORDS_FILE, CorpusFiles, find_corpus
 
 
 def add_file_options(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
@@ -35,3 +36,18 @@ def add_file_options(parser: argparse.ArgumentParser, nargs: str | None = None) 
 def corpus_files(records: Path, args: argparse.Namespace) -> CorpusFiles:
     """Where one of the given corpora lies."""
     return find_corpus(records, args.masks, args.media)
+
+
+def named_files(paths: Sequence[Path], args: argparse.Namespace) -> list[CorpusFiles]:
+    """Where the given corpora lie, under names that tell them apart: the file's, or the folder's of `records.json`."""
+    found = [corpus_files(path, args) for path in paths]
+    short = [_short_name(files.records.resolve()) for files in found]
+    names = [
+        name if short.count(name) == 1 else str(files.records)
+        for name, files in zip(short, found, strict=True)
+    ]
+    return [files._replace(name=name) for files, name in zip(found, names, strict=True)]
+
+
+def _short_name(records: Path) -> str:
+    return records.parent.name if records.name == RECORDS_FILE else records.stem

@@ -10,6 +10,7 @@ from typing import Any
 
 from sama_plugin.data.checking import SourceReport
 from sama_plugin.data.defects import RULES, Defect
+from sama_plugin.data.report_page import format_page
 
 SCHEMA = "sama.check/1"
 COSTS = {
@@ -30,14 +31,8 @@ OPEN_ROWS = 20
 """So many defects of a code are shown without a click."""
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; }
-th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: left; vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-code { background: #f2f2f2; padding: 0 .25rem; } summary { cursor: pointer; } td { overflow-wrap: anywhere; }
 .defects { table-layout: fixed; } .defects th:nth-child(1) { width: 4rem; } .defects th:nth-child(2) { width: 18rem; }
-.defects th:nth-child(3) { width: 8rem; }
-.clean { color: #176c2b; } .found { color: #a8201a; }
+.defects th:nth-child(3) { width: 8rem; } td { overflow-wrap: anywhere; }
 """
 
 
@@ -97,14 +92,12 @@ def format_html(reports: Sequence[SourceReport]) -> str:
         if reports
         else ""
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>sama data check</title>'
-        f"<style>{STYLE}</style></head>\n<body><h1>Data check</h1>"
-        f'<p class="{"clean" if is_clean else "found"}">{escape(_verdict(reports))}</p>'
-        f"<table><tr><th>source</th>{heads}</tr>{rows}</table>\n"
-        + "\n".join(part for report in reports for part in _source_sections(report))
-        + "\n</body></html>\n"
-    )
+    body = [
+        f'<h1>Data check</h1><p class="{"clean" if is_clean else "found"}">{escape(_verdict(reports))}</p>',
+        f"<table><tr><th>source</th>{heads}</tr>{rows}</table>",
+        *(part for report in reports for part in _source_sections(report)),
+    ]
+    return format_page("sama data check", body, style=STYLE)
 
 
 def _verdict(reports: Sequence[SourceReport]) -> str:

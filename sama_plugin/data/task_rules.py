@@ -36,7 +36,7 @@ def infer_task(question: str, answer: str, *, is_later: bool = False) -> str:
         answer: text with `[SEG]`.
         is_later: whether other turns of the dialogue come before it.
 
-    Source: the tasks of the paper's data, which its files do not label. Differs: inferred, so a rule of thumb: meant for
+    Source: the tasks of the paper's data, which its files do not label. Differs: inferred, so a rule of thumb: for
     shares and reports, not for scores.
     """
     points = DATA_REGION in question

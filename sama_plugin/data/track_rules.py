@@ -25,7 +25,7 @@ def track_fault(
         track: None if the dictionary lacks it.
         num_frames: of the clip; None if not known.
         size: (H, W) of the video; each None if not known.
-        deep: also decode all run lengths.
+        deep: also decode all run lengths; without it only those that have to be joined.
     """
     if track is None:
         return "mask-missing", "the mask dictionary does not have it"
@@ -36,7 +36,7 @@ def track_fault(
             return "track-form", f"its entry {frame} is {rle!r:.60}, expected run lengths or null"
     if num_frames is not None and len(track) != num_frames:
         return "track-length", f"it has {len(track)} entries for {num_frames} frames"
-    return size_fault(track, size) or (damage_fault(track) if deep else None)
+    return size_fault(track, size) or damage_fault(track, deep=deep)
 
 
 def size_fault(track: Track, size: tuple[int | None, int | None]) -> Fault | None:
@@ -50,9 +50,11 @@ def size_fault(track: Track, size: tuple[int | None, int | None]) -> Fault | Non
     return None
 
 
-def damage_fault(track: Track) -> Fault | None:
-    """The first mask whose run lengths cannot be decoded."""
+def damage_fault(track: Track, *, deep: bool = True) -> Fault | None:
+    """The first mask whose run lengths cannot be decoded; without `deep`, of those that have to be joined."""
     for frame, rle in _all_masks(track):
+        if not deep and not isinstance(track[frame], list):
+            continue
         try:
             check_mask(rle)
         except MediaError as error:

@@ -256,6 +256,10 @@ def _to_json(value: Any) -> str:
 def write_text(path: Path, pieces: Iterable[str]) -> None:
     """Write whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.writelines(pieces)
-    os.replace(partial, path)
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,45 @@
+"""`sama data stats`: what is in data sets, in numbers and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from sama_plugin.cli.data_files import add_file_options, named_files
+
+
+def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the subcommand."""
+    parser = verbs.add_parser(
+        "stats",
+        parents=[common],
+        help="count tasks, turns, lengths, objects and masks",
+        description="Count videos, dialogues, tasks, lengths, objects and masks of data sets, by source: the published "
+        "data set that a video is of, else the file or folder. Tasks of records that do not name them are inferred "
+        "from their words. What a defect costs is left out, and said.",
+    )
+    add_file_options(parser, nargs="+")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers, histograms too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Count, print the tables, write them where asked."""
+    from sama_plugin.data.corpus import open_corpus
+    from sama_plugin.data.shapes.writer import write_text
+    from sama_plugin.data.statistics import measure_corpora
+    from sama_plugin.data.statistics_report import format_html, format_text, statistics_values
+    from sama_plugin.inference.outputs import check_file
+
+    for path in filter(None, (args.json, args.html)):
+        check_file(path)
+    sources = measure_corpora(open_corpus(*files) for files in named_files(args.records, args))
+    print(format_text(sources))
+    if args.json:
+        write_text(args.json, [json.dumps(statistics_values(sources), indent=1), "\n"])
+    if args.html:
+        write_text(args.html, [format_html(sources)])
+    return 0
