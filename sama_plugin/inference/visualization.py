@@ -16,6 +16,7 @@ from tqdm import tqdm
 from sama_plugin.errors import MediaError
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video
+from sama_plugin.media.frame_sampling import shown_frames
 from sama_plugin.media.marks import (
     INK,
     OBJECT_FILL,
@@ -28,10 +29,9 @@ from sama_plugin.media.marks import (
     shorten_text,
 )
 from sama_plugin.media.masks import decode_mask
+from sama_plugin.media.text_lines import FAINT_INK, PAPER, RULE, Word, draw_words, split_words, wrap_words
 from sama_plugin.prompting.placeholders import PLACEHOLDER
 from sama_plugin.schema import GroundedAnswer, GroundedObject, Region
-
-FAINT_INK, PAPER, RULE = (112, 117, 126), (255, 255, 255), (225, 227, 231)
 
 ARTICLES = ("a", "an", "the")
 """Left out of labels, to keep them short."""
@@ -207,8 +207,8 @@ def _text_band(number: int, answer: GroundedAnswer, width: int) -> Image.Image:
     """Question and answer, wrapped; grounded phrases are underlined in their object's colour."""
     indent = STRIP_MARGIN + 44
     room = width - indent - STRIP_MARGIN
-    question = _wrap([(word, None) for word in answer.question.split()], room)
-    said = _wrap(_coloured_words(answer), room)
+    question = wrap_words([(word, None) for word in answer.question.split()], TEXT_SIZE, room)
+    said = wrap_words(_coloured_words(answer), TEXT_SIZE, room)
     step = round(TEXT_SIZE * 1.5)
     band = _blank(18 + step * (len(question) + len(said)) + 10, width)
     draw = ImageDraw.Draw(band)
@@ -217,27 +217,12 @@ def _text_band(number: int, answer: GroundedAnswer, width: int) -> Image.Image:
     draw.text((STRIP_MARGIN, y), f"{number}", fill=FAINT_INK, font=load_font(TEXT_SIZE), anchor="lm")
     for is_question, lines in ((True, question), (False, said)):
         for line in lines:
-            _draw_line_of_text(draw, line, (indent, y), is_question)
+            draw_words(draw, line, (indent, y), TEXT_SIZE, is_bold=is_question)
             y += step
     return band
 
 
-def _draw_line_of_text(
-    draw: ImageDraw.ImageDraw, line: Sequence[tuple[str, Rgb | None]], at: tuple[float, float], is_bold: bool
-) -> None:
-    font, (x, y) = load_font(TEXT_SIZE), at
-    space = font.getlength(" ")
-    for k, (word, colour) in enumerate(line):
-        length = font.getlength(word)
-        if colour is not None:
-            joins = k + 1 < len(line) and line[k + 1][1] == colour
-            end = x + length + (space if joins else 0)
-            draw.rectangle((x, y + TEXT_SIZE * 0.52, end, y + TEXT_SIZE * 0.52 + 4), fill=colour)
-        draw.text((x, y), word, fill=INK, font=font, anchor="lm", stroke_width=0.5 if is_bold else 0)
-        x += length + space
-
-
-def _coloured_words(answer: GroundedAnswer) -> list[tuple[str, Rgb | None]]:
+def _coloured_words(answer: GroundedAnswer) -> list[Word]:
     """Words of the answer's text; those of a grounded phrase with the colour of its object."""
     colours: list[Rgb | None] = [None] * len(answer.text)
     place = 0
@@ -246,29 +231,7 @@ def _coloured_words(answer: GroundedAnswer) -> list[tuple[str, Rgb | None]]:
         if found >= 0:
             place = found + len(thing.phrase)
             colours[found:place] = [object_colour(thing.id)] * len(thing.phrase)
-    words: list[tuple[str, Rgb | None]] = []
-    place = 0
-    for word in answer.text.split():
-        place = answer.text.index(word, place)
-        words.append((word, colours[place]))
-        place += len(word)
-    return words or [("(no words)", None)]
-
-
-def _wrap(words: Sequence[tuple[str, Rgb | None]], room: float) -> list[list[tuple[str, Rgb | None]]]:
-    """Words in lines that fit; a word longer than a line is shortened."""
-    font = load_font(TEXT_SIZE)
-    lines: list[list[tuple[str, Rgb | None]]] = [[]]
-    used = 0.0
-    for word, colour in words:
-        word = shorten_text(word, TEXT_SIZE, room)
-        length = font.getlength(word + " ")
-        if lines[-1] and used + length > room:
-            lines.append([])
-            used = 0.0
-        lines[-1].append((word, colour))
-        used += length
-    return lines
+    return split_words(answer.text, colours) or [("(no words)", None)]
 
 
 def _frames_band(
@@ -298,21 +261,5 @@ def _choose_frames(
     clip: VideoClip, objects: Sequence[GroundedObject], regions: Sequence[Region]
 ) -> list[int]:
     """Frames spread over the clip, some moved so that each region's frame and each object is seen."""
-    count = min(STRIP_FRAMES, clip.num_frames)
-    spread = np.linspace(0, clip.num_frames - 1, count).round().astype(int)
-    frames = dict(enumerate(spread.tolist()))  # slot -> frame
-    fixed: set[int] = set()
-
-    def show(index: int) -> None:
-        free = [slot for slot in frames if slot not in fixed]
-        if free and index not in frames.values():
-            frames[min(free, key=lambda slot: abs(frames[slot] - index))] = index
-        fixed.update(slot for slot, frame in frames.items() if frame == index)
-
-    for region in regions:
-        show(region.frame)
-    for thing in objects:
-        seen = [index for index, rle in enumerate(thing.rle) if rle is not None]
-        if seen and not set(seen).intersection(frames.values()):
-            show(seen[len(seen) // 2])
-    return sorted(frames.values())
+    seen = [[index for index, rle in enumerate(thing.rle) if rle is not None] for thing in objects]
+    return shown_frames(clip.num_frames, STRIP_FRAMES, [region.frame for region in regions], seen)

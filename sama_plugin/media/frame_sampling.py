@@ -1,8 +1,11 @@
-"""Which frames each stage sees: sparse frames for the aggregator, dense positions among them for the LLM."""
+"""Which frames are seen: sparse ones by the aggregator, dense ones among them by the LLM, a few by a reader."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+
+import numpy as np
 
 from sama_plugin.config import SamplingConfig
 from sama_plugin.errors import MediaError
@@ -62,3 +65,35 @@ def dense_positions(num_sparse: int, num_dense: int) -> list[int]:
         return list(range(num_sparse))
     edges = [k * (num_sparse - 1) // num_dense for k in range(num_dense + 1)]
     return [(start + stop - 1) // 2 for start, stop in pairwise(edges)]
+
+
+def shown_frames(
+    num_frames: int, count: int, wanted: Iterable[int], seen: Iterable[Sequence[int]]
+) -> list[int]:
+    """Pick frames for a picture, spread over the clip, some moved so that what matters is seen.
+
+    Args:
+        num_frames: of the clip; 1 or more.
+        count: frames at most.
+        wanted: frames to be among them, if there is room.
+        seen: of each object, the frames it is visible on, rising; one of them is to be among them, if there is room.
+
+    Returns:
+        Rising frame indices.
+    """
+    spread = np.linspace(0, num_frames - 1, min(count, num_frames)).round().astype(int)
+    frames = dict(enumerate(spread.tolist()))  # slot -> frame
+    fixed: set[int] = set()
+
+    def show(index: int) -> None:
+        free = [slot for slot in frames if slot not in fixed]
+        if free and index not in frames.values():
+            frames[min(free, key=lambda slot: abs(frames[slot] - index))] = index
+        fixed.update(slot for slot, frame in frames.items() if frame == index)
+
+    for index in wanted:
+        show(index)
+    for visible in seen:
+        if visible and not set(visible).intersection(frames.values()):
+            show(visible[len(visible) // 2])
+    return sorted(frames.values())
