@@ -23,6 +23,7 @@ class RunFile:
     Args:
         path: the JSONL file; made if it is not there.
         identity: what is run, plain values with a `schema`; a file of something else is refused.
+        keeps_content: False for files larger than the memory: only the ids of what was appended are kept.
 
     Attributes:
         dialogues: id → what was appended, in this run and in earlier ones it goes on with.
@@ -32,8 +33,9 @@ class RunFile:
             cannot be written.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, identity: Mapping[str, Any], *, keeps_content: bool = True) -> None:
         self.path = path
+        self.keeps_content = keeps_content
         self.identity = dict(identity)
         self.dialogues: dict[str, dict[str, Any]] = {}
         self._descriptor = -1
@@ -70,30 +72,35 @@ class RunFile:
             DataError: the disk refuses.
         """
         self._write_line({"dialogue": dialogue_id, **dialogue})
-        self.dialogues[dialogue_id] = dialogue
+        self.dialogues[dialogue_id] = dialogue if self.keeps_content else {}
 
     def _read_lines(self) -> None:
         """Load what is there, drop a torn last line, and begin an empty file with the identity."""
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        lines = whole.splitlines()
-        if lines:
-            rows = [self._parse_line(number, line) for number, line in enumerate(lines, start=1)]
-            self._check_identity(rows[0])
-        elif not self._line(self.identity).startswith(content):
+        whole = num_lines = 0
+        line = b""
+        with self.path.open("rb") as file:
+            for num_lines, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                self._take_line(num_lines, self._parse_line(num_lines, line))
+                whole += len(line)
+        if not whole and not self._line(self.identity).startswith(line):
             raise DataError(f"{self.path} is there and holds something else; choose another place.")
-        if len(whole) < len(content):
+        if num_lines and not line.endswith(b"\n"):
             logger.info("%s: its last line was cut off in the middle; that dialogue is run again.", self.path)
-            os.ftruncate(self._descriptor, len(whole))
-        if not lines:
+            os.ftruncate(self._descriptor, whole)
+        if not whole:
             self._write_line(self.identity)
-            return
-        for number, row in enumerate(rows[1:], start=2):
-            if "dialogue" not in row:
-                raise DataError(
-                    f"{self.path}, line {number} has no 'dialogue'; delete the file to start anew."
-                )
-            self.dialogues[row.pop("dialogue")] = row
+
+    def _take_line(self, number: int, row: dict[str, Any]) -> None:
+        """Check the first line, keep another one."""
+        if number == 1:
+            self._check_identity(row)
+        elif "dialogue" not in row:
+            raise DataError(f"{self.path}, line {number} has no 'dialogue'; delete the file to start anew.")
+        else:
+            dialogue_id = row.pop("dialogue")
+            self.dialogues[dialogue_id] = row if self.keeps_content else {}
 
     def _parse_line(self, number: int, line: bytes) -> dict[str, Any]:
         try:
@@ -112,15 +119,10 @@ class RunFile:
                 f"{self.path} begins with schema {found.get('schema')!r}, expected {self.identity['schema']!r}; "
                 "choose another place."
             )
-        old, new = _flatten(found), _flatten(self.identity)
-        differing = [
-            f"{key} is {old.get(key)!r} there and {new.get(key)!r} now"
-            for key in sorted(old.keys() | new.keys())
-            if (key in old, old.get(key)) != (key in new, new.get(key))
-        ]
+        differing = describe_differences(found, self.identity)
         if differing:
             raise DataError(
-                f"{self.path} holds a run that differs: {'; '.join(differing)}. Choose another place, or "
+                f"{self.path} holds a run that differs: {differing}. Choose another place, or "
                 "delete this to run anew."
             )
 
@@ -136,6 +138,21 @@ class RunFile:
             os.fsync(self._descriptor)
         except OSError as error:
             raise DataError(f"{self.path} cannot be written: {error}; what is finished is kept.") from error
+
+
+def describe_differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Say in what two identities differ, key by key; empty where they are the same.
+
+    Args:
+        found: of a file that is there.
+        wanted: of what is run now.
+    """
+    old, new = _flatten(found), _flatten(wanted)
+    return "; ".join(
+        f"{key} is {old.get(key)!r} there and {new.get(key)!r} now"
+        for key in sorted(old.keys() | new.keys())
+        if (key in old, old.get(key)) != (key in new, new.get(key))
+    )
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
