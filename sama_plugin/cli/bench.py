@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.cli.model_options import add_model_options, load_model
+from sama_plugin.cli.model_options import add_model_options, load_model, model_folder
 from sama_plugin.errors import DataError
 
 
@@ -79,21 +79,11 @@ def _check_counts(**counts: int) -> None:
             raise DataError(f"--{name} is {value}, expected 1 or more.")
 
 
-def _folder(args: argparse.Namespace) -> Path:
-    import sama_plugin
-
-    sama_plugin.register()
-    from sama_plugin.host.checkpoint import resolve_folder
-    from sama_plugin.host.shipped import shipped_checkpoint
-
-    return resolve_folder(args.model or shipped_checkpoint())
-
-
 def _train(args: argparse.Namespace) -> str:
     _check_counts(batch=args.batch, steps=args.steps)
     from sama_plugin.training.step_cost import compare, format_costs
 
-    return format_costs(compare(_folder(args), batch=args.batch, steps=args.steps))
+    return format_costs(compare(model_folder(args), batch=args.batch, steps=args.steps))
 
 
 def _turns(args: argparse.Namespace) -> str:
@@ -125,7 +115,7 @@ def _memory(args: argparse.Namespace) -> str:
     _check_counts(frames=min(args.frames or [1]))
     from sama_plugin.evaluation.length_cost import LENGTHS, format_memory, measure_memory, plot_memory
 
-    costs = measure_memory(_folder(args), args.frames or LENGTHS)
+    costs = measure_memory(model_folder(args), args.frames or LENGTHS)
     if args.plot is not None:
         plot_memory(costs, args.plot)
     return format_memory(costs)

@@ -1,54 +1,46 @@
-"""`sama eval BENCH`: run a benchmark, or the rest of it, and print its table."""
+"""`sama eval`: run benchmarks, score predictions, compare and submit them; `sama eval BENCH` runs and scores."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from sama_plugin.cli.model_options import (
-    add_model_options,
-    add_session_options,
-    answer_settings,
-    load_model,
-    session_options,
-)
+from sama_plugin.cli import eval_list, eval_run, eval_score
+
+VERB = "eval"
+SUBCOMMANDS = {
+    "full": eval_run.add_full_parser,
+    "run": eval_run.add_parser,
+    "score": eval_score.add_parser,
+    "list": eval_list.add_parser,
+}
+"""Name → what adds its parser; `full` is what `sama eval BENCH` means."""
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
-    """Add the verb."""
-    parser = verbs.add_parser("eval", parents=[common], help="score a model on a benchmark")
-    parser.add_argument("benchmark", metavar="BENCH", help="shapes")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="of results.json; a run that was cut off goes on",
+    """Add the verb, and below it its subcommands."""
+    parser = verbs.add_parser(
+        VERB,
+        parents=[common],
+        help="score models on benchmarks: `sama eval BENCH --data DIR --out DIR`, or in steps",
+        description="`sama eval BENCH --data DIR --out DIR [...]` runs a benchmark and scores it; the rest are its "
+        "steps, and what can be done with predictions and results.",
     )
-    add_model_options(parser)
-    add_session_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="what to do", metavar="BENCH | WHAT", required=True)
+    for add in SUBCOMMANDS.values():
+        add(commands, common)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Check the data, load the model, ask everything, print the table."""
-    from sama_plugin.evaluation.harness import RESULTS_FILE, evaluate, open_benchmark
-    from sama_plugin.evaluation.metrics.object_matching import check_scipy
-    from sama_plugin.evaluation.results import format_table
-    from sama_plugin.inference.outputs import check_folder
+def complete_arguments(arguments: Sequence[str]) -> list[str]:
+    """Let `sama eval BENCH ...` be `sama eval full BENCH ...`.
 
-    benchmark = open_benchmark(args.benchmark, args.data)
-    check_folder(args.out)
-    check_scipy()
-    options = session_options(args)
-    loaded = load_model(args)
-    from sama_plugin.evaluation.session_answerer import SessionAnswerer
-
-    answerer = SessionAnswerer(loaded.model, loaded.tokenizer, loaded.image_processor, **options)
-    settings = answer_settings(args, loaded.model)
-    results = evaluate(benchmark, answerer, args.out, settings, checkpoint=loaded.folder)
-    print(format_table(results))
-    print(f"\nwritten: {args.out / RESULTS_FILE}")
-    return 0
+    Args:
+        arguments: of the whole command.
+    """
+    words = [i for i, word in enumerate(arguments) if not word.startswith("-")][:2]
+    completed = list(arguments)
+    if len(words) == 2 and arguments[words[0]] == VERB and arguments[words[1]] not in SUBCOMMANDS:
+        completed.insert(words[1], "full")
+    return completed

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _set_up_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    own, passed_on = train.split_arguments(arguments)
+    own, passed_on = train.split_arguments(eval.complete_arguments(arguments))
     args = build_parser().parse_args(own)
     args.passed_on, args.verbose = passed_on, getattr(args, "verbose", False)
     if args.run is None:

@@ -97,6 +97,20 @@ def answer_settings(args: argparse.Namespace, model: Any) -> dict[str, Any]:
     }
 
 
+def model_folder(args: argparse.Namespace) -> Path:
+    """Folder of the checkpoint the options name; nothing is loaded.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    import sama_plugin
+
+    sama_plugin.register()
+    from sama_plugin.host.checkpoint import resolve_folder
+
+    return resolve_folder(args.model or sama_plugin.shipped_checkpoint())
+
+
 def load_model(args: argparse.Namespace) -> LoadedModel:
     """Load the checkpoint the options name; a folder of another model is refused.
 
@@ -104,20 +118,15 @@ def load_model(args: argparse.Namespace) -> LoadedModel:
         CheckpointError: the folder is missing, incomplete, damaged or of another kind.
         HostError: host or device is not there.
     """
-    import sama_plugin
-
-    name = args.model or sama_plugin.shipped_checkpoint()
-    sama_plugin.register()
+    folder = model_folder(args)
     import torch
 
-    from sama_plugin.host.checkpoint import resolve_folder
     from sama_plugin.host.loading import load_sama_model
 
     try:
         device = args.device if args.device == "auto" else str(torch.device(args.device))
     except RuntimeError as error:
         raise HostError(f"--device is '{args.device}', expected auto, cpu, cuda or cuda:N.") from error
-    folder = resolve_folder(name)
     tokenizer, model, image_processor, _ = load_sama_model(
         str(folder),
         device_map=device,

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ class Results:
             A or A on the subset B, whichever of them is a metric by itself.
         counts: how many cases each metric stands on, by the metric's name, and other counts.
         settings: what the run was asked to do.
-        code: see `code_version`.
+        code: see `code_version`; `scored_by` where the predictions are of another version than the scores.
+        data: fingerprint of the benchmark's data.
+        absent: metric → why it is None although there were cases.
     """
 
     benchmark: str
@@ -35,6 +37,8 @@ class Results:
     counts: dict[str, int]
     settings: dict[str, Any]
     code: dict[str, Any]
+    data: str | None = None
+    absent: dict[str, str] = field(default_factory=dict)
 
 
 def code_version(checkpoint: Path | None = None) -> dict[str, Any]:
@@ -98,6 +102,8 @@ def write_results(path: Path, results: Results) -> None:
         "counts": results.counts,
         "settings": results.settings,
         "code": results.code,
+        "data": results.data,
+        "absent": results.absent,
     }
     try:
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -135,7 +141,8 @@ def read_results(path: Path) -> Results:
     missing = [key for key in keys if key not in content]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; it was not written by this package.")
-    return Results(**{key: content[key] for key in keys})
+    more = {key: content[key] for key in ("data", "absent") if key in content}
+    return Results(**{key: content[key] for key in keys}, **more)
 
 
 def format_table(results: Results) -> str:
@@ -157,6 +164,7 @@ def format_table(results: Results) -> str:
         cells = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "-" * max(len(line) for line in lines))
+    lines += [f"{name} is absent: {reason}" for name, reason in results.absent.items()]
     return "\n".join(lines)
 
 

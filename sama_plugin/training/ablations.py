@@ -22,8 +22,10 @@ from typing import Any, NamedTuple
 import sama_plugin
 from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.errors import DataError
-from sama_plugin.evaluation.harness import RESULTS_FILE, evaluate, open_benchmark
+from sama_plugin.evaluation.catalogue import open_benchmark
+from sama_plugin.evaluation.harness import evaluate
 from sama_plugin.evaluation.results import Results, fingerprint_folder, read_results
+from sama_plugin.evaluation.scoring import RESULTS_FILE
 from sama_plugin.training import tiny
 from sama_plugin.training.run_settings import check_settings
 

@@ -10,7 +10,8 @@ import pytest
 import sama_plugin
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.benchmarks.shapes import ShapesBenchmark
-from sama_plugin.evaluation.harness import evaluate, open_benchmark
+from sama_plugin.evaluation.catalogue import open_benchmark
+from sama_plugin.evaluation.harness import evaluate
 from sama_plugin.evaluation.results import read_results
 from tests.evaluation.fake_answerers import FIRST_DIALOGUE, SECOND_DIALOGUE, FakeAnswerer, write_shapes
 
@@ -19,7 +20,8 @@ DIALOGUES = [FIRST_DIALOGUE, SECOND_DIALOGUE] * 3
 KILLED_RUN = """
 import os, signal, sys
 from pathlib import Path
-from sama_plugin.evaluation.harness import evaluate, open_benchmark
+from sama_plugin.evaluation.catalogue import open_benchmark
+from sama_plugin.evaluation.harness import evaluate
 from tests.evaluation.fake_answerers import FakeAnswerer, OracleDialogue
 asked = 0
 class Dying(OracleDialogue):
@@ -42,7 +44,9 @@ def benchmark_folder(tmp_path):
 @pytest.fixture
 def steady_code(monkeypatch):
     """Resuming must not depend on whether files of this checkout change while the tests run."""
-    monkeypatch.setattr("sama_plugin.evaluation.harness.code_version", lambda checkpoint: {"version": "1"})
+    monkeypatch.setattr(
+        "sama_plugin.evaluation.harness.code_version", lambda checkpoint=None: {"version": "1"}
+    )
 
 
 def test_a_run_writes_results_and_a_line_per_dialogue(benchmark_folder, tmp_path):
@@ -52,10 +56,10 @@ def test_a_run_writes_results_and_a_line_per_dialogue(benchmark_folder, tmp_path
     assert results.metrics["J&F"] == 1.0
     assert results.settings == SETTINGS
     assert results.code["version"] == sama_plugin.__version__
-    first, *lines = map(json.loads, (out / "dialogues.jsonl").read_text().splitlines())
+    first, *lines = map(json.loads, (out / "predictions.jsonl").read_text().splitlines())
     assert first["benchmark"] == "shapes"
     assert [line["dialogue"] for line in lines] == ShapesBenchmark(benchmark_folder).dialogue_ids
-    assert lines[0]["turns"][1]["objects"][0]["rle"][0]["size"] == [24, 32]
+    assert lines[0]["answers"][1]["objects"][0]["rle"][0]["size"] == [24, 32]
 
 
 def test_a_killed_run_goes_on_and_gives_the_same_results(benchmark_folder, tmp_path):
@@ -68,7 +72,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_results(benchmark_folder, tmp_p
     )  # in dialogue 3
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     assert not (out / "results.json").exists()
-    run_file = out / "dialogues.jsonl"
+    run_file = out / "predictions.jsonl"
     assert len(run_file.read_text().splitlines()) == 3
     header = json.loads(run_file.read_text().splitlines()[0])
     with run_file.open("a") as file:
@@ -76,12 +80,12 @@ def test_a_killed_run_goes_on_and_gives_the_same_results(benchmark_folder, tmp_p
 
     answerer = FakeAnswerer()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sama_plugin.evaluation.harness.code_version", lambda checkpoint: header["code"])
+        patch.setattr("sama_plugin.evaluation.harness.code_version", lambda checkpoint=None: header["code"])
         resumed = evaluate(ShapesBenchmark(benchmark_folder), answerer, out, SETTINGS)
         unbroken = evaluate(ShapesBenchmark(benchmark_folder), FakeAnswerer(), tmp_path / "other", SETTINGS)
     assert resumed == unbroken
     assert len(answerer.dialogues) == len(DIALOGUES) - 2
-    assert run_file.read_bytes() == (tmp_path / "other" / "dialogues.jsonl").read_bytes()
+    assert run_file.read_bytes() == (tmp_path / "other" / "predictions.jsonl").read_bytes()
 
 
 def test_a_finished_run_asks_nothing_again(benchmark_folder, tmp_path, steady_code):
@@ -92,7 +96,7 @@ def test_a_finished_run_asks_nothing_again(benchmark_folder, tmp_path, steady_co
 
 
 def test_a_header_cut_off_in_the_middle_begins_anew(benchmark_folder, tmp_path):
-    (tmp_path / "dialogues.jsonl").write_text('{"schema": "sama.ru')
+    (tmp_path / "predictions.jsonl").write_text('{"schema": "sama.pr')
     results = evaluate(ShapesBenchmark(benchmark_folder), FakeAnswerer(), tmp_path, SETTINGS)
     assert results.counts["dialogues"] == len(DIALOGUES)
 
@@ -112,7 +116,9 @@ def test_other_data_and_other_code_are_refused(benchmark_folder, tmp_path, stead
     fewer = ShapesBenchmark(write_shapes(tmp_path / "fewer", DIALOGUES[:1]))
     with pytest.raises(DataError, match="differs: data is"):
         evaluate(fewer, FakeAnswerer(), tmp_path / "out", SETTINGS)
-    monkeypatch.setattr("sama_plugin.evaluation.harness.code_version", lambda checkpoint: {"version": "2"})
+    monkeypatch.setattr(
+        "sama_plugin.evaluation.harness.code_version", lambda checkpoint=None: {"version": "2"}
+    )
     with pytest.raises(DataError, match=r"differs: code\.version is '1' there and '2' now"):
         evaluate(ShapesBenchmark(benchmark_folder), FakeAnswerer(), tmp_path / "out", SETTINGS)
 
@@ -126,10 +132,10 @@ def test_other_data_and_other_code_are_refused(benchmark_folder, tmp_path, stead
     ],
 )
 def test_a_file_that_is_no_run_is_refused(benchmark_folder, tmp_path, content, said):
-    (tmp_path / "dialogues.jsonl").write_text(content)
+    (tmp_path / "predictions.jsonl").write_text(content)
     with pytest.raises(DataError, match=said):
         evaluate(ShapesBenchmark(benchmark_folder), FakeAnswerer(), tmp_path, SETTINGS)
-    assert (tmp_path / "dialogues.jsonl").read_text() == content
+    assert (tmp_path / "predictions.jsonl").read_text() == content
 
 
 def test_two_runs_at_once_are_refused(benchmark_folder, tmp_path):

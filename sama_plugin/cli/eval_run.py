@@ -1,0 +1,137 @@
+"""`sama eval run BENCH`: ask a benchmark's questions and keep the predictions; `sama eval BENCH` scores them too."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sama_plugin.cli.eval_options import add_benchmark_options, benchmark_opener
+from sama_plugin.cli.model_options import (
+    add_model_options,
+    add_session_options,
+    answer_settings,
+    load_model,
+    model_folder,
+    session_options,
+)
+
+if TYPE_CHECKING:
+    from sama_plugin.evaluation.harness import OpenedAnswerer
+
+MODEL = "model"
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add `sama eval run`."""
+    text = "ask its questions, or the rest of them; the predictions stay in --out"
+    parser = commands.add_parser("run", parents=[common], help=text, description=text)
+    _add_options(parser, "of predictions.jsonl; a run that was cut off goes on")
+    parser.add_argument(
+        "--shard",
+        default="1/1",
+        metavar="I/N",
+        help="only every N-th dialogue, from the I-th on: for N runs, on N machines if wanted, into one folder or "
+        "into several that are put together; `sama eval score` wants all N",
+    )
+    parser.set_defaults(run=run)
+
+
+def add_full_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add `sama eval full`, that is `sama eval BENCH`."""
+    text = "run and score, which is what `sama eval BENCH` does"
+    parser = commands.add_parser("full", parents=[common], help=text, description=text)
+    _add_options(parser, "of predictions and results.json; a run that was cut off goes on")
+    parser.set_defaults(run=run_and_score, shard="1/1")
+
+
+def _add_options(parser: argparse.ArgumentParser, out: str) -> None:
+    add_benchmark_options(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
+    parser.add_argument(
+        "--answerer",
+        default=MODEL,
+        metavar="NAME[:KEY=VALUE,...]",
+        help="who answers: model (default), or a baseline that `sama eval list` names",
+    )
+    add_model_options(parser)
+    add_session_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the data, load the model, ask everything that is left."""
+    from sama_plugin.evaluation.predictions import Shard
+
+    shard = Shard.parse(args.shard)
+    _ask_all(args, shard)
+    print(
+        f"asked; score it with `sama eval score {args.benchmark} --predictions {args.out} --data {args.data}`"
+    )
+    return 0
+
+
+def run_and_score(args: argparse.Namespace) -> int:
+    """Run, then score and print the table."""
+    from sama_plugin.cli.eval_score import score_and_print
+    from sama_plugin.evaluation.metrics.object_matching import check_scipy
+    from sama_plugin.evaluation.predictions import ALL
+
+    check_scipy()
+    _ask_all(args, ALL)
+    return score_and_print(args, args.out, args.out)
+
+
+def _ask_all(args: argparse.Namespace, shard: Any) -> None:
+    from sama_plugin.evaluation.harness import check_media, run_benchmark
+    from sama_plugin.inference.outputs import check_folder
+
+    opener = benchmark_opener(args)
+    benchmark = opener()
+    check_folder(args.out)
+    checkpoint = None
+    if args.answerer == MODEL:
+        session_options(args)
+        check_media(benchmark, shard)
+        checkpoint = model_folder(args)
+    run_benchmark(
+        benchmark,
+        partial(open_answerer, args),
+        args.out,
+        checkpoint=checkpoint,
+        shard=shard,
+        processes=args.processes,
+        reopen=opener,
+    )
+
+
+def open_answerer(args: argparse.Namespace, number: int) -> OpenedAnswerer:
+    """Who answers in a process, by the parsed options; called in that process.
+
+    Args:
+        args: parsed options.
+        number: of the process; with several GPUs each takes the next one.
+    """
+    from sama_plugin.evaluation.harness import OpenedAnswerer
+
+    if args.answerer != MODEL:
+        from sama_plugin.evaluation import catalogue
+
+        return OpenedAnswerer(catalogue.open_answerer(args.answerer), {"answerer": args.answerer})
+    if args.processes > 1:
+        args = argparse.Namespace(**{**vars(args), "device": _device_of(args.device, number)})
+    loaded = load_model(args)
+    from sama_plugin.evaluation.session_answerer import SessionAnswerer
+
+    answerer = SessionAnswerer(
+        loaded.model, loaded.tokenizer, loaded.image_processor, **session_options(args)
+    )
+    return OpenedAnswerer(answerer, answer_settings(args, loaded.model))
+
+
+def _device_of(device: str, number: int) -> str:
+    """GPU of a process, where the choice is left open and there are several."""
+    import torch
+
+    num_gpus = torch.cuda.device_count()
+    return f"cuda:{number % num_gpus}" if device in ("auto", "cuda") and num_gpus > 1 else device

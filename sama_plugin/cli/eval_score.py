@@ -1,0 +1,56 @@
+"""`sama eval score BENCH`: score predictions, of whatever model, and print the table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sama_plugin.cli.eval_options import add_benchmark_options, benchmark_opener
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add `sama eval score`."""
+    parser = commands.add_parser(
+        "score",
+        parents=[common],
+        help="score predictions, whoever made them",
+        description="Score predictions, whoever made them; nothing of them is changed. They are lines of JSON: first "
+        '{"schema": "sama.predictions/1", "benchmark": BENCH}, then for each dialogue {"dialogue": ID, "answers": '
+        '[{"question_id": ID, "raw": "<p> The dog </p> [SEG].", "objects": [{"phrase": "The dog", "score": 0.9, "rle": '
+        "[null or COCO run lengths, for each frame]}]}]}. `sama eval list BENCH --data DIR` tells the questions.",
+    )
+    add_benchmark_options(parser)
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="with predictions*.jsonl, all shards of one run; or one such file",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="of results.json and scores.jsonl (default: beside them)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score and print."""
+    beside = args.predictions if args.predictions.is_dir() else args.predictions.parent
+    return score_and_print(args, args.predictions, args.out or beside)
+
+
+def score_and_print(args: argparse.Namespace, predictions: Path, out: Path) -> int:
+    """Score what is there and print the table."""
+    from sama_plugin.evaluation.metrics.object_matching import check_scipy
+    from sama_plugin.evaluation.results import format_table
+    from sama_plugin.evaluation.scoring import RESULTS_FILE, score_predictions
+    from sama_plugin.inference.outputs import check_folder
+
+    check_scipy()
+    opener = benchmark_opener(args)
+    check_folder(out)
+    results = score_predictions(opener(), predictions, out, processes=args.processes, reopen=opener)
+    print(format_table(results))
+    print(f"\nwritten: {out / RESULTS_FILE}")
+    return 0

@@ -1,0 +1,109 @@
+"""The benchmarks by name: which class, what it needs, and where that comes from; and who can answer."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sama_plugin.errors import DataError
+from sama_plugin.evaluation.answerer import Answerer
+from sama_plugin.evaluation.benchmark import Benchmark
+
+
+class Entry(NamedTuple):
+    """A registered benchmark.
+
+    Attributes:
+        target: `module:class`, imported when asked for; the class takes the data folder, and `split` where it has any.
+        what: is measured.
+        needs: files below the data folder.
+        source: where they come from.
+        splits: that can be asked for, the default first.
+    """
+
+    target: str
+    what: str
+    needs: str
+    source: str
+    splits: tuple[str, ...] = ()
+
+
+ROOM = "sama_plugin.evaluation.benchmarks"
+
+BENCHMARKS: dict[str, Entry] = {
+    "shapes": Entry(
+        f"{ROOM}.shapes:ShapesBenchmark",
+        "moving shapes: J&F, referring, multi-turn and no-target accuracy, spans",
+        "records.json, mask_dict.json, videos/",
+        "`sama shapes --seed N --videos K --out DIR`",
+    ),
+}
+
+ANSWERERS: dict[str, str] = {
+    "truth": "sama_plugin.evaluation.truth_answerer:TruthAnswerer",
+}
+"""Name → `module:class` of those that answer beside the model; made with the options after the name as keywords."""
+
+
+def entry_of(name: str) -> Entry:
+    """A registered benchmark.
+
+    Raises:
+        DataError: an unknown name; near matches are named.
+    """
+    return BENCHMARKS[_known("benchmark", name, BENCHMARKS)]
+
+
+def open_benchmark(name: str, data: Path, split: str | None = None) -> Benchmark:
+    """Open a registered benchmark.
+
+    Args:
+        name: a key of `BENCHMARKS`.
+        data: its data folder.
+        split: one of its splits; None takes the first.
+
+    Raises:
+        DataError: an unknown name or split (near matches are named), or data that breaks its format.
+    """
+    entry = entry_of(name)
+    if split is not None and split not in entry.splits:
+        have = ", ".join(entry.splits) or "none"
+        raise DataError(f"--split is '{split}', but '{name}' has: {have}.")
+    options = {"split": split or entry.splits[0]} if entry.splits else {}
+    benchmark: Benchmark = _load(entry.target)(data, **options)
+    return benchmark
+
+
+def open_answerer(text: str) -> Answerer:
+    """Make one of `ANSWERERS`.
+
+    Args:
+        text: its name, with options behind a colon: `random:seed=3,count=2`.
+
+    Raises:
+        DataError: an unknown name, or options it does not take.
+    """
+    name, _, tail = text.partition(":")
+    target = ANSWERERS[_known("answerer", name, ANSWERERS)]
+    options = dict(part.partition("=")[::2] for part in tail.split(",") if part)
+    try:
+        answerer: Answerer = _load(target)(**options)
+    except TypeError as error:
+        raise DataError(f"--answerer is '{text}', but '{name}' does not take that: {error}.") from error
+    return answerer
+
+
+def _known(kind: str, name: str, table: Iterable[str]) -> str:
+    names = sorted(table)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
+        raise DataError(f"There is no {kind} '{name}'; did you mean {', '.join(near)}?")
+    return name
+
+
+def _load(target: str) -> Any:
+    module, attribute = target.split(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,351 @@
+"""Predictions on disk, in an open form that any model can write: what was asked and answered, without scores.
+
+A JSONL file. Its first line says what was run, each other one holds a dialogue:
+
+    {"schema": "sama.predictions/1", "benchmark": "mevis", "data": FINGERPRINT, "settings": {...}, "code": {...}}
+    {"dialogue": ID, "answers": [{"question_id": ID, "question": "Segment the dog.", "asked": true, "error": null,
+      "raw": "<p> The dog </p> [SEG].", "text": "The dog.", "phrases": ["The dog"],
+      "objects": [{"id": "obj1", "phrase": "The dog", "score": 0.9, "rle": [null | {"size": [H, W], "counts": str}]}]}]}
+
+Of the first line `schema` and `benchmark` are needed; a `data` that is there has to be that of the benchmark. Of an
+answer `question_id` and one of `raw`, `text` and `objects` are needed; `raw` says more than `text`, from which it is
+made otherwise. `rle` has an entry per frame of the video, null where the object is absent. A run in shards writes a
+file per shard (`predictions-1-of-3.jsonl`, `"shard": "1/3"`); all files `predictions*.jsonl` of a folder are one set.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sama_plugin.data.run_file import describe_differences
+from sama_plugin.errors import DataError, MediaError
+from sama_plugin.evaluation.faults import Fault
+from sama_plugin.media.masks import decode_mask
+from sama_plugin.prompting.answer_parsing import parse_answer
+from sama_plugin.schema import GroundedAnswer, GroundedObject, Rle
+
+PREDICTIONS_SCHEMA = "sama.predictions/1"
+PATTERN = "predictions*.jsonl"
+NO_PREDICTION = "no prediction"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of a run: every `count`-th dialogue, from the `number`-th on (1-based)."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read `1/3`.
+
+        Raises:
+            DataError: not two whole numbers I/N with 1 <= I <= N.
+        """
+        number, slash, count = text.partition("/")
+        if slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+            return cls(int(number), int(count))
+        raise DataError(f"--shard is '{text}', expected I/N with 1 <= I <= N, such as 1/3.")
+
+    def part(self, ids: Sequence[str]) -> list[str]:
+        """The ids that belong to it."""
+        return list(ids[self.number - 1 :: self.count])
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+ALL = Shard(1, 1)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer to one question of a benchmark, or why there is none.
+
+    Attributes:
+        question_id: unique in its dialogue.
+        question: as it was asked; empty if it was not.
+        raw: the answer, special tokens kept.
+        objects: of the answer, one per `[SEG]`.
+        asked: False where the question means an object of an earlier answer that was never produced.
+        error: why there is no answer though it was asked.
+    """
+
+    question_id: str
+    question: str = ""
+    raw: str = ""
+    objects: tuple[GroundedObject, ...] = ()
+    asked: bool = True
+    error: str | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer, be it an empty one."""
+        return self.asked and self.error is None
+
+    @property
+    def text(self) -> str:
+        """The answer without special tokens."""
+        return parse_answer(self.raw).text
+
+    @property
+    def shown(self) -> list[GroundedObject]:
+        """Objects that have a pixel on some frame."""
+        return [thing for thing in self.objects if any(map(has_pixels, thing.rle))]
+
+    @classmethod
+    def of_answer(cls, question_id: str, answer: GroundedAnswer) -> Prediction:
+        """What an answerer said."""
+        return cls(question_id, answer.question, answer.raw, tuple(answer.objects))
+
+    def to_row(self) -> dict[str, Any]:
+        """Plain values, see the head of this file."""
+        return {
+            "question_id": self.question_id,
+            "question": self.question,
+            "asked": self.asked,
+            "error": self.error,
+            "raw": self.raw,
+            "text": self.text,
+            "phrases": [thing.phrase for thing in self.objects],
+            "objects": [
+                {"id": o.id, "phrase": o.phrase, "score": o.score, "rle": list(o.rle)} for o in self.objects
+            ],
+        }
+
+
+def has_pixels(rle: Rle | None) -> bool:
+    """Whether a mask shows anything; one that cannot be read does not."""
+    try:
+        return rle is not None and bool(decode_mask(rle).any())
+    except (MediaError, ValueError, TypeError):
+        return False
+
+
+def read_row(row: Any) -> tuple[Prediction, list[Fault]]:
+    """An answer of a file.
+
+    Returns:
+        The answer, and what is wrong with it but can be scored.
+
+    Raises:
+        DataError: not the form above.
+    """
+    if not isinstance(row, dict) or not isinstance(row.get("question_id"), str | int):
+        raise DataError(f"an answer is {str(row)[:80]!r}, expected an object with 'question_id'.")
+    question_id = str(row["question_id"])
+    raw, text = row.get("raw"), row.get("text")
+    things = row.get("objects") or []
+    phrases = row.get("phrases") or []
+    for name, value, kind in (("raw", raw, str), ("text", text, str), ("objects", things, list)):
+        if value is not None and not isinstance(value, kind):
+            raise DataError(f"question '{question_id}': '{name}' is {str(value)[:80]!r}.")
+    faults: list[Fault] = []
+    objects = tuple(
+        _read_object(question_id, thing, k, phrases[k] if k < len(phrases) else "", faults)
+        for k, thing in enumerate(things)
+    )
+    prediction = Prediction(
+        question_id,
+        str(row.get("question") or ""),
+        str(raw if raw is not None else text or ""),
+        objects,
+        bool(row.get("asked", True)),
+        None if row.get("error") is None else str(row["error"]),
+    )
+    return prediction, faults
+
+
+def _read_object(question_id: str, thing: Any, k: int, phrase: str, faults: list[Fault]) -> GroundedObject:
+    if not isinstance(thing, dict) or not isinstance(thing.get("rle"), list):
+        raise DataError(
+            f"question '{question_id}', object {k}: {str(thing)[:80]!r}, expected an object with a list 'rle'."
+        )
+    score = thing.get("score", 1.0)
+    if not isinstance(score, int | float) or not math.isfinite(score):
+        faults.append(Fault("not_numbers", f"question '{question_id}', object {k}: score is {score!r}"))
+        score = 0.0
+    return GroundedObject(
+        id=str(thing.get("id") or f"obj{k + 1}"),
+        phrase=str(thing.get("phrase") or phrase),
+        score=float(score),
+        rle=thing["rle"],
+    )
+
+
+def align_predictions(
+    question_ids: Sequence[str], rows: Iterable[Any]
+) -> tuple[list[Prediction], list[Fault]]:
+    """Put the answers of a dialogue in the order of its questions.
+
+    Args:
+        question_ids: of the benchmark.
+        rows: answers as a file has them.
+
+    Returns:
+        One prediction per question (where none is there, one with an error), and what is wrong: the first of two
+        answers counts, answers to what is not asked do not.
+
+    Raises:
+        DataError: an answer that has not the form.
+    """
+    found: dict[str, Prediction] = {}
+    faults: list[Fault] = []
+    for row in rows:
+        prediction, own = read_row(row)
+        if prediction.question_id not in question_ids:
+            faults.append(Fault("extra_predictions", f"question '{prediction.question_id}'"))
+        elif prediction.question_id in found:
+            faults.append(Fault("duplicate_predictions", f"question '{prediction.question_id}'"))
+        else:
+            found[prediction.question_id] = prediction
+            faults += own
+    for question_id in question_ids:
+        if question_id not in found:
+            faults.append(Fault("missing_predictions", f"question '{question_id}'"))
+            found[question_id] = Prediction(question_id, error=NO_PREDICTION)
+        elif found[question_id].is_answered and not found[question_id].raw and not found[question_id].objects:
+            faults.append(Fault("empty_answers", f"question '{question_id}'"))
+    return [found[question_id] for question_id in question_ids], faults
+
+
+class _Place(NamedTuple):
+    """Where a line is."""
+
+    file: Path
+    number: int
+    offset: int
+
+
+class PredictionSet:
+    """All predictions of a folder, or of one file; a dialogue is in memory only while it is read.
+
+    Args:
+        source: a folder with files `predictions*.jsonl`, or one such file.
+
+    Attributes:
+        header: the first line, without the shard.
+        places: dialogue id → where it is, the first where it is there twice.
+        faults: dialogues that are there twice, and a last line that was cut off.
+
+    Raises:
+        DataError: no file, a shard that is missing, files of different runs, or lines that are no JSON objects.
+    """
+
+    def __init__(self, source: Path) -> None:
+        files = sorted(source.glob(PATTERN)) if source.is_dir() else [source]
+        if not files or not files[0].is_file():
+            raise DataError(f"{source} has no {PATTERN}; write some with `sama eval run`.")
+        self.places: dict[str, _Place] = {}
+        self.faults: list[Fault] = []
+        headers = [self._index(file) for file in files]
+        _check_shards(source, [header.pop("shard", None) for header in headers])
+        for file, header in zip(files[1:], headers[1:], strict=True):
+            differing = describe_differences(headers[0], header)
+            if differing:
+                raise DataError(
+                    f"{file} is of another run than {files[0].name} ({differing}); score each by itself."
+                )
+        self.header = headers[0]
+
+    def read(self, dialogue_id: str) -> bytes:
+        """The line of a dialogue, for `parse_line`."""
+        place = self.places[dialogue_id]
+        with place.file.open("rb") as stream:
+            stream.seek(place.offset)
+            return stream.readline()
+
+    def where(self, dialogue_id: str) -> str:
+        """File and line of a dialogue, for errors."""
+        place = self.places.get(dialogue_id)
+        return "no line" if place is None else f"{place.file}, line {place.number}"
+
+    def _index(self, file: Path) -> dict[str, Any]:
+        """Note where the lines of a file are; gives its header."""
+        header: dict[str, Any] | None = None
+        offset = 0
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                place = _Place(file, number, offset)
+                offset += len(line)
+                if not line.strip():
+                    continue
+                if not line.endswith(b"\n") and not _is_json(line):
+                    self.faults.append(Fault("torn_lines", f"{file.name}, line {number}"))
+                    continue
+                row = _parse(line, f"{file}, line {number}")
+                if header is None:
+                    header = _checked_header(row, file)
+                    continue
+                dialogue_id = row.get("dialogue")
+                if not isinstance(dialogue_id, str | int) or not isinstance(row.get("answers"), list):
+                    raise DataError(
+                        f"{file}, line {number}: expected 'dialogue' and a list 'answers', got {sorted(row)}."
+                    )
+                if str(dialogue_id) in self.places:
+                    self.faults.append(
+                        Fault(
+                            "duplicate_predictions", f"dialogue '{dialogue_id}', {file.name}, line {number}"
+                        )
+                    )
+                self.places.setdefault(str(dialogue_id), place)
+        if header is None:
+            raise DataError(f"{file} is empty, expected a first line with 'schema' and 'benchmark'.")
+        return header
+
+
+def parse_line(line: bytes) -> list[Any]:
+    """Answers of a line of a prediction file."""
+    answers: list[Any] = json.loads(line)["answers"]
+    return answers
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where} is not JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{where} is no object.")
+    return row
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked_header(row: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    if row.get("schema") != PREDICTIONS_SCHEMA or not isinstance(row.get("benchmark"), str):
+        raise DataError(
+            f"{file}, line 1: schema {row.get('schema')!r} and benchmark {row.get('benchmark')!r}, expected "
+            f"{PREDICTIONS_SCHEMA!r} and a name; see `sama eval score --help`."
+        )
+    return dict(row)
+
+
+def _check_shards(source: Path, shards: Sequence[str | None]) -> None:
+    """See that all shards of a run are there."""
+    named = [Shard.parse(shard) for shard in shards if shard is not None]
+    for count in {shard.count for shard in named}:
+        there = {shard.number for shard in named if shard.count == count}
+        missing = sorted(set(range(1, count + 1)) - there)
+        if missing or len(named) < len(shards):
+            raise DataError(
+                f"{source} has shards {sorted(map(str, named))}"
+                + (
+                    f", {', '.join(f'{k}/{count}' for k in missing)} missing; run them first."
+                    if missing
+                    else ""
+                )
+                + (" and a file that is none; keep runs apart." if len(named) < len(shards) else "")
+            )

@@ -1,0 +1,179 @@
+"""Scores predictions, whoever made them: reads all `predictions*.jsonl` of a folder, writes scores and results.
+
+    scores.jsonl     a first line with `schema` and `benchmark`, then a line per dialogue with video, questions, faults
+    results.json     see `results`
+
+Both are made anew from what the files of predictions hold; predictions are only read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sama_plugin.data.shapes.writer import write_text
+from sama_plugin.errors import DataError
+from sama_plugin.evaluation.benchmark import Benchmark, OpenBenchmark, Scored
+from sama_plugin.evaluation.faults import Fault, count_faults, describe_faults
+from sama_plugin.evaluation.predictions import PredictionSet, align_predictions, parse_line
+from sama_plugin.evaluation.results import Results, code_version, write_results
+from sama_plugin.evaluation.workers import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+RESULTS_FILE = "results.json"
+SCORES_FILE = "scores.jsonl"
+SCORES_SCHEMA = "sama.scores/1"
+
+
+def score_predictions(
+    benchmark: Benchmark,
+    source: Path,
+    out: Path,
+    *,
+    processes: int = 1,
+    reopen: OpenBenchmark | None = None,
+) -> Results:
+    """Score the predictions of any model, and write `scores.jsonl` and `results.json`; predictions are only read.
+
+    What is wrong with them is scored by the rules of `faults`, counted in the results and named in the log.
+
+    Args:
+        benchmark: that they are of.
+        source: a folder of prediction files, or one.
+        out: folder of the results; made if it is not there.
+        processes: that score.
+        reopen: opens the benchmark in other processes; needed where there are several.
+
+    Raises:
+        DataError: no predictions, of another benchmark or of other data, or in no form that can be read; the results
+            cannot be written.
+    """
+    predictions = PredictionSet(source)
+    _check_header(benchmark, predictions.header, source)
+    faults = list(predictions.faults)
+    known = set(benchmark.dialogue_ids)
+    faults += [Fault("extra_predictions", f"dialogue '{i}'") for i in predictions.places if i not in known]
+    open_worker: Callable[[int], Benchmark] = partial(_open_scorer, reopen)
+    if processes == 1:
+        open_worker = lambda number: benchmark  # noqa: E731
+    tasks = (
+        (i, predictions.read(i) if i in predictions.places else None, predictions.where(i))
+        for i in benchmark.dialogue_ids
+    )
+    scored: dict[str, Scored] = {}
+    with (
+        WorkerPool(processes, open_worker) as pool,
+        tqdm(total=len(known), desc=f"{benchmark.name}, scores", unit="dialogue", disable=None) as bar,
+    ):
+        for (dialogue_id, *_), made in pool.map(_score, tasks):
+            scored[dialogue_id] = made
+            bar.update()
+    dialogues = [scored[i] for i in benchmark.dialogue_ids]
+    summary = benchmark.summarise(dialogues)
+    faults += [fault for dialogue in dialogues for fault in dialogue.faults]
+    for said in describe_faults(faults):
+        logger.warning("%s: %s", source, said)
+    header = predictions.header
+    results = Results(
+        benchmark.name,
+        summary.metrics,
+        {**summary.counts, **count_faults(faults)},
+        dict(header.get("settings") or {}),
+        _joint_code(header),
+        benchmark.fingerprint,
+        dict(summary.absent),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    _write_scores(out / SCORES_FILE, benchmark, scored)
+    write_results(out / RESULTS_FILE, results)
+    return results
+
+
+def read_scores(folder: Path) -> dict[str, dict[str, Any]]:
+    """What `score_predictions` wrote of each dialogue.
+
+    Returns:
+        dialogue id → `video` and `questions`, see `Scored`.
+
+    Raises:
+        DataError: the file is missing or broken.
+    """
+    path = folder / SCORES_FILE
+    try:
+        with path.open(encoding="utf-8") as file:
+            first, *lines = [json.loads(line) for line in file]
+        if first["schema"] != SCORES_SCHEMA:
+            raise DataError(f"{path} has schema {first['schema']!r}, expected {SCORES_SCHEMA!r}.")
+        return {line.pop("dialogue"): line for line in lines}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} cannot be read: {error}; make it with `sama eval score BENCH --predictions {folder} "
+            f"--data DIR --out {folder}`."
+        ) from error
+
+
+def _open_scorer(reopen: OpenBenchmark | None, number: int) -> Benchmark:
+    assert reopen is not None, "several processes need `reopen`"
+    return reopen()
+
+
+def _score(benchmark: Benchmark, task: tuple[str, bytes | None, str]) -> Scored:
+    dialogue_id, line, where = task
+    try:
+        rows = [] if line is None else parse_line(line)
+        predictions, faults = align_predictions(benchmark.question_ids(dialogue_id), rows)
+    except DataError as error:
+        raise DataError(f"{where}, dialogue '{dialogue_id}': {error}") from error
+    scored = benchmark.score(dialogue_id, predictions)
+    scored.faults[:0] = [fault._replace(said=f"dialogue '{dialogue_id}', {fault.said}") for fault in faults]
+    return scored
+
+
+def _check_header(benchmark: Benchmark, header: Mapping[str, Any], source: Path) -> None:
+    """See that predictions are of a benchmark, and of its data if they say of which."""
+    if header["benchmark"] != benchmark.name:
+        raise DataError(f"{source} has predictions of '{header['benchmark']}', not of '{benchmark.name}'.")
+    data = header.get("data")
+    if data is not None and data != benchmark.fingerprint:
+        raise DataError(
+            f"{source} has predictions for data with fingerprint {str(data)[:12]}, this one has "
+            f"{benchmark.fingerprint[:12]}; score them with the data they were made for."
+        )
+
+
+def _joint_code(header: Mapping[str, Any]) -> dict[str, Any]:
+    """What made the predictions, and what scored them if that is another version."""
+    made_by, own = header.get("code"), code_version()
+    if not isinstance(made_by, dict):
+        return own
+    scorer = {key: own[key] for key in ("version", "commit") if key in own}
+    if all(made_by.get(key) == value for key, value in scorer.items()):
+        return made_by
+    return {**made_by, "scored_by": scorer}
+
+
+def _write_scores(path: Path, benchmark: Benchmark, scored: Mapping[str, Scored]) -> None:
+    first: dict[str, Any] = {
+        "schema": SCORES_SCHEMA,
+        "benchmark": benchmark.name,
+        "data": benchmark.fingerprint,
+    }
+    rows: Sequence[dict[str, Any]] = [first] + [
+        {
+            "dialogue": dialogue_id,
+            "video": dialogue.video,
+            **dialogue.facts,
+            "questions": dialogue.questions,
+            "faults": [list(fault) for fault in dialogue.faults],
+        }
+        for dialogue_id in benchmark.dialogue_ids
+        if (dialogue := scored[dialogue_id])
+    ]
+    write_text(path, (json.dumps(row, allow_nan=False) + "\n" for row in rows))
