@@ -21,12 +21,15 @@ class Scored:
         questions: a row per question with `question_id` and `scores`, name → number; what else a benchmark sums up.
         faults: what was wrong with the predictions.
         facts: of the dialogue, for sums over subsets.
+        scores: name → number, of the video as a whole where its questions are not summed up one by one; in one dialogue
+            of each video.
     """
 
     video: str
     questions: list[dict[str, Any]]
     faults: list[Fault] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 class Summary(NamedTuple):

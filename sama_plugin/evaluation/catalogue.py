@@ -33,12 +33,35 @@ class Entry(NamedTuple):
 
 ROOM = "sama_plugin.evaluation.benchmarks"
 
+SHAPES = "`sama shapes --seed N --videos K --out DIR`"
+BENCH_FILES = (
+    "*.json with records, their mask dictionaries (beside them or in masks/), videos (there or in media/)"
+)
+
 BENCHMARKS: dict[str, Entry] = {
     "shapes": Entry(
         f"{ROOM}.shapes:ShapesBenchmark",
         "moving shapes: J&F, referring, multi-turn and no-target accuracy, spans",
         "records.json, mask_dict.json, videos/",
-        "`sama shapes --seed N --videos K --out DIR`",
+        SHAPES,
+    ),
+    "sama-bench-g": Entry(
+        f"{ROOM}.sama_bench_g:SamaBenchG",
+        "questions about regions, one by one: mIoU, recall, METEOR, CIDEr, CLAIR of text with masks",
+        BENCH_FILES,
+        f"SAMA-Bench of the SAMA release; or {SHAPES}",
+    ),
+    "sama-bench-c": Entry(
+        f"{ROOM}.sama_bench_c:SamaBenchC",
+        "descriptions of regions: METEOR, CIDEr, CLAIR",
+        BENCH_FILES,
+        f"SAMA-Bench of the SAMA release; or {SHAPES}",
+    ),
+    "sama-bench-dialogue": Entry(
+        f"{ROOM}.sama_bench_dialogue:SamaBenchDialogue",
+        "the questions of sama-bench-g as dialogues: history is kept, earlier objects are meant by id",
+        BENCH_FILES,
+        f"SAMA-Bench of the SAMA release; or {SHAPES}",
     ),
 }
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from sama_plugin.errors import MediaError
+from sama_plugin.evaluation.metrics.mask_input import resize_mask
 from sama_plugin.media.masks import decode_mask
 from sama_plugin.schema import GroundedObject, Rle
 
@@ -22,6 +22,8 @@ FAULTS = {
     "long_tracks": "masks for more frames; those behind the last do not count",
     "resized_masks": "masks of another size than the ground truth; resized, nearest pixel",
     "unreadable_masks": "no run lengths, or broken ones; scored as empty",
+    "masks_without_phrase": "they are not found, whatever they show",
+    "phrases_without_mask": "a `[SEG]` without a mask is no object",
     "not_numbers": "a score that is no finite number counts as 0",
     "torn_lines": "a line that was cut off does not count",
 }
@@ -91,7 +93,7 @@ def fit_track(
             continue
         if mask.shape != size:
             resized.append(f"frame {frame} is {mask.shape}, expected {size}")
-            mask = resize_mask(mask, size)
+            mask = resize_mask(mask, *size)
         masks[frame] = mask
     for rule, cases in (("resized_masks", resized), ("unreadable_masks", unreadable)):
         if cases:
@@ -120,11 +122,3 @@ def fit_objects(
         tracks.append(track)
         faults += own
     return tracks
-
-
-def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) bool → (H, W) bool, nearest pixel."""
-    if not mask.size:
-        return np.zeros(size, dtype=bool)
-    picture = Image.fromarray(mask.astype(np.uint8))
-    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.NEAREST)) > 0

@@ -169,6 +169,7 @@ def _write_scores(path: Path, benchmark: Benchmark, scored: Mapping[str, Scored]
         {
             "dialogue": dialogue_id,
             "video": dialogue.video,
+            "scores": dialogue.scores,
             **dialogue.facts,
             "questions": dialogue.questions,
             "faults": [list(fault) for fault in dialogue.faults],
