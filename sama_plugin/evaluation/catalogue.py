@@ -63,6 +63,31 @@ BENCHMARKS: dict[str, Entry] = {
         BENCH_FILES,
         f"SAMA-Bench of the SAMA release; or {SHAPES}",
     ),
+    "mevis": Entry(
+        f"{ROOM}.mevis:MevisBenchmark",
+        "expressions about motion: J&F of valid_u; of valid a zip for the server",
+        "SPLIT/meta_expressions.json, SPLIT/JPEGImages/, valid_u/mask_dict.json",
+        "MeViS (https://henghuiding.github.io/MeViS)",
+        ("valid_u", "valid"),
+    ),
+    "ref-youtube-vos": Entry(
+        f"{ROOM}.ref_youtube_vos:RefYoutubeVosBenchmark",
+        "expressions of objects: a zip for the server",
+        "meta_expressions/valid/meta_expressions.json, valid/JPEGImages/",
+        "Ref-YouTube-VOS (https://youtube-vos.org/dataset/rvos)",
+    ),
+    "ref-davis17": Entry(
+        f"{ROOM}.ref_davis17:RefDavis17Benchmark",
+        "expressions of four annotators: J&F by the DAVIS protocol",
+        "meta_expressions/valid/meta_expressions.json, valid/JPEGImages/, valid/Annotations/",
+        "DAVIS 2017 and its text annotations, in the form of Ref-YouTube-VOS as ReferFormer's script makes it",
+    ),
+    "revos": Entry(
+        f"{ROOM}.revos:RevosBenchmark",
+        "expressions that refer or need reasoning: J&F, accuracy A, robustness R",
+        "meta_expressions_valid_.json, mask_dict.json, folders of frames; mask_dict_foreground.json if wanted",
+        "ReVOS of VISA (https://github.com/cilinyan/VISA)",
+    ),
 }
 
 ANSWERERS: dict[str, str] = {

@@ -21,9 +21,6 @@ class Questioner:
         answerer: who answers.
         points_anew: what becomes of a region that means an object of an earlier answer which was never produced: True
             points at it as at any other, False does not ask the question.
-
-    Attributes:
-        grounded: for each `[SEG]` that the earlier answers should have, the object that stands for it.
     """
 
     def __init__(
@@ -35,7 +32,8 @@ class Questioner:
     ) -> None:
         self.sample = sample
         self.points_anew = points_anew
-        self.grounded: list[GroundedObject | None] = []
+        self._given: list[tuple[Turn, Prediction]] = []
+        self._grounded: list[GroundedObject | None] = []  # for each `[SEG]` due so far, what stands for it
         self._dialogue: Dialogue | None = None
         self._trouble = ""
         try:
@@ -68,8 +66,15 @@ class Questioner:
                 self._names.update({region_id: region.name for region_id, region in regions.items()})
             except (PromptError, MediaError) as error:
                 prediction = Prediction(question_id, question, error=str(error))
-        self.grounded += live_stand_ins(self.sample, turn, prediction.shown)
+        self._given.append((turn, prediction))
         return prediction
+
+    def _stand_in(self, number: int) -> GroundedObject | None:
+        """The object that stands for a `[SEG]` that an earlier answer should have."""
+        for turn, prediction in self._given:
+            self._grounded += live_stand_ins(self.sample, turn, prediction.shown)
+        self._given.clear()
+        return self._grounded[number]
 
     def _put_into_words(
         self, turn: Turn, refers: Sequence[int | None]
@@ -78,7 +83,7 @@ class Questioner:
         regions: dict[str, RegionPrompt] = {}
         names = []
         for region_id, number in zip(turn.region_ids, refers, strict=True):
-            thing = None if number is None else self.grounded[number]
+            thing = None if number is None else self._stand_in(number)
             if thing is not None:
                 names.append(thing.id)
             elif number is not None and not self.points_anew:

@@ -56,7 +56,7 @@ def score_predictions(
             cannot be written.
     """
     predictions = PredictionSet(source)
-    _check_header(benchmark, predictions.header, source)
+    check_header(benchmark, predictions.header, source)
     faults = list(predictions.faults)
     known = set(benchmark.dialogue_ids)
     faults += [Fault("extra_predictions", f"dialogue '{i}'") for i in predictions.places if i not in known]
@@ -136,8 +136,17 @@ def _score(benchmark: Benchmark, task: tuple[str, bytes | None, str]) -> Scored:
     return scored
 
 
-def _check_header(benchmark: Benchmark, header: Mapping[str, Any], source: Path) -> None:
-    """See that predictions are of a benchmark, and of its data if they say of which."""
+def check_header(benchmark: Benchmark, header: Mapping[str, Any], source: Path) -> None:
+    """See that predictions are of a benchmark, and of its data if they say of which.
+
+    Args:
+        benchmark: that they should be of.
+        header: their first line.
+        source: where they lie.
+
+    Raises:
+        DataError: they are of something else.
+    """
     if header["benchmark"] != benchmark.name:
         raise DataError(f"{source} has predictions of '{header['benchmark']}', not of '{benchmark.name}'.")
     data = header.get("data")
