@@ -17,7 +17,7 @@ class Scored:
     """A dialogue with scores; plain values but for the faults.
 
     Attributes:
-        video: what it is about; comparisons resample videos.
+        video: name of what it is about, the same wherever the data lie; comparisons resample videos.
         questions: a row per question with `question_id` and `scores`, name → number; what else a benchmark sums up.
         faults: what was wrong with the predictions.
         facts: of the dialogue, for sums over subsets.

@@ -45,6 +45,7 @@ class BenchItem:
         question_ids: one per turn.
         targets: per turn the row of `groundtruth`; an empty entry has no `[SEG]`.
         size: (H, W) of the masks.
+        video: as the record has it.
         dataset: the video is from, empty if unknown.
     """
 
@@ -52,6 +53,7 @@ class BenchItem:
     question_ids: tuple[str, ...]
     targets: tuple[tuple[tuple[str, ...], ...], ...]
     size: tuple[int, int]
+    video: str
     dataset: str
 
     def part(self, turns: Sequence[int]) -> Sample:
@@ -149,6 +151,7 @@ def _read_item(
         tuple(_unique(given, f"{sample.sample_id}/{place}", seen) for given, place in ids),
         targets,
         size,
+        raw["video"],
         dataset_of(raw) or "",
     )
 

@@ -101,7 +101,7 @@ class SamaBench:
                 )
             row["turn"] = k
             rows.append(row)
-        return Scored(item.sample.video_path, rows, faults, {"dataset": item.dataset})
+        return Scored(item.video, rows, faults, {"dataset": item.dataset})
 
     def summarise(self, dialogues: Sequence[Scored]) -> Summary:
         """Means over videos, also by data set where there are several."""

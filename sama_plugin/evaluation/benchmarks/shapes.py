@@ -122,7 +122,7 @@ class ShapesBenchmark:
             _score_turn(sample, turn, fact, prediction, faults)
             for turn, fact, prediction in zip(sample.turns, facts, predictions, strict=True)
         ]
-        return Scored(sample.video_path, rows, faults, {"held_out": self._held_out[dialogue_id]})
+        return Scored(Path(sample.video_path).name, rows, faults, {"held_out": self._held_out[dialogue_id]})
 
     def summarise(self, dialogues: Sequence[Scored]) -> Summary:
         """Metrics over all turns, over videos with and without held-out combinations, and by kind of turn."""
