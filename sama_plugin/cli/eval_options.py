@@ -11,6 +11,7 @@ from sama_plugin.errors import DataError
 
 if TYPE_CHECKING:
     from sama_plugin.evaluation.benchmark import OpenBenchmark
+    from sama_plugin.evaluation.text_scoring import TextScoring
 
 
 def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,38 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_scoring_options(parser: argparse.ArgumentParser) -> None:
+    """How words are scored."""
+    options = parser.add_argument_group("scores of words")
+    options.add_argument(
+        "--similarity",
+        default="lexical",
+        metavar="NAME",
+        help="of phrases: lexical (default), or bert:FOLDER, as the SAMA release has it with bert-base-uncased",
+    )
+    options.add_argument(
+        "--judge-url",
+        metavar="URL",
+        help="of an OpenAI-compatible endpoint, for CLAIR and VideoRefer-Bench-D",
+    )
+    options.add_argument("--judge-model", default="", metavar="NAME", help="its name there")
+    options.add_argument("--judge-key-env", metavar="NAME", help="environment variable with its key")
+    options.add_argument("--judge-cache", type=Path, metavar="DIR", help="where its replies are kept")
+
+
+def text_scoring(args: argparse.Namespace) -> TextScoring:
+    """What `add_scoring_options` chose; the default for commands without these options."""
+    from sama_plugin.evaluation.text_scoring import DEFAULT_SCORING, TextScoring
+
+    if not hasattr(args, "similarity"):
+        return DEFAULT_SCORING
+    if args.judge_url is not None and not args.judge_model:
+        raise DataError("--judge-url needs --judge-model, the name of the model there.")
+    return TextScoring(
+        args.similarity, args.judge_url, args.judge_model, args.judge_key_env, args.judge_cache
+    )
+
+
 def benchmark_opener(args: argparse.Namespace) -> OpenBenchmark:
     """Opens what the options name, in any process.
 
@@ -38,4 +71,4 @@ def benchmark_opener(args: argparse.Namespace) -> OpenBenchmark:
         raise DataError(f"--processes is {args.processes}, expected 1 or more.")
     from sama_plugin.evaluation.catalogue import open_benchmark
 
-    return partial(open_benchmark, args.benchmark, args.data, args.split)
+    return partial(open_benchmark, args.benchmark, args.data, args.split, text_scoring(args))

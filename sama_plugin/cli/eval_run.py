@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sama_plugin.cli.eval_options import add_benchmark_options, benchmark_opener
+from sama_plugin.cli.eval_options import add_benchmark_options, add_scoring_options, benchmark_opener
 from sama_plugin.cli.model_options import (
     add_model_options,
     add_session_options,
@@ -43,6 +43,7 @@ def add_full_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     text = "run and score, which is what `sama eval BENCH` does"
     parser = commands.add_parser("full", parents=[common], help=text, description=text)
     _add_options(parser, "of predictions and results.json; a run that was cut off goes on")
+    add_scoring_options(parser)
     parser.set_defaults(run=run_and_score, shard="1/1")
 
 

@@ -6,7 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.cli.eval_options import add_benchmark_options, benchmark_opener
+from sama_plugin.cli.eval_options import (
+    add_benchmark_options,
+    add_scoring_options,
+    benchmark_opener,
+    text_scoring,
+)
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -31,6 +36,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="of results.json and scores.jsonl (default: beside them)"
     )
+    add_scoring_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -50,7 +56,10 @@ def score_and_print(args: argparse.Namespace, predictions: Path, out: Path) -> i
     check_scipy()
     opener = benchmark_opener(args)
     check_folder(out)
-    results = score_predictions(opener(), predictions, out, processes=args.processes, reopen=opener)
+    settings = text_scoring(args).settings
+    results = score_predictions(
+        opener(), predictions, out, settings=settings, processes=args.processes, reopen=opener
+    )
     print(format_table(results))
     print(f"\nwritten: {out / RESULTS_FILE}")
     return 0

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.answerer import Answerer
 from sama_plugin.evaluation.benchmark import Benchmark
+from sama_plugin.evaluation.text_scoring import DEFAULT_SCORING, TextScoring
 
 
 class Entry(NamedTuple):
@@ -22,6 +23,7 @@ class Entry(NamedTuple):
         needs: files below the data folder.
         source: where they come from.
         splits: that can be asked for, the default first.
+        scores_text: whether it takes a `TextScoring`.
     """
 
     target: str
@@ -29,6 +31,7 @@ class Entry(NamedTuple):
     needs: str
     source: str
     splits: tuple[str, ...] = ()
+    scores_text: bool = False
 
 
 ROOM = "sama_plugin.evaluation.benchmarks"
@@ -50,18 +53,21 @@ BENCHMARKS: dict[str, Entry] = {
         "questions about regions, one by one: mIoU, recall, METEOR, CIDEr, CLAIR of text with masks",
         BENCH_FILES,
         f"SAMA-Bench of the SAMA release; or {SHAPES}",
+        scores_text=True,
     ),
     "sama-bench-c": Entry(
         f"{ROOM}.sama_bench_c:SamaBenchC",
         "descriptions of regions: METEOR, CIDEr, CLAIR",
         BENCH_FILES,
         f"SAMA-Bench of the SAMA release; or {SHAPES}",
+        scores_text=True,
     ),
     "sama-bench-dialogue": Entry(
         f"{ROOM}.sama_bench_dialogue:SamaBenchDialogue",
         "the questions of sama-bench-g as dialogues: history is kept, earlier objects are meant by id",
         BENCH_FILES,
         f"SAMA-Bench of the SAMA release; or {SHAPES}",
+        scores_text=True,
     ),
     "mevis": Entry(
         f"{ROOM}.mevis:MevisBenchmark",
@@ -105,13 +111,16 @@ def entry_of(name: str) -> Entry:
     return BENCHMARKS[_known("benchmark", name, BENCHMARKS)]
 
 
-def open_benchmark(name: str, data: Path, split: str | None = None) -> Benchmark:
+def open_benchmark(
+    name: str, data: Path, split: str | None = None, scoring: TextScoring = DEFAULT_SCORING
+) -> Benchmark:
     """Open a registered benchmark.
 
     Args:
         name: a key of `BENCHMARKS`.
         data: its data folder.
         split: one of its splits; None takes the first.
+        scoring: of words, where it scores any.
 
     Raises:
         DataError: an unknown name or split (near matches are named), or data that breaks its format.
@@ -120,7 +129,9 @@ def open_benchmark(name: str, data: Path, split: str | None = None) -> Benchmark
     if split is not None and split not in entry.splits:
         have = ", ".join(entry.splits) or "none"
         raise DataError(f"--split is '{split}', but '{name}' has: {have}.")
-    options = {"split": split or entry.splits[0]} if entry.splits else {}
+    options: dict[str, Any] = {"split": split or entry.splits[0]} if entry.splits else {}
+    if entry.scores_text:
+        options["scoring"] = scoring
     benchmark: Benchmark = _load(entry.target)(data, **options)
     return benchmark
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sama_plugin.errors import DataError
+from sama_plugin.evaluation.metrics.catalogue import metric_of
 from sama_plugin.evaluation.results import Results, read_results
 from sama_plugin.evaluation.scoring import RESULTS_FILE, read_scores
 
@@ -26,8 +27,8 @@ BLOCK = 500
 HEADLINES = ("J&F", "mIoU", "gIoU", "accuracy")
 """Metrics by which runs are told apart unless another one is asked for; the first that there is."""
 
-ERRORS = ("span_error", "false_none_rate")
-"""Metrics that are the better the lower."""
+ERRORS = ("false_none_rate",)
+"""Numbers of benchmarks' own that are the better the lower."""
 
 
 class Run(NamedTuple):
@@ -212,7 +213,9 @@ def sum_by_video(dialogues: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[s
 
 
 def _gain(metric: str, first: float, second: float) -> float:
-    return first - second if metric in ERRORS else second - first
+    known = metric_of(metric)
+    is_error = metric in ERRORS or (known is not None and not known.is_higher_better)
+    return first - second if is_error else second - first
 
 
 def _question_scores(dialogues: Mapping[str, Mapping[str, Any]], metric: str) -> dict[tuple[str, str], float]:

@@ -37,6 +37,7 @@ def score_predictions(
     source: Path,
     out: Path,
     *,
+    settings: Mapping[str, str] | None = None,
     processes: int = 1,
     reopen: OpenBenchmark | None = None,
 ) -> Results:
@@ -48,6 +49,7 @@ def score_predictions(
         benchmark: that they are of.
         source: a folder of prediction files, or one.
         out: folder of the results; made if it is not there.
+        settings: how words are scored, where that is not the default; kept in the results as `scoring`.
         processes: that score.
         reopen: opens the benchmark in other processes; needed where there are several.
 
@@ -85,7 +87,7 @@ def score_predictions(
         benchmark.name,
         summary.metrics,
         {**summary.counts, **count_faults(faults)},
-        dict(header.get("settings") or {}),
+        {**(header.get("settings") or {}), **({"scoring": dict(settings)} if settings else {})},
         _joint_code(header),
         benchmark.fingerprint,
         dict(summary.absent),

@@ -5,6 +5,7 @@ Two variants: the corrected one is the default, `official/...` is what the SAMA 
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from sama_plugin.constants import PHRASE_END, PHRASE_START, SEG_TOKEN
 from sama_plugin.evaluation.benchmark import Scored, Summary
 from sama_plugin.evaluation.faults import Fault, fit_objects
 from sama_plugin.evaluation.metrics.caption_scores import CaptionPair, score_captions
+from sama_plugin.evaluation.metrics.clair import CLAIR, Judge, score_clair
+from sama_plugin.evaluation.metrics.meteor import Meteor
 from sama_plugin.evaluation.metrics.phrase_similarity import PhraseSimilarity
 from sama_plugin.evaluation.metrics.sama_bench_scores import (
     CORRECTED,
@@ -29,6 +32,8 @@ from sama_plugin.evaluation.metrics.volume_overlap import RecallCounts
 from sama_plugin.evaluation.predictions import Prediction
 from sama_plugin.evaluation.targets import union_track
 from sama_plugin.schema import Sample, Turn
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -95,6 +100,7 @@ def summarise_answers(
     dialogues: Sequence[Scored],
     video_groups: Mapping[str, Iterable[str]],
     row_groups: Mapping[str, Sequence[Row]],
+    judge: Judge | None,
 ) -> Summary:
     """Sum up answers by video; the first dialogue about a video gets the video's `scores`.
 
@@ -102,6 +108,7 @@ def summarise_answers(
         dialogues: with rows as `answer_row` makes them.
         video_groups: name → videos whose means are given by themselves too.
         row_groups: name → rows whose masks are summed up by themselves too.
+        judge: of captions; None leaves CLAIR absent.
     """
     by_video: dict[str, list[Row]] = defaultdict(list)
     for dialogue in dialogues:
@@ -115,8 +122,9 @@ def summarise_answers(
         "refused": sum(row["error"] is not None for row in rows),
     }
     metrics: dict[str, float | None] = {}
-    videos, absent = _score_videos(by_video, CORRECTED)
-    official, _ = _score_videos(by_video, OFFICIAL)
+    with Meteor() as meteor:
+        videos, absent = _score_videos(by_video, CORRECTED, meteor, judge)
+        official, _ = _score_videos(by_video, OFFICIAL, meteor, judge)
     _add_means(metrics, counts, "", videos, CORRECTED)
     _add_means(metrics, counts, "official/", official, OFFICIAL)
     for name, chosen in video_groups.items():
@@ -136,14 +144,21 @@ VideoScores = dict[str, dict[str, float | None]]
 """Video → metric → value."""
 
 
-def _score_videos(by_video: Mapping[str, Sequence[Row]], variant: str) -> tuple[VideoScores, dict[str, str]]:
+def _score_videos(
+    by_video: Mapping[str, Sequence[Row]], variant: str, meteor: Meteor, judge: Judge | None
+) -> tuple[VideoScores, dict[str, str]]:
     """All scores of all videos, and why metrics are absent."""
     pairs = {video: [CaptionPair(r["truth"], r["answer"]) for r in rows] for video, rows in by_video.items()}
-    captions = score_captions(pairs, variant)
-    scores = {
+    captions = score_captions(pairs, variant, meteor=meteor)
+    for note in captions.notes:
+        logger.warning("%s captions: %s", variant, note)
+    scores: VideoScores = {
         video: {**_score_masks(rows, variant), **captions.videos[video]} for video, rows in by_video.items()
     }
-    return scores, captions.absent
+    judged = score_clair(pairs, judge, variant)
+    for video, value in judged.videos.items():
+        scores[video][CLAIR] = value
+    return scores, captions.absent | ({} if judged.absent is None else {CLAIR: judged.absent})
 
 
 def _score_masks(rows: Sequence[Row], variant: str) -> dict[str, float | None]:

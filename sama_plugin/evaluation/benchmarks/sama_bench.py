@@ -22,8 +22,9 @@ from sama_plugin.evaluation.benchmarks.grounded_answers import (
 )
 from sama_plugin.evaluation.data_fingerprint import fingerprint_data
 from sama_plugin.evaluation.faults import Fault
-from sama_plugin.evaluation.metrics.phrase_similarity import LEXICAL, open_similarity
+from sama_plugin.evaluation.metrics.phrase_similarity import open_similarity
 from sama_plugin.evaluation.predictions import Prediction
+from sama_plugin.evaluation.text_scoring import DEFAULT_SCORING, TextScoring
 from sama_plugin.schema import Sample
 
 
@@ -44,7 +45,7 @@ class SamaBench:
 
     Args:
         data: a folder as `bench_records` has it.
-        similarity: of phrases, see `open_similarity`.
+        scoring: of words.
 
     Raises:
         DataError: no questions, or files that cannot be used.
@@ -55,9 +56,10 @@ class SamaBench:
     part = "conversation"
     asks_alone = True
 
-    def __init__(self, data: Path, similarity: str = LEXICAL) -> None:
+    def __init__(self, data: Path, scoring: TextScoring = DEFAULT_SCORING) -> None:
         self._bench = read_bench(data, self.part)
-        self._similarity = open_similarity(similarity)
+        self._scoring = scoring
+        self._similarity = open_similarity(scoring.similarity)
         self._dialogues: dict[str, Dialogue] = {}
         for item in self._bench.items:
             if self.asks_alone:
@@ -109,7 +111,9 @@ class SamaBench:
         for dialogue in dialogues:
             by_dataset[dialogue.facts["dataset"]].append(dialogue.video)
         video_groups = by_dataset if len(by_dataset) > 1 else {}
-        summary = summarise_answers(dialogues, video_groups, self.row_groups(dialogues))
+        summary = summarise_answers(
+            dialogues, video_groups, self.row_groups(dialogues), self._scoring.open_judge()
+        )
         summary.counts.update(self._bench.left_out)
         return summary
 
