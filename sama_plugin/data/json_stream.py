@@ -70,7 +70,8 @@ class JsonStream:
         self._start, self._count, self._on_bytes = start, known, on_bytes
         self._digest = content_digest()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text, self._at, self._base = "", 0, 0
+        self._text, self._at = "", 0
+        self._base, self._told = 0, 0  # a byte, and the character of `_text` that it is the place of
 
     @property
     def digest(self) -> str:
@@ -79,7 +80,9 @@ class JsonStream:
 
     def tell(self) -> int:
         """The byte behind the last entry, from which another stream can go on."""
-        return self._base + len(self._text[: self._at].encode())
+        self._base += len(self._text[self._told : self._at].encode())
+        self._told = self._at
+        return self._base
 
     def __iter__(self) -> Iterator[Entry]:
         try:
@@ -178,8 +181,8 @@ class JsonStream:
             return False
         self._digest.update(chunk)
         self._on_bytes(len(chunk))
-        self._base = self.tell()
-        self._text, self._at = self._text[self._at :] + more, 0
+        self.tell()
+        self._text, self._at, self._told = self._text[self._at :] + more, 0, 0
         return True
 
     def _fault(self, what: str, code: str) -> DefectError:
