@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco
@@ -77,6 +78,30 @@ def union_masks(rles: Sequence[Rle]) -> Rle | None:
         return None
     joined = coco.merge([_packed(rle) for rle in rles])
     return {"size": [int(side) for side in joined["size"]], "counts": joined["counts"].decode("ascii")}
+
+
+def encode_segmentation(segmentation: Any, height: int, width: int) -> Rle | None:
+    """Compress an object's outline as COCO files have it; parts that overlap are joined, never summed.
+
+    Args:
+        segmentation: list of polygons [x0, y0, x1, y1, ...] in pixels; or an `Rle`; or a list of them.
+        height: H of the picture, for polygons.
+        width: W.
+
+    Returns:
+        Compressed; None where nothing is inside.
+
+    Raises:
+        MediaError: of another form, a polygon of fewer than 3 points, or run lengths that do not fill their size.
+    """
+    parts = segmentation if isinstance(segmentation, list) else [segmentation]
+    rles = [part for part in parts if isinstance(part, dict)]
+    for polygon in (part for part in parts if not isinstance(part, dict)):
+        if not _is_polygon(polygon):
+            raise MediaError(f"Not a polygon: {str(polygon)[:80]}; expected x and y of 3 points or more.")
+        rles += coco.frPyObjects([polygon], height, width)
+    joined = union_masks(rles)
+    return joined if joined is not None and mask_area(joined) else None
 
 
 def mask_area(rle: Rle) -> int:
@@ -192,6 +217,12 @@ def visible_spans(
             spans.append((times[start], times[frame]))
             start = None
     return spans
+
+
+def _is_polygon(value: Any) -> bool:
+    """Whether it is [x0, y0, x1, y1, x2, y2, ...]."""
+    is_paired = isinstance(value, list) and len(value) >= 6 and len(value) % 2 == 0
+    return is_paired and all(isinstance(number, int | float) for number in value)
 
 
 def _packed(rle: Rle) -> Rle:

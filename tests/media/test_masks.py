@@ -10,6 +10,7 @@ from sama_plugin.media.masks import (
     decode_mask,
     decode_track,
     encode_mask,
+    encode_segmentation,
     encode_track,
     mask_of_box,
     visible_spans,
@@ -133,3 +134,34 @@ def test_visible_spans_last_until_the_next_frame():
 def test_spans_of_another_clip_raise():
     with pytest.raises(MediaError, match="2 masks but 1 timestamps"):
         visible_spans([None, None], np.zeros(1), 1.0)
+
+
+SQUARE, OVERLAP = [2.0, 2, 10, 2, 10, 8, 2, 8], [6.0, 4, 14, 4, 14, 10, 6, 10]
+
+
+def test_parts_of_an_outline_are_joined():
+    expected = np.zeros((12, 16), dtype=bool)
+    expected[2:8, 2:10] = expected[4:10, 6:14] = True
+    np.testing.assert_array_equal(decode_mask(encode_segmentation([SQUARE, OVERLAP], 12, 16)), expected)
+    rles = [encode_segmentation([one], 12, 16) for one in (SQUARE, OVERLAP)]
+    np.testing.assert_array_equal(decode_mask(encode_segmentation(rles, 12, 16)), expected)
+
+
+def test_outline_may_be_run_lengths_of_either_kind():
+    loose = {"size": [2, 3], "counts": [1, 2, 3]}
+    expected = np.array([[False, True, False], [True, False, False]])
+    for outline in (loose, [loose], encode_mask(expected)):
+        np.testing.assert_array_equal(decode_mask(encode_segmentation(outline, 2, 3)), expected)
+
+
+@pytest.mark.parametrize("outline", [[], [[0, 0, 0, 0, 0, 0]], {"size": [2, 3], "counts": [6]}])
+def test_outline_of_nothing_is_none(outline):
+    assert encode_segmentation(outline, 2, 3) is None
+
+
+@pytest.mark.parametrize(
+    "outline", [[[1, 1, 2, 2]], [[0, 0, 1, 1, 2, 2, 3]], ["red"], [["a"] * 6], [5], {"counts": "x"}]
+)
+def test_what_is_no_outline_is_refused(outline):
+    with pytest.raises(MediaError, match=r"Not a (polygon|mask)"):
+        encode_segmentation(outline, 8, 8)
