@@ -136,6 +136,13 @@ def modern_tokens(text: str) -> str:
     return text
 
 
+def strip_media_mark(question: str) -> str:
+    """The question without the mark of what is seen, and without the newline beside it."""
+    for mark in ("<image>", "<video>"):
+        question = question.replace(f"{mark}\n", "").replace(f"\n{mark}", "").replace(mark, "")
+    return question
+
+
 def _without_suffix(name: str) -> str:
     stem, _, suffix = name.rpartition(".")
     return stem if f".{suffix.lower()}" in IMAGE_SUFFIXES else name

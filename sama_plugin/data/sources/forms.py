@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sama_plugin.data.corpus import open_corpus
 from sama_plugin.data.index import IndexedCorpus
 from sama_plugin.data.indexed_samples import IndexedSamples
+from sama_plugin.data.sources.gcg import read_gcg_flickr, read_gcg_grandf, read_gcg_refcocog
+from sama_plugin.data.sources.llava import read_llava
+from sama_plugin.data.sources.mevis import read_mevis
+from sama_plugin.data.sources.osprey import read_osprey, read_osprey_description, read_osprey_short
 from sama_plugin.data.sources.own import read_own
+from sama_plugin.data.sources.ref_sav import read_ref_sav
+from sama_plugin.data.sources.ref_youtube_vos import read_ref_youtube_vos
+from sama_plugin.data.sources.refcoco import read_refcoco
+from sama_plugin.data.sources.revos import read_revos
 from sama_plugin.data.sources.sama239k import read_corpus
+from sama_plugin.data.sources.video_chat import read_video_chat
 from sama_plugin.schema import Sample
 
 
@@ -56,8 +66,41 @@ def read_sama239k(files: SourceFiles) -> Sequence[Sample]:
     return [record.sample for record in read_corpus(corpus, part=files.part)]
 
 
+def _with_masks(read: Callable[[Path, Path, Path], Sequence[Sample]]) -> Form:
+    """A form whose masks are a file of their own."""
+
+    def read_files(files: SourceFiles) -> Sequence[Sample]:
+        assert files.masks is not None, "the form needs it"
+        return read(files.records, files.masks, files.video_root)
+
+    return Form(read_files, needs=("mask_path", "video_root"))
+
+
+def _without_masks(read: Callable[[Path, Path], Sequence[Sample]]) -> Form:
+    """A form whose masks, if there are any, stand in the records or beside the videos."""
+    return Form(lambda files: read(files.records, files.video_root), needs=("video_root",))
+
+
 FORMS: Mapping[str, Form] = {
     "sama239k": Form(read_sama239k, needs=("mask_path", "video_root")),
     "own": Form(lambda files: read_own(files.records, files.video_root)),
+    "mevis": _with_masks(read_mevis),
+    "revos": _with_masks(read_revos),
+    "ref_youtube_vos": _with_masks(read_ref_youtube_vos),
+    "ref_sav": _without_masks(read_ref_sav),
+    "refcoco": _with_masks(read_refcoco),
+    "refcoco_plus": _with_masks(partial(read_refcoco, source="refcoco_plus")),
+    "refcocog": _with_masks(partial(read_refcoco, source="refcocog")),
+    "gcg_refcocog": _without_masks(read_gcg_refcocog),
+    "gcg_grandf": _without_masks(read_gcg_grandf),
+    "gcg_openpsg": _without_masks(partial(read_gcg_grandf, source="gcg_openpsg")),
+    "gcg_flickr": _without_masks(read_gcg_flickr),
+    "osprey": _without_masks(read_osprey),
+    "osprey_part": _without_masks(partial(read_osprey, source="osprey_part")),
+    "osprey_lvis": _without_masks(partial(read_osprey, source="osprey_lvis")),
+    "osprey_short": _without_masks(read_osprey_short),
+    "osprey_description": _without_masks(read_osprey_description),
+    "llava": _without_masks(read_llava),
+    "video_chat": _without_masks(read_video_chat),
 }
 """Name in `form:` of a mixture's entry → its reader."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sama_plugin.constants import SEG_TOKEN
 from sama_plugin.data.corpus import Corpus, open_corpus
 from sama_plugin.data.defects import Defect, DefectError
-from sama_plugin.data.record_form import Round, frame_names, frame_step
+from sama_plugin.data.record_form import Round, frame_names, frame_step, strip_media_mark
 from sama_plugin.data.record_rules import find_defects, kept_descriptions, kept_rounds
 from sama_plugin.data.task_rules import infer_task
 from sama_plugin.data.track_rules import join_parts
@@ -147,7 +147,7 @@ def turns_of(raw: Any, defects: list[Defect], one: str, ask_for_masks: bool = Fa
 
 
 def _conversation_turn(raw: Mapping[str, Any], one: Round, ask_for_masks: bool) -> Turn:
-    question = _strip_media_mark(one.question)
+    question = strip_media_mark(one.question)
     if ask_for_masks and SEG_TOKEN in one.answer and INTERLEAVED_MARK not in question:
         question += INTERLEAVED_REQUEST
     details = raw["turns"][one.index] if raw.get("turns") else {}
@@ -186,9 +186,3 @@ def _sample(corpus: Corpus, index: int, raw: Mapping[str, Any], ending: str, tur
         frame_names=frame_names(raw),
         frame_step=frame_step(raw),
     )
-
-
-def _strip_media_mark(question: str) -> str:
-    for mark in ("<image>", "<video>"):
-        question = question.replace(f"{mark}\n", "").replace(f"\n{mark}", "").replace(mark, "")
-    return question
