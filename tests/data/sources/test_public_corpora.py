@@ -13,6 +13,7 @@ import torch
 
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.lazy_samples import LazySamples
+from sama_plugin.data.mixture import read_mixture, read_sources
 from sama_plugin.data.selection import TurnColumns, text_length
 from sama_plugin.data.sources.forms import FORMS, SourceFiles
 from sama_plugin.errors import DataError, MediaError
@@ -347,3 +348,38 @@ def test_track_of_another_length_is_named(tmp_path: Path) -> None:
     (sample,) = FORMS["mevis"].read(files)
     with pytest.raises(DataError, match=r"Sample 'mevis/birds': mask '4': it has 1 entries for 3 frames"):
         sample.masks["4"]
+
+
+def test_the_papers_mixture_names_every_form_with_its_weight() -> None:
+    sources = read_mixture(Path(__file__).resolve().parents[3] / "data_configs/paper.yaml")
+    assert {source.form for source in sources} == set(FORMS)
+    weights = {source.form: source.repeat for source in sources if source.repeat > 1}
+    assert weights.pop("sama239k") == 5
+    assert weights == {
+        **dict.fromkeys(("refcoco", "refcoco_plus", "refcocog"), 4),
+        **dict.fromkeys(("mevis", "ref_youtube_vos", "ref_sav"), 4),
+        **dict.fromkeys(("revos", "gcg_grandf"), 10),
+    }
+
+
+def test_all_faults_of_a_mixture_are_told_at_once(tmp_path: Path) -> None:
+    for name in ("mevis", "refcoco", "llava", "video_chat"):
+        (tmp_path / name).mkdir()
+        MAKERS[name](tmp_path / name)
+    entries = [
+        "  - {form: mevis, json_path: mevis/meta_expressions.json, mask_path: mevis/none.json, video_root: v}",
+        "  - {form: refcoco, json_path: 'refcoco/refcoco/refs(unc).p', "
+        "mask_path: refcoco/refcoco/instances.json, video_root: nowhere}",
+        "  - {form: llava, json_path: llava/llava_v1_5_mix665k.json, video_root: '${PICTURES}'}",
+        "  - {form: video_chat, json_path: video_chat/video_chat.json, video_root: video_chat/Activity_Videos}",
+    ]
+    path = tmp_path / "mixture.yaml"
+    path.write_text("\n".join(["datasets:", *entries]))
+    with pytest.raises(DataError) as error:
+        read_sources(path, tmp_path, {})
+    message = str(error.value)
+    assert f"line 2: no file {tmp_path}/mevis/none.json" in message
+    assert "line 3: 1 of 1 videos are missing, such as" in message
+    assert "nowhere/COCO_train2014_000000000007.jpg" in message
+    assert "line 4: ${PICTURES} is not set" in message
+    assert "line 5" not in message
