@@ -17,27 +17,45 @@ from sama_plugin.errors import DataError
 class JsonRows(Sequence[Any]):
     """What the entries of a list say, by position, parsed when asked for.
 
-    It holds two numbers per entry and no open file, so it can be shared between processes.
+    The file is gone through when it is first needed; who loops over all then gets them in the same go. It holds two
+    numbers per entry and no open file, so it can be shared between processes.
 
     Args:
         path: JSON, a list at its outermost.
 
     Raises:
-        DataError: missing, malformed, cut off or of another form.
+        DataError: when gone through: missing, malformed, cut off or of another form.
     """
 
     def __init__(self, path: Path) -> None:
-        self._spans = _Spans(path)
-        for entry in self._spans.find("["):
-            self._spans.add(entry)
+        self.path = path
+        self._found: _Spans | None = None
 
     def __len__(self) -> int:
         return len(self._spans.starts)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._found is not None:
+            yield from (self._found.read(place) for place in range(len(self)))
+            return
+        spans = _Spans(self.path)
+        for entry in spans.find("["):
+            spans.add(entry)
+            yield entry.value
+        self._found = spans
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         return self._spans.read(index)
+
+    @property
+    def _spans(self) -> _Spans:
+        if self._found is None:
+            for _ in self:
+                pass
+        assert self._found is not None, "the loop ended"
+        return self._found
 
 
 class JsonTable(Mapping[str, Any]):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from sama_plugin.data.selection import TurnColumns, text_length
 from sama_plugin.errors import DataError, MediaError
@@ -139,8 +138,8 @@ class LazySamples(Sequence[Sample]):
         names: dict[str, int] = {}
         tasks, kinds, dialogues, lengths = array("h"), array("h"), array("q"), array("q")
         videos: list[str] = []
-        for place in tqdm(range(len(self._rows)), desc=self.source, disable=None, leave=False):
-            sample = self._try_to_make(place)
+        for place, row in enumerate(self._rows):
+            sample = self._try_to_make(place, row)
             if sample is None:
                 continue
             self._places.append(place)
@@ -162,9 +161,9 @@ class LazySamples(Sequence[Sample]):
             self._num_drawn,
         )
 
-    def _try_to_make(self, place: int) -> Sample | None:
+    def _try_to_make(self, place: int, row: Any) -> Sample | None:
         try:
-            return self._make(self._rows[place], self.left_out)
+            return self._make(row, self.left_out)
         except (*BROKEN_ROW, DataError, MediaError) as error:
             what = f"{type(error).__name__} {error}" if isinstance(error, BROKEN_ROW) else str(error)
             self.left_out.add("record-form", f"record {place}, {what}")
