@@ -94,6 +94,7 @@ class ModelWriter:
             objects="\n".join(f"{tag(n)}: {descriptions.get(n, '(no description)')}" for n in numbers),
             facts="\n".join(f"{tag(n)}: {text}" for n, text in facts.items()),
             focus=self.prompts.focus(index),
+            number=index + 1,
         )
         messages = self._messages(loaded, numbers, words)
 

@@ -14,14 +14,14 @@ SHIPPED = Path(__file__).with_name("prompts")
 PLACEHOLDERS: dict[str, set[str]] = {
     "system": set(),
     "describe": {"object", "facts"},
-    "converse": {"least", "most", "objects", "facts", "focus"},
+    "converse": {"least", "most", "objects", "facts", "focus", "number"},
     "focus": set(),
     "repair": {"faults"},
     "verify": {"rounds"},
 }
-"""File without suffix → what it may hold; all but `focus` of `converse` and `facts` it must hold."""
+"""File without suffix → the placeholders it may hold, and must, but for those in `OPTIONAL`."""
 
-OPTIONAL = {"facts", "focus", "least", "most"}
+OPTIONAL = {"facts", "focus", "least", "most", "number"}
 
 
 @dataclass(frozen=True)
