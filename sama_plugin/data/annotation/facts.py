@@ -41,6 +41,12 @@ ENDS = 3
 LEAST_SEEN = 5
 """Visible frames below which nothing is said of a way."""
 
+SMALL_SIDE = 160
+"""Cells along the longer side of the masks by which contact is told."""
+
+CLOSE, FAR = 1, 4
+"""Cells: two masks at most so far apart touch; two further apart than the other do not."""
+
 HORIZONTAL, VERTICAL = ("left", "right"), ("top", "bottom")
 
 
@@ -52,11 +58,13 @@ class ObjectFacts:
         visible: (T,) bool.
         centres_xy: (T, 2) float in [0, 1]; mean of the mask's pixels; NaN where it is absent.
         areas: (T,) float in [0, 1]; share of the picture.
+        small: (T, h, w) bool; its masks, sampled so that the longer side has at most `SMALL_SIDE` cells.
     """
 
     visible: np.ndarray
     centres_xy: np.ndarray
     areas: np.ndarray
+    small: np.ndarray
 
     @cached_property
     def seen(self) -> np.ndarray:
@@ -198,6 +206,21 @@ class VideoFacts:
             return None
         return "closer" if last < first else "away"
 
+    def contact(self, a: int, b: int) -> np.ndarray | None:
+        """Frames on which two objects touch or overlap in the picture.
+
+        Returns:
+            (n,) int, of the clip's frames; None where it is unclear whether they ever do, or do for long enough to see.
+        """
+        frames = self.common(a, b)
+        if frames.size < LEAST_SEEN:
+            return None
+        one, other = self.objects[a].small[frames], self.objects[b].small[frames]
+        touching = (_grown(one, CLOSE) & other).any(axis=(1, 2))
+        if touching.any():
+            return frames[touching] if int(touching.sum()) >= ENDS else None
+        return None if (_grown(one, FAR) & other).any() else frames[:0]
+
 
 def measure_video(video: TrackedVideo) -> VideoFacts:
     """Measure every object of a video.
@@ -209,6 +232,11 @@ def measure_video(video: TrackedVideo) -> VideoFacts:
     for thing in video.objects:
         centres = np.full((video.num_frames, 2), np.nan)
         areas = np.zeros(video.num_frames)
+        step = -(-max(video.height, video.width) // SMALL_SIDE)
+        cells = slice(step // 2, None, step)
+        small = np.zeros(
+            (video.num_frames, *np.zeros((video.height, video.width))[cells, cells].shape), dtype=bool
+        )
         for frame, rle in enumerate(thing.track):
             mask = None if rle is None else decode_mask(rle)
             if mask is None or not mask.any():
@@ -216,7 +244,8 @@ def measure_video(video: TrackedVideo) -> VideoFacts:
             rows, columns = np.nonzero(mask)
             centres[frame] = (columns.mean() + 0.5) / mask.shape[1], (rows.mean() + 0.5) / mask.shape[0]
             areas[frame] = rows.size / mask.size
-        objects.append(ObjectFacts(areas > 0, centres, areas))
+            small[frame] = mask[cells, cells]
+        objects.append(ObjectFacts(areas > 0, centres, areas, small))
     return VideoFacts(tuple(objects), video.num_frames)
 
 
@@ -273,3 +302,13 @@ def _goes_on(centres: np.ndarray, net: np.ndarray) -> bool:
     along = centres @ (net / np.linalg.norm(net))
     fallen = np.maximum.accumulate(along) - along
     return bool(fallen.max() <= STILL)
+
+
+def _grown(masks: np.ndarray, cells: int) -> np.ndarray:
+    """(n, h, w) bool masks with a square border of some cells."""
+    grown = masks
+    for axis in (1, 2):
+        padded = np.pad(grown, [(cells, cells) if k == axis else (0, 0) for k in range(3)])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * cells + 1, axis=axis)
+        grown = np.asarray(windows.any(axis=-1))
+    return grown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -112,8 +113,7 @@ def ask_when(talk: Talk, number: int) -> TaggedRound | None:
     words = " and ".join(f"from {start}% to {end}%" for start, end in spans)
     span = thing.runs[0] if len(spans) == 1 else None
     made = told_round(question, capital(words) + ".", "when", "temporal", span)
-    key = ", ".join(f"{start}-{end}" for start, end in spans)
-    return TaggedRound(made.question, made.answer, "temporal", "when", span, answer_key=key)
+    return replace(made, answer_key=", ".join(f"{start}-{end}" for start, end in spans))
 
 
 def ask_views(talk: Talk, number: int) -> TaggedRound | None:
@@ -227,6 +227,37 @@ def ask_crossing(talk: Talk) -> TaggedRound | None:
     )
 
 
+def ask_contact(talk: Talk) -> TaggedRound | None:
+    """Whether two touch or overlap."""
+    pair = talk.pick(2)
+    if len(pair) < 2 or not talk.is_new("contact", frozenset(pair)):
+        return None
+    touching = talk.facts.contact(*pair)
+    if touching is None:
+        return None
+    talk.turn_to(None)
+    question = talk.word("contact", r=tag(pair[0]), s=tag(pair[1]))
+    return told_round(question, "Yes." if touching.size else "No, they always keep apart.", "contact")
+
+
+def ask_contact_when(talk: Talk) -> TaggedRound | None:
+    """When two touch or overlap; only where it is once, and not all the time."""
+    pair = talk.pick(2)
+    if len(pair) < 2 or not talk.is_new("contact_when", frozenset(pair)):
+        return None
+    frames = talk.facts.contact(*pair)
+    if frames is None or not frames.size:
+        return None
+    first, last = int(frames[0]), int(frames[-1])
+    start, end = percent(talk.facts, first, last)
+    if last - first + 1 != frames.size or start == end or (start, end) == (0, 100):
+        return None
+    talk.turn_to(None)
+    question = talk.word("contact_when", r=tag(pair[0]), s=tag(pair[1]))
+    made = told_round(question, f"From {start}% to {end}%.", "contact_when", "temporal", (first, last))
+    return replace(made, answer_key=f"{start}-{end}")
+
+
 def gap_at(facts: VideoFacts, a: int, b: int, moment: str, axis: int) -> float | None:
     """Distance of two centres along an axis on the first or last frame of the clip; None if one is not there."""
     frame = 0 if moment == "start" else facts.num_frames - 1
@@ -258,6 +289,8 @@ PAIRS: dict[str, tuple[str, Asker]] = {
     "keeps_side": ("referring", ask_keeps_side),
     "larger": ("referring", ask_larger),
     "approach": ("referring", ask_approach),
+    "contact": ("referring", ask_contact),
+    "contact_when": ("temporal", ask_contact_when),
     "crossing": ("temporal", ask_crossing),
 }
 """Kind → task and what asks it about two objects."""

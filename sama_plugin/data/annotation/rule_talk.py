@@ -59,6 +59,11 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Do {r} and {s} come closer to each other in the picture, or move apart?",
         "Does the distance between {r} and {s} in the picture grow or shrink?",
     ),
+    "contact": (
+        "Do {r} and {s} touch or overlap in the picture at any time?",
+        "Is there a moment at which {r} and {s} touch or overlap in the picture?",
+    ),
+    "contact_when": ("When do {r} and {s} touch or overlap in the picture?",),
     "when": ("When is {r} visible?", "During which part of the video can {r} be seen?"),
     "views": ("How many times does {r} come into view?", "In how many separate stretches is {r} visible?"),
     "crossing": ("From when on is {r} {side} {s}?", "When does {r} get {side} {s}?"),

@@ -109,3 +109,20 @@ def test_places(place: tuple, words: str | None, half: str | None) -> None:
 )
 def test_directions(step: tuple, words: str | None) -> None:
     assert direction_of(np.array(step)) == words
+
+
+def test_contact_is_told_where_it_is_clear() -> None:
+    still = rectangle_track([(20, 24)] * 20, (12, 12))
+    comer = rectangle_track(line((58, 24), (20, 24)), (8, 8))
+    facts = measure_video(make_video([still, comer, rectangle_track([(50, 44)] * 20, (4, 4))]))
+    frames = facts.contact(0, 1)
+    assert frames is not None
+    both = (still & comer).any(axis=(1, 2))
+    assert set(np.flatnonzero(both)) <= set(frames.tolist())
+    assert frames[-1] == 19
+    assert frames.size <= both.sum() + 1
+    apart = facts.contact(0, 2)
+    assert apart is not None
+    assert apart.size == 0
+    near = rectangle_track([(31, 24)] * 20, (4, 4))
+    assert measure_video(make_video([still, near])).contact(0, 1) is None

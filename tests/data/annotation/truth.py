@@ -215,7 +215,7 @@ def is_true(
         return bool(spread["second" in answer] > 1.5 * spread["first" in answer])
     if kind == "segment":
         return targets == [first]
-    if kind in ("side", "keeps_side", "larger", "approach", "crossing"):
+    if kind in ("side", "keeps_side", "larger", "approach", "crossing", "contact", "contact_when"):
         return _pair_is_true(truth, one, kind, *regions)
     if kind == "named":
         name = next(thing for k, thing in enumerate(truth.video.objects) if [k] == targets).name
@@ -251,6 +251,17 @@ def _pair_is_true(truth: Truth, one: TaggedRound, kind: str, a: int, b: int) -> 
     if kind == "approach":
         gaps = np.hypot(truth.x[a] - truth.x[b], truth.y[a] - truth.y[b])[both]
         return bool((gaps[-ENDS:].mean() < gaps[:ENDS].mean()) == ("closer" in answer))
+    if kind.startswith("contact"):
+        frames = np.flatnonzero(both)
+        gaps = np.array([_gap(truth.masks[a, t], truth.masks[b, t]) for t in frames]) / max(
+            truth.masks.shape[2:]
+        )
+        if kind == "contact":
+            return bool((gaps < 0.015).any()) if answer.startswith("yes") else bool((gaps > 0.015).all())
+        first, last = one.span  # type: ignore[misc]
+        return bool((gaps[(frames >= first) & (frames <= last)] < 0.015 + 1 / 64).all()) and _spans(
+            truth, answer, first, last
+        )
     beyond = {
         "left": truth.x[a] < truth.x[b],
         "right": truth.x[a] > truth.x[b],
@@ -272,6 +283,21 @@ def _pair_is_true(truth: Truth, one: TaggedRound, kind: str, a: int, b: int) -> 
     frames = np.flatnonzero(both)
     told.sort(key=answer.index)
     return bool(beyond[told[0]][frames[0]] and beyond[told[1]][frames[-1]])
+
+
+def _spans(truth: Truth, answer: str, first: int, last: int) -> bool:
+    (said,) = SPAN.findall(answer)
+    count = truth.seen.shape[1]
+    return (
+        abs(int(said[0]) / 100 - first / count) <= 0.0501
+        and abs(int(said[1]) / 100 - (last + 1) / count) <= 0.0501
+    )
+
+
+def _gap(one: np.ndarray, other: np.ndarray) -> float:
+    """Pixels between two masks, along the axis in which they are further apart; 0 where they touch."""
+    a, b = np.argwhere(one)[:, None], np.argwhere(other)[None]
+    return max(float(np.abs(a - b).max(-1).min()) - 1, 0.0)
 
 
 def _winner(truth: Truth, kind: str, question: str, regions: Sequence[int]) -> int:
