@@ -14,7 +14,7 @@ from sama_plugin.cli import doctor, main, train
 from sama_plugin.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("demo", "chat", "shapes", "train", "eval", "convert", "doctor")
+VERBS = ("demo", "chat", "shapes", "train", "eval", "annotate", "convert", "doctor")
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

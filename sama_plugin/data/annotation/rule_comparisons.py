@@ -159,15 +159,20 @@ def ask_those(talk: Talk) -> TaggedRound | None:
 
 
 def ask_named(talk: Talk) -> TaggedRound | None:
-    """An object by its name, or by what the source says of it."""
+    """An object by its name, or by what the source says of it; a question of the source's is asked as it stands."""
     for number in talk.pick(len(talk.numbers)):
-        said = [talk.name(number), *talk.video.objects[number].expressions]
-        said = [text.strip().rstrip(".") for text in said if text.strip()]
+        said = [
+            talk.name(number),
+            *(text.strip().rstrip(".") for text in talk.video.objects[number].expressions),
+        ]
+        said = [text for text in said if text]
         if said and talk.is_new("named", number):
             text = talk.toss(said)
             talk.turn_to(number)
-            answer = capital(grounded(text, number)) + "."
-            return TaggedRound(talk.word("named", x=text), answer, "grounding", "named")
+            is_question = "?" in text
+            phrase = talk.name(number) or "it" if is_question else text[0].lower() + text[1:]
+            question = text if is_question else talk.word("named", x=phrase)
+            return TaggedRound(question, capital(grounded(phrase, number)) + ".", "grounding", "named")
     return None
 
 

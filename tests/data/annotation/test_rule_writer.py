@@ -164,3 +164,20 @@ def test_nothing_clear_gives_no_dialogue() -> None:
 def test_descriptions_say_what_happens(way: list, seen: list, words: str) -> None:
     video = make_video([rectangle_track(way, seen=seen)], ["red cup"])
     assert words in write_description(video, measure_video(video), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "question", "answer"),
+    [
+        ("The dog that barks.", "the dog that barks", "<p> The dog that barks </p> <obj0>."),
+        ("What barks at night?", "What barks at night?", "<p> It </p> <obj0>."),
+    ],
+)
+def test_what_the_source_says_of_an_object_finds_it(said: str, question: str, answer: str) -> None:
+    video = make_video([rectangle_track([(20, 20)] * 8)])
+    (thing,) = video.objects
+    video = replace(video, objects=(replace(thing, expressions=(said,)),))
+    made = [one for d in write_dialogues(video, measure_video(video), [0], 0, 3, 6) for one in d]
+    (named,) = [one for one in made if one.kind == "named"]
+    assert question in named.question
+    assert named.answer == answer
