@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     if args.codes:
         print(format_codes())
         return 0
+    if args.show < 0:
+        raise DataError(f"--show is {args.show}, expected 0 or more.")
     if not args.records:
         raise DataError("There is nothing to check; give RECORDS, a JSON list or a folder.")
     for path in filter(None, (args.json, args.html)):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -44,8 +47,18 @@ def map_parallel(function: Callable[[Item], Result], items: Sequence[Item], work
 
 
 def _inherit(function: Callable[[Any], Any]) -> None:
+    """Set up a worker process: it ends at once when it is interrupted, or when its parent is gone."""
     global _function
     _function = function
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent says what is to be said
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in worker processes only"
+    parent.join()
+    os._exit(1)
 
 
 def _call(item: Any) -> Any:

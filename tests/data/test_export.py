@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sama_plugin.cli.main import main
 from sama_plugin.data.corpus import JsonCorpus, find_corpus, open_corpus
@@ -75,6 +77,33 @@ def test_text_of_each_record_is_kept_however_it_was_written(tmp_path: Path, orde
     export_corpus(corpus, tmp_path / "out", indices=order, progress=False)
     wanted = [ODD_TEXTS[i] for i in (range(4) if order is None else order)]
     assert (tmp_path / "out/records.json").read_bytes() == f"[{', '.join(wanted)}]".encode()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+styles = st.fixed_dictionaries(
+    {"indent": st.sampled_from([None, 0, 2, "\t"]), "ensure_ascii": st.booleans(), "sort_keys": st.booleans()}
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(records=st.lists(json_values, max_size=4), style=styles)
+def test_records_of_any_style_and_content_come_back(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Any], style: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    texts = [json.dumps(record, **style) for record in records]
+    try:
+        content = f"[{' , '.join(texts)}]".encode()
+    except UnicodeEncodeError:  # half a character outside of ASCII, which UTF-8 has no bytes for
+        return
+    (folder / "r.json").write_bytes(content)
+    write_json(folder / "m.json", {})
+    export_corpus(open_corpus(folder / "r.json", folder / "m.json", folder), folder / "out", progress=False)
+    assert (folder / "out/records.json").read_bytes() == f"[{', '.join(texts)}]".encode()
 
 
 def test_what_is_read_from_an_export_is_what_was_read_before(train: PublishedSet, tmp_path: Path) -> None:
@@ -149,3 +178,18 @@ def test_export_of_an_export_of_mask_size_is_equal(tmp_path: Path) -> None:
         if path.is_file():
             assert (tmp_path / "two" / path.relative_to(one.root)).read_bytes() == path.read_bytes()
     assert tuple(read_dictionary(one.dictionary("sav"))["900"][0]["size"]) == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("layout", ["own", "published"])
+def test_usual_places_are_found(tmp_path: Path, layout: str) -> None:
+    write_json(tmp_path / "records.json", [])
+    if layout == "own":
+        write_json(tmp_path / "mask_dict.json", {})
+    else:
+        (tmp_path / "masks").mkdir()
+        (tmp_path / "media").mkdir()
+    masks, media = ("mask_dict.json", "") if layout == "own" else ("masks", "media")
+    wanted = (tmp_path / "records.json", tmp_path / masks, tmp_path / media)
+    assert find_corpus(tmp_path)[:3] == find_corpus(tmp_path / "records.json")[:3] == wanted
+    with pytest.raises(DataError, match="does not exist"):
+        find_corpus(tmp_path / "none")

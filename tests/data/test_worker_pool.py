@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +32,47 @@ def test_error_of_an_item_is_raised_as_it_is() -> None:
 def test_killed_process_is_said() -> None:
     with pytest.raises(DataError, match="A worker process was killed"):
         list(map_parallel(lambda k: os.kill(os.getpid(), signal.SIGKILL), range(3), 2))
+
+
+SLEEPERS = """
+import os, sys, time
+from sama_plugin.data.worker_pool import map_parallel
+
+def sleep(k):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+list(map_parallel(sleep, range(2), 2))
+"""
+
+
+def is_running(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    try:
+        return state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_parent(how: signal.Signals) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", SLEEPERS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    if how == signal.SIGINT:
+        os.killpg(parent.pid, how)  # as a terminal sends it
+    else:
+        parent.kill()
+    _, said = parent.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, workers))
+    assert said.count("Traceback") <= 1  # the parent's own
 
 
 def test_no_worker_is_refused() -> None:
