@@ -14,7 +14,7 @@ from sama_plugin.data.index import IndexedCorpus
 from sama_plugin.data.index_builder import IndexReport, build_index, report_on
 from sama_plugin.data.index_tables import ALL_RECORDS, index_beside
 from sama_plugin.data.json_stream import JsonStream
-from sama_plugin.data.record_form import DICTIONARIES, dictionary_name
+from sama_plugin.data.record_form import PUBLISHED_MASKS, dictionary_name
 from sama_plugin.errors import DataError
 
 PUBLISHED_RECORDS = (
@@ -26,7 +26,6 @@ PUBLISHED_RECORDS = (
 )
 """Published files of records: SAMA-239K, and the shards of SAMA-Bench."""
 
-PUBLISHED_MASKS = frozenset(name for split in DICTIONARIES.values() for name in split.values())
 SHOWN = 3
 
 

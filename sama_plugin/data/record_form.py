@@ -34,6 +34,9 @@ VAL_DICTIONARIES = {
 DICTIONARIES = {"train": TRAIN_DICTIONARIES, "val": VAL_DICTIONARIES}
 """Split → data set → published name of its mask dictionary; SAMA-Bench has no SA-V videos."""
 
+PUBLISHED_MASKS = frozenset(name for split in DICTIONARIES.values() for name in split.values())
+"""Published names of all mask dictionaries."""
+
 SAV_FRAME_STEP = 4
 """SA-V videos have 24 frames per second, their masks six."""
 

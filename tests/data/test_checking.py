@@ -103,6 +103,12 @@ def test_check_goes_on_where_it_was_cut_off(
     assert report == whole
 
 
+def test_run_file_may_lie_among_the_masks(clean_sets: dict[str, PublishedSet], tmp_path: Path) -> None:
+    published = copy_of(clean_sets["train"], tmp_path)
+    first = check(published, run_path=published.masks / "run.jsonl")
+    assert check(published, run_path=published.masks / "run.jsonl") == first
+
+
 def test_run_file_of_other_files_is_refused(clean_sets: dict[str, PublishedSet], tmp_path: Path) -> None:
     published = copy_of(clean_sets["train"], tmp_path)
     check(published, run_path=tmp_path / "run.jsonl")
