@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sama_plugin.data.corpus import RECORDS_FILE, CorpusFiles, find_corpus
+if TYPE_CHECKING:
+    from sama_plugin.data.corpus import CorpusFiles
 
 
 def add_file_options(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
@@ -35,6 +37,8 @@ def add_file_options(parser: argparse.ArgumentParser, nargs: str | None = None) 
 
 def corpus_files(records: Path, args: argparse.Namespace) -> CorpusFiles:
     """Where one of the given corpora lies."""
+    from sama_plugin.data.corpus import find_corpus
+
     return find_corpus(records, args.masks, args.media)
 
 
@@ -50,4 +54,6 @@ def named_files(paths: Sequence[Path], args: argparse.Namespace) -> list[CorpusF
 
 
 def _short_name(records: Path) -> str:
+    from sama_plugin.data.corpus import RECORDS_FILE
+
     return records.parent.name if records.name == RECORDS_FILE else records.stem

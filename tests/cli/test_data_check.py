@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,12 @@ def test_without_a_subcommand_help_is_shown(capsys: pytest.CaptureFixture[str]) 
 
 def test_small_world_is_clean(shapes_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", str(shapes_set)]) == 0
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, sama_plugin.cli.main as m; m.build_parser(); print([x for x in HEAVY if x in sys.modules])"
+    heavy = ("numpy", "av", "pycocotools", "torch", "PIL", "tqdm")
+    said = subprocess.run(
+        [sys.executable, "-c", code.replace("HEAVY", repr(heavy))], capture_output=True, text=True
+    )
+    assert said.stdout.strip() == "[]", said.stderr
