@@ -12,12 +12,15 @@ from typing import Any, NoReturn
 from sama_plugin.data.defects import file_fault
 
 PLAIN_OPCODES = frozenset(
-    "PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 "  # noqa: SIM905
+    "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 "  # noqa: SIM905
     "FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 "
     "BINBYTES SHORT_BINBYTES BINBYTES8 EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 "
     "EMPTY_DICT DICT SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE".split()
 )
 """What `pickle` writes for dict, list, tuple, str, bytes, int, float, bool and None; none finds or calls anything."""
+
+MAX_EXPANSION = 100
+"""A file may hold one object many times; written out, it may be so many times larger than it is."""
 
 NAMING_OPCODES = ("GLOBAL", "INST")
 MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
@@ -55,17 +58,23 @@ def load_plain_pickle(path: Path) -> Any:
         ) from error
     except OSError as error:
         raise file_fault("file-damaged", f"{path} cannot be read: {error.strerror}.") from error
-    _check_operations(path, content)
+    num_operations = _check_operations(path, content)
     try:
-        return _PlainUnpickler(io.BytesIO(content)).load()
+        value = _PlainUnpickler(io.BytesIO(content)).load()
     except BROKEN as error:
         raise file_fault(
             "file-damaged", f"{path} is no pickle that can be read: {error}; get it anew."
         ) from error
+    _check_expansion(path, value, MAX_EXPANSION * num_operations)
+    return value
 
 
-def _check_operations(path: Path, content: bytes) -> None:
-    """Refuse whatever is not plain, and memo places far beyond what the file fills (each takes memory)."""
+def _check_operations(path: Path, content: bytes) -> int:
+    """Refuse whatever is not plain, and memo places far beyond what the file fills (each takes memory).
+
+    Returns:
+        Number of operations.
+    """
     count, names = 0, ["", ""]
     is_whole = False
     try:
@@ -90,6 +99,20 @@ def _check_operations(path: Path, content: bytes) -> None:
         raise file_fault(
             "file-cut", f"{path} ends after {count} operations, without an end mark; get it anew."
         )
+
+    return count
+
+
+def _check_expansion(path: Path, value: Any, limit: int) -> None:
+    """Refuse containers that hold themselves, or each other so often that nobody could go through them."""
+    to_see = [value]
+    for _ in range(limit):
+        if not to_see:
+            return
+        one = to_see.pop()
+        if isinstance(one, dict | list | tuple):
+            to_see.extend(one.values() if isinstance(one, dict) else one)
+    raise file_fault("pickle-refused", f"{path} is refused: what it holds goes on without end, or nearly so.")
 
 
 def _operations(content: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:

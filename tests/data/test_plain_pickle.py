@@ -98,6 +98,23 @@ def test_handmade_attack_is_refused_and_nothing_runs(tmp_path: Path, name: str) 
     assert not trace.exists()
 
 
+def test_one_object_held_often_is_read(tmp_path: Path) -> None:
+    shared = {"size": [4, 6], "counts": "0;"}
+    assert load(tmp_path, pickle.dumps({"1": [shared] * 500})) == {"1": [shared] * 500}
+
+
+def test_containers_without_end_are_refused(tmp_path: Path) -> None:
+    itself: list[Any] = []
+    itself.append(itself)
+    bomb: list[Any] = [None]
+    for _ in range(40):
+        bomb = [bomb, bomb]
+    for value in (itself, {"1": itself}, bomb):
+        with pytest.raises(DefectError, match="goes on without end") as caught:
+            load(tmp_path, pickle.dumps(value))
+        assert caught.value.defect.code == "pickle-refused"
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("hidden", [False, True])
 def test_object_that_runs_code_is_refused(tmp_path: Path, protocol: int, hidden: bool) -> None:
