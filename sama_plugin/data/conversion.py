@@ -29,7 +29,7 @@ class ConvertedCorpus:
     """
 
     def __init__(self, corpus: Corpus, records: list[dict[str, Any]]) -> None:
-        self.name = corpus.name
+        self.name, self.path = corpus.name, corpus.path
         self.corpus, self.records = corpus, records
 
     def __len__(self) -> int:

@@ -29,10 +29,12 @@ class Corpus(Protocol):
     """A data set: read it through this, so that it may lie in any files.
 
     Attributes:
-        name: for messages, reports and the samples' `source`.
+        name: for reports and the samples' `source`.
+        path: the file of its records, or of its index, for messages.
     """
 
     name: str
+    path: Path
 
     def __len__(self) -> int:
         """Records."""
@@ -69,7 +71,7 @@ class JsonCorpus:
 
     def __init__(self, records: Path, masks: Path, video_root: Path, name: str = "") -> None:
         self.name = name or records.stem
-        self.records, self.masks, self.video_root = records, masks, video_root
+        self.path, self.masks, self.video_root = records, masks, video_root
         self._texts = [entry.text for entry in JsonStream(records, "[")]
         if not masks.exists():
             raise file_fault("file-missing", f"{masks} does not exist; check the folder and the file name.")
@@ -125,7 +127,7 @@ class JsonCorpus:
         Raises:
             DefectError: with several files, one for a record whose video belongs to none.
         """
-        return self.masks / published_dictionary(record, self.records) if self.masks.is_dir() else self.masks
+        return self.masks / published_dictionary(record, self.path) if self.masks.is_dir() else self.masks
 
 
 class CorpusFiles(NamedTuple):

@@ -126,7 +126,7 @@ def test_own_sets_have_one_dictionary(shapes_set: Path, tmp_path: Path) -> None:
 class MixedCorpus:
     """Two records, of which only one is of a published data set."""
 
-    name = "mixed"
+    name, path = "mixed", Path("mixed.json")
 
     def __init__(self, same: bool) -> None:
         self.same = same

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,7 +157,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> JsonCorpus:
 class OneRecord:
     """A corpus of one record, with the masks and media of another."""
 
-    name = "fuzz"
+    name, path = "fuzz", Path("fuzz.json")
 
     def __init__(self, corpus: JsonCorpus, record: Any) -> None:
         self.corpus, self.one = corpus, record

@@ -90,12 +90,12 @@ def read_corpus(
         records, defects = make_samples(corpus, index, part=part, ask_for_masks=ask_for_masks, allow=allow)
         for defect in defects:
             if strict:
-                raise DefectError(f"{corpus.name}, {defect}.", defect)
+                raise DefectError(f"{corpus.path}, {defect}.", defect)
             (report or (lambda one: counts.update([one.code])))(defect)
         yield from records
     if counts:
         found = ", ".join(f"{count} {code}" for code, count in counts.most_common())
-        logger.warning("%s: defects left out: %s; `sama data check` says where.", corpus.name, found)
+        logger.warning("%s: defects left out: %s; `sama data check` says where.", corpus.path, found)
 
 
 def make_samples(
@@ -176,7 +176,7 @@ def _sample(corpus: Corpus, index: int, raw: Mapping[str, Any], ending: str, tur
     try:
         masks = {i: join_parts(corpus.track(raw, i) or []) for i in used}
     except MediaError as error:
-        raise DataError(f"{corpus.name}, record {index}: {error}") from error
+        raise DataError(f"{corpus.path}, record {index}: {error}") from error
     return Sample(
         sample_id=sample_id,
         video_path=str(corpus.media(raw)),

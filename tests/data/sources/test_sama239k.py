@@ -161,7 +161,7 @@ def test_strict_reader_names_what_is_broken(
 ) -> None:
     broken = changed()
     breaks(broken)
-    with pytest.raises(DataError, match=rf"sama239k, record 1.*{message}"):
+    with pytest.raises(DataError, match=rf"records\.json, record 1.*{message}"):
         read(tmp_path, [RECORD, broken], strict=True)
 
 
