@@ -12,8 +12,9 @@
 
 `<name>` in a question points at a region; `[SEG:name]` in an answer, after its `<p>phrase</p>`, is the masks of one,
 and `[SEG:a+b]` those of several together. What an answer segments needs a mask for every frame (`masks`, or tracks by
-SAM2, `sama data convert --sam2`); what a question points at needs one on one frame. A box, click or scribble is none:
-SAM2 makes one of it, or `"filled": true` says that the whole box is meant. JSON Schema: `own_data.schema.json` here.
+SAM2, `sama data convert --sam2`); what a question points at needs one on one frame. A box, click or scribble is no
+mask: SAM2 makes one of it, or `"filled": true` says that the whole box is meant. JSON Schema:
+`own_data.schema.json` here.
 """
 
 from __future__ import annotations
