@@ -42,6 +42,9 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     index.add_argument(
         "--records", type=int, default=100_000, metavar="N", help="in a temporary folder (default 100000)"
     )
+    index.add_argument(
+        "--only-index", action="store_true", help="leave out the plain files, which fill the memory"
+    )
     index.add_argument("--reads", type=int, default=5_000, metavar="N", help="random ones (default 5000)")
     long = add("long", _long, "ten seconds near the end of two hours, beside these seconds alone")
     add(
@@ -136,7 +139,8 @@ def _scoring(_: argparse.Namespace) -> str:
 
 def _index(args: argparse.Namespace) -> str:
     _check_counts(records=args.records, reads=args.reads)
-    from sama_plugin.evaluation.index_cost import format_index, measure_index
+    from sama_plugin.evaluation.index_cost import SIDES, format_index, measure_index
 
     with tempfile.TemporaryDirectory() as work:
-        return format_index(measure_index(Path(work), args.records, args.reads))
+        sides = SIDES[:1] if args.only_index else SIDES
+        return format_index(measure_index(Path(work), args.records, args.reads, sides))
