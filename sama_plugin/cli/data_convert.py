@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.data_files import add_file_options, corpus_files
+from sama_plugin.cli.model_options import add_model_options, load_model
+from sama_plugin.errors import DataError
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -20,6 +22,22 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     add_file_options(parser)
     parser.add_argument(
+        "--from",
+        dest="source",
+        choices=("records", "own"),
+        default="records",
+        help="form of RECORDS: SAMA-239K (default), or a file written by hand (own; what it may say: --schema)",
+    )
+    parser.add_argument(
+        "--sam2",
+        action="store_true",
+        help="with --from own: SAM2 makes tracks of regions that are only given on some frames",
+    )
+    add_model_options(parser)
+    parser.add_argument(
+        "--schema", action=_PrintSchema, help="print the JSON Schema of hand-written files, and end"
+    )
+    parser.add_argument(
         "--to",
         choices=("clean", "bench", "train"),
         required=True,
@@ -30,8 +48,26 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
+class _PrintSchema(argparse.Action):
+    """Print the schema, as `--version` prints the version."""
+
+    def __init__(self, option_strings: list[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **settings)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print and leave."""
+        from sama_plugin.data.own_data import SCHEMA_FILE
+
+        print(SCHEMA_FILE.read_text(encoding="utf-8"), end="")
+        parser.exit()
+
+
 def run(args: argparse.Namespace) -> int:
     """Convert, write, say what is left."""
+    if args.source == "own":
+        return _convert_own(args)
+    if args.sam2:
+        raise DataError("--sam2 makes tracks of hand-written files; give --from own too.")
     from sama_plugin.data.conversion import convert_corpus
     from sama_plugin.data.corpus import open_corpus
     from sama_plugin.data.export import export_corpus
@@ -42,4 +78,22 @@ def run(args: argparse.Namespace) -> int:
     print(f"{written.records} of {len(corpus)} records and {written.masks} masks written:", end=" ")
     print(", ".join(map(str, written.files)))
     print(f"media stay in {files.video_root}")
+    return 0
+
+
+def _convert_own(args: argparse.Namespace) -> int:
+    """Write a hand-written file in the SAMA-239K form."""
+    from sama_plugin.data.sources.own import convert_own
+
+    if args.to != "train":
+        raise DataError(f"--from own makes training data, --to is {args.to}; give --to train.")
+    media = args.media or args.records.parent
+    tracker = None
+    if args.sam2:
+        head = load_model(args).model.sam2_head
+        from sama_plugin.data.own_tracking import sam2_tracker
+
+        tracker = sam2_tracker(head)
+    count = convert_own(args.records, media, args.out, tracker)
+    print(f"{count} records written: {args.out}; media stay in {media}")
     return 0
