@@ -13,6 +13,7 @@ datasets:
     merge: 1                               # neighbouring dialogues about one video in one example
     repeat: 1
     task: general                          # default: the task of a dialogue's first turn
+include: paper_public.yaml                 # entries of another file (or a list of files) before these
 weights: {grounding: 2}                    # share of a task in an epoch relative to the others; default 1
 """
 
@@ -25,7 +26,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -101,29 +102,77 @@ class SourceConfig:
                 raise DataError(f"{self.json_path}: {name} is {value!r}, expected a whole number from 1.")
 
 
+class Entry(NamedTuple):
+    """One entry of a mixture and where it stands, such as `line 7` or `paper_public.yaml, line 7`."""
+
+    source: SourceConfig
+    place: str
+
+
 def read_mixture(path: Path) -> list[SourceConfig]:
-    """Parse a mixture file.
+    """Parse a mixture file and those that it includes.
 
     Raises:
         DataError: missing, malformed, or with unknown keys.
     """
+    return [entry.source for entry in read_entries(path)]
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The same, each entry with its place.
+
+    Raises:
+        DataError: see `read_mixture`.
+    """
+    entries = []
+    for file in mixture_files(path):
+        content, lines = _read_content(file), _entry_lines(file)
+        for i, (entry, line) in enumerate(zip(content["datasets"], lines, strict=True)):
+            place = f"line {line}" if file == path else f"{file.name}, line {line}"
+            entries.append(Entry(_read_entry(entry, f"{file}: datasets[{i}]"), place))
+    return entries
+
+
+def mixture_files(path: Path) -> list[Path]:
+    """The files of a mixture: those it includes, in their order, then itself.
+
+    Raises:
+        DataError: see `read_mixture`; or it includes what is no name of a file beside it, or includes other files.
+    """
+    included = _read_yaml(path).get("include", [])
+    names = included if isinstance(included, list) else [included]
+    if not all(isinstance(name, str) and name for name in names):
+        raise DataError(f"{path}: include is {included!r}, expected names of mixture files beside it.")
+    files = [path.parent / name for name in names]
+    for file in files:
+        if "include" in _read_yaml(file):
+            raise DataError(
+                f"{file} is included by {path}, so it cannot include others; list them in {path.name}."
+            )
+    return [*files, path]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """What a file maps."""
     try:
         content: Any = yaml.safe_load(path.read_text())
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; give a file of data_configs/.") from error
     except yaml.YAMLError as error:
         raise DataError(f"{path} is not valid YAML: {error}") from error
-    if (
-        not isinstance(content, dict)
-        or not isinstance(content.get("datasets"), list)
-        or not content["datasets"]
-    ):
+    return content if isinstance(content, dict) else {}
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    """The same, with the keys that a mixture has."""
+    content = _read_yaml(path)
+    if not isinstance(content.get("datasets"), list) or not content["datasets"]:
         raise DataError(f"{path} has no 'datasets' list; see data_configs/ for examples.")
-    if unknown := set(content) - {"datasets", "weights"}:
+    if unknown := set(content) - {"datasets", "include", "weights"}:
         raise DataError(
-            f"{path} has {', '.join(map(repr, sorted(unknown)))}, expected 'datasets' and 'weights'."
+            f"{path} has {', '.join(map(repr, sorted(unknown)))}, expected 'datasets', 'include' and 'weights'."
         )
-    return [_read_entry(entry, f"{path}: datasets[{i}]") for i, entry in enumerate(content["datasets"])]
+    return content
 
 
 def _read_entry(entry: Any, where: str) -> SourceConfig:
@@ -219,16 +268,15 @@ def read_sources(
         DataError: all unset variables, missing or malformed files and missing videos at once, each with its line in
             the file.
     """
-    sources = read_mixture(path)
     found, faults = [], []
-    for source, line in zip(sources, _entry_lines(path), strict=True):
+    for source, place in read_entries(path):
         try:
             whole = resolve_paths(source, root, environment)
             _check_files(whole)
             selection = read_source(source, root, environment)
             _check_videos(selection)
         except DataError as error:
-            faults.append(f"line {line}: {str(error).rstrip('.')}")
+            faults.append(f"{place}: {str(error).rstrip('.')}")
             continue
         found.append((source, selection))
     if faults:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.data.mixture import SourceConfig, resolve_paths
+from sama_plugin.data.mixture import SourceConfig, mixture_files, resolve_paths
 from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.errors import DataError, HostError
 from sama_plugin.schema import Sample
@@ -70,7 +70,7 @@ def run_settings(
     values = {name: getattr(training_args, name, None) for name in OF_TRAINING}
     plain = {name: value if _is_plain(value) else str(value) for name, value in values.items()}
     return plain | {
-        "data": hashlib.sha256(data_path.read_bytes()).hexdigest(),
+        "data": hashlib.sha256(b"".join(file.read_bytes() for file in mixture_files(data_path))).hexdigest(),
         "data_bytes": sum(file.stat().st_size for file in files),
         "examples": sum(len(samples) for _, samples in sources),
     }

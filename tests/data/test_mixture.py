@@ -41,7 +41,10 @@ def test_mixtures_of_the_repository_can_be_read() -> None:
         ("datasets: []", "has no 'datasets' list"),
         ("datasets: {a: 1}", "has no 'datasets' list"),
         ("[1, 2]", "has no 'datasets' list"),
-        (f"{{datasets: [{ENTRY}}}], weight: 1}}", "has 'weight', expected 'datasets' and 'weights'"),
+        (
+            f"{{datasets: [{ENTRY}}}], weight: 1}}",
+            "has 'weight', expected 'datasets', 'include' and 'weights'",
+        ),
         ("datasets: [shapes]", r"datasets\[0\] is 'shapes', expected the fields of SourceConfig"),
         ("datasets: [null]", r"datasets\[0\] is None, expected the fields of SourceConfig"),
         (
@@ -169,3 +172,24 @@ def test_variables_that_are_not_set_are_named_with_their_lines_and_a_remedy(tmp_
         in message
     )
     assert "(or give SAMA_ROOT as --root); line 3: ${A}, ${B} is not set; run: export A=" in message
+
+
+def test_included_entries_come_first_and_keep_their_places(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(f"datasets:\n  - {ENTRY}, repeat: 3}}\n")
+    path = write(tmp_path, f"include: base.yaml\ndatasets:\n  - {ENTRY}}}\n")
+    assert [source.repeat for source in read_mixture(path)] == [3, 1]
+    with pytest.raises(DataError, match=r"base\.yaml, line 2: no file .*; line 3: no file"):
+        read_sources(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("include", "message"),
+    [
+        ("3", "include is 3, expected names of mixture files"),
+        ("none.yaml", r"none\.yaml does not exist"),
+        ("[mixture.yaml]", r"mixture\.yaml is included by .*, so it cannot include others"),
+    ],
+)
+def test_what_cannot_be_included_is_told(tmp_path: Path, include: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_mixture(write(tmp_path, f"include: {include}\ndatasets: [{ENTRY}}}]"))
