@@ -90,8 +90,8 @@ def caption_sample(
     for number, (span, (start, end)) in reversed(list(enumerate(spans))):
         phrase = f"{PHRASE_START} {caption[start:end]} {PHRASE_END} {SEG_TOKEN}"
         answer = answer[:start] + phrase + answer[end:]
-        masks[str(number)] = by_span[span]
-    ids = [str(number) for number in range(len(spans))]
+        masks[f"{sample_id}/{number}"] = by_span[span]
+    ids = list(reversed(masks))
     question = pick(CAPTION_WITH_MASKS, sample_id)
     turn = Turn(question, answer, (), tuple((i,) for i in ids), "grounding", "caption")
     return Sample(sample_id, str(image), (turn,), LazyTracks(ids, _loader(image, masks)), source)

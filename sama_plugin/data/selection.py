@@ -9,13 +9,14 @@ import abc
 import bisect
 import dataclasses
 import itertools
+from collections import ChainMap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 
-from sama_plugin.schema import Sample, Turn
+from sama_plugin.schema import Rle, Sample, Turn
 
 
 @dataclass(frozen=True)
@@ -224,5 +225,6 @@ def _merged(group: list[Sample]) -> Sample:
     if len(group) == 1:
         return group[0]
     turns = tuple(turn for sample in group for turn in sample.turns)
-    masks = {key: track for sample in group for key, track in sample.masks.items()}
+    tracks: Any = [sample.masks for sample in group]  # only read, maybe on access; `ChainMap` asks for more
+    masks: ChainMap[str, list[Rle | None]] = ChainMap(*tracks)
     return dataclasses.replace(group[0], turns=turns, masks=masks)

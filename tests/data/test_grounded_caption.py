@@ -46,6 +46,6 @@ def test_marks_change_nothing_else_of_a_caption(caption: str, spans: list[tuple[
     assert GROUNDED.sub(r"\1", turn.answer) == caption
     words = GROUNDED.findall(turn.answer)
     assert all(word == word.strip() != "" for word in words)
-    assert turn.target_ids == tuple((str(i),) for i in range(len(words)))
+    assert turn.target_ids == tuple((f"id/{i}",) for i in range(len(words)))
     lost = left_out.counts["phrase-outside"] + left_out.counts["phrase-overlap"]
     assert len(words) + lost >= len(set(spans))

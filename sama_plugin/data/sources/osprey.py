@@ -8,6 +8,7 @@ in place of conversations. The pictures lie in COCO's `train2014`, `val2014`, `t
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -51,8 +52,8 @@ def read_osprey(
         if not turns:
             return None
         turns = [replace(turn, question=_ended(turn.question, ending), task="referring") for turn in turns]
-        regions = [str(i) for i in range(len(record["annotation"]))]
-        named = ", ".join(f"region{int(i) + 1} {DATA_REGION}" for i in regions)
+        regions = _region_ids(record)
+        named = ", ".join(f"region{number} {DATA_REGION}" for number in range(1, len(regions) + 1))
         turns[0] = replace(
             turns[0], question=f"In the picture: {named}.\n{turns[0].question}", region_ids=tuple(regions)
         )
@@ -87,12 +88,12 @@ def read_osprey_description(descriptions: Path, coco_root: Path) -> LazySamples:
             left_out.add("region-count", f"{place}, {len(texts)} descriptions of {len(regions)} regions")
             return None
         turns = []
-        for number, text in enumerate(texts):
+        for region_id, text in zip(_region_ids(record), texts, strict=True):
             if not text.strip():
-                left_out.add("description-empty", f"{place}, region {number + 1}")
+                left_out.add("description-empty", f"{place}, region {region_id}")
                 continue
-            question = pick(DESCRIBE_REGION, place, number).format(it=DATA_REGION)
-            turns.append(Turn(question, _untagged(text), (str(number),), (), "referring", "description"))
+            question = pick(DESCRIBE_REGION, region_id).format(it=DATA_REGION)
+            turns.append(Turn(question, _untagged(text), (region_id,), (), "referring", "description"))
         return _sample(record, coco_root, turns, "osprey_description", left_out) if turns else None
 
     return LazySamples("osprey_description", JsonRows(descriptions), make)
@@ -103,7 +104,7 @@ def _sample(
 ) -> Sample | None:
     outlines = [one["segmentation"] for one in record["annotation"]]
     size = int(record["height"]), int(record["width"])
-    sample_id = f"{source}/{record['file_name']}"
+    sample_id = f"{source}/{record['file_name']}/{_key(record)}"
     if not outlines or not all(outlines):
         left_out.add("mask-missing", f"{sample_id}, {len(outlines)} regions")
         return None
@@ -112,11 +113,22 @@ def _sample(
         video_path=str(_find_picture(coco_root, record["file_name"])),
         turns=tuple(turns),
         masks=LazyTracks(
-            [str(i) for i in range(len(outlines))],
-            lambda key: [encode_segmentation(outlines[int(key)], *size)],
+            _region_ids(record),
+            lambda region_id: [encode_segmentation(outlines[int(region_id.partition("/")[2])], *size)],
         ),
         source=source,
     )
+
+
+def _region_ids(record: Any) -> list[str]:
+    """Ids that no other record about the same picture has: both may become one example."""
+    key = _key(record)
+    return [f"{key}/{number}" for number in range(len(record["annotation"]))]
+
+
+def _key(record: Any) -> str:
+    """Tells the records about one picture apart, which have no ids."""
+    return f"{zlib.crc32(str(record).encode()):08x}"
 
 
 def _find_picture(root: Path, name: str) -> Path:

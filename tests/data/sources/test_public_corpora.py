@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.lazy_samples import LazySamples
 from sama_plugin.data.mixture import read_mixture, read_sources
-from sama_plugin.data.selection import TurnColumns, text_length
+from sama_plugin.data.selection import Selection, TurnColumns, text_length
 from sama_plugin.data.sources.forms import FORMS, SourceFiles
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.media.masks import decode_mask
@@ -230,22 +231,22 @@ def test_gcg_refcocog(tmp_path: Path) -> None:
     assert turn.answer == (
         "A woman, a <p> man </p> [SEG] and a <p> man </p> [SEG] at <p> the </p> [SEG] <p> red car door </p> [SEG]."
     )
-    assert turn.target_ids == (("0",), ("1",), ("2",), ("3",))
+    assert turn.target_ids == tuple((f"gcg_refcocog/12/{i}",) for i in range(4))
     expected = [(0, 0, 15, 10), (20, 0, 28, 8), (30, 10, 50, 30), (40, 10, 50, 30)]
     for mask_id, box in enumerate(expected):
-        np.testing.assert_array_equal(masks_of(sample, (str(mask_id),), 0), box_mask(box))
+        np.testing.assert_array_equal(masks_of(sample, (f"gcg_refcocog/12/{mask_id}",), 0), box_mask(box))
 
 
 def test_gcg_grandf(tmp_path: Path) -> None:
     (sample,) = read("gcg_grandf", tmp_path)
     assert sample.turns[0].answer == "<p> A dog </p> [SEG] lies on <p> grass </p> [SEG]."
-    np.testing.assert_array_equal(masks_of(sample, ("0",), 0), box_mask((0, 0, 15, 10)))
+    np.testing.assert_array_equal(masks_of(sample, ("gcg_grandf/1/0",), 0), box_mask((0, 0, 15, 10)))
 
 
 def test_gcg_flickr(tmp_path: Path) -> None:
     (sample,) = read("gcg_flickr", tmp_path)
     assert sample.turns[0].answer == "<p> Two dogs </p> [SEG] play <p> ball </p> [SEG]"
-    np.testing.assert_array_equal(masks_of(sample, ("1",), 0), box_mask((30, 0, 36, 6)))
+    np.testing.assert_array_equal(masks_of(sample, ("gcg_flickr/1/1",), 0), box_mask((30, 0, 36, 6)))
 
 
 def test_osprey(tmp_path: Path) -> None:
@@ -256,11 +257,12 @@ def test_osprey(tmp_path: Path) -> None:
         == "In the picture: region1 <mask>, region2 <mask>.\nHow does region1 relate to region2?"
     )
     assert first.answer == "region1 stands left of region2."
-    assert (first.region_ids, second.region_ids) == (("0", "1"), ())
+    one, two = first.region_ids
+    assert second.region_ids == ()
     assert second.question == "Which is larger?"
     assert sample.video_path == str(tmp_path / "coco/val2014/COCO_val2014_000000000003.jpg")
-    np.testing.assert_array_equal(masks_of(sample, ("0",), 0), box_mask((2, 2, 12, 12)))
-    np.testing.assert_array_equal(masks_of(sample, ("1",), 0), box_mask((20, 2, 40, 22)))
+    np.testing.assert_array_equal(masks_of(sample, (one,), 0), box_mask((2, 2, 12, 12)))
+    np.testing.assert_array_equal(masks_of(sample, (two,), 0), box_mask((20, 2, 40, 22)))
 
 
 def test_osprey_short(tmp_path: Path) -> None:
@@ -275,7 +277,8 @@ def test_osprey_description(tmp_path: Path) -> None:
     (sample,) = read("osprey_description", tmp_path)
     (turn,) = sample.turns
     assert turn.question.count("<mask>") == 1
-    assert (turn.answer, turn.region_ids, turn.task) == ("region2: a large blue box.", ("1",), "referring")
+    assert (turn.answer, turn.task) == ("region2: a large blue box.", "referring")
+    np.testing.assert_array_equal(masks_of(sample, turn.region_ids, 0), box_mask((20, 2, 40, 22)))
 
 
 def test_llava(tmp_path: Path) -> None:
@@ -383,3 +386,14 @@ def test_all_faults_of_a_mixture_are_told_at_once(tmp_path: Path) -> None:
     assert "nowhere/COCO_train2014_000000000007.jpg" in message
     assert "line 4: ${PICTURES} is not set" in message
     assert "line 5" not in message
+
+
+def test_records_about_one_picture_become_one_example(tmp_path: Path) -> None:
+    files = MAKERS["osprey"](tmp_path)
+    (record, *_) = json.loads(files.records.read_text())
+    other = {**record, "annotation": record["annotation"][::-1]}
+    write_json(files.records, [record, other])
+    (example,) = Selection(FORMS["osprey"].read(files), merge=2)
+    boxes = [box_mask((2, 2, 12, 12)), box_mask((20, 2, 40, 22))]
+    found = [masks_of(example, (i,), 0) for turn in example.turns for i in turn.region_ids]
+    np.testing.assert_array_equal(found, [*boxes, *boxes[::-1]])
