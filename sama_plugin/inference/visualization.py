@@ -27,14 +27,12 @@ from sama_plugin.media.marks import (
     load_font,
     object_colour,
     shorten_text,
+    without_article,
 )
 from sama_plugin.media.masks import decode_mask
 from sama_plugin.media.text_lines import FAINT_INK, PAPER, RULE, Word, draw_words, split_words, wrap_words
 from sama_plugin.prompting.placeholders import PLACEHOLDER
 from sama_plugin.schema import GroundedAnswer, GroundedObject, Region
-
-ARTICLES = ("a", "an", "the")
-"""Left out of labels, to keep them short."""
 
 REGION_FILL = 0.2
 MIN_SIDE = 480
@@ -124,10 +122,7 @@ def _object_marks(thing: GroundedObject, index: int, fill: float = OBJECT_FILL) 
     rle = thing.rle[index]
     if rle is None:
         return []
-    words = thing.phrase.split()
-    if words[1:] and words[0].lower() in ARTICLES:
-        del words[0]
-    label = " ".join([thing.id, *words])
+    label = f"{thing.id} {without_article(thing.phrase)}".rstrip()
     return [Mark(label, object_colour(thing.id), decode_mask(rle), fill)]
 
 

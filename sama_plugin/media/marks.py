@@ -5,6 +5,7 @@ An object keeps its colour in every picture; regions are white.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +38,9 @@ INK: Rgb = (28, 30, 34)
 
 OBJECT_FILL = 0.36
 
+ARTICLES = ("a", "an", "the")
+"""Left out of labels, to keep them short."""
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -63,6 +67,14 @@ def object_colour(object_id: str) -> Rgb:
     """Colour of an object by the number in its id, the same in every picture."""
     digits = "".join(c for c in object_id if c.isdigit())
     return PALETTE[(int(digits or 1) - 1) % len(PALETTE)]
+
+
+def without_article(phrase: str) -> str:
+    """A phrase as a label: single blanks, no article before other words."""
+    words = phrase.split()
+    if words[1:] and words[0].lower() in ARTICLES:
+        del words[0]
+    return " ".join(words)
 
 
 def draw_marks(frame: np.ndarray, marks: Sequence[Mark], size: tuple[int, int] | None = None) -> np.ndarray:
@@ -195,7 +207,7 @@ def load_font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _ink_on(colour: Rgb) -> Rgb:
+def ink_on(colour: Rgb) -> Rgb:
     """Black or white, whichever is read better on a colour (WCAG contrast)."""
     shares = [v / 255 for v in colour]
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in shares]
@@ -222,7 +234,7 @@ def _draw_tag(draw: ImageDraw.ImageDraw, place: Box, text: str, colour: Rgb, siz
         (place[0], place[1], place[2] - 1, place[3] - 1), size // 4, fill=colour, outline=INK, width=1
     )
     middle = (place[0] + size / 3, (place[1] + place[3]) / 2)
-    draw.text(middle, text, fill=_ink_on(colour), font=load_font(size), anchor="lm")
+    draw.text(middle, text, fill=ink_on(colour), font=load_font(size), anchor="lm")
 
 
 def tag_size(text: str, size: int) -> tuple[int, int]:
@@ -234,9 +246,8 @@ def shorten_text(text: str, size: int, room: float) -> str:
     """The text, cut with dots at its end where it is too long for the room."""
     if tag_size(text, size)[0] <= room:
         return text
-    while text and tag_size(text + "...", size)[0] > room:
-        text = text[:-1]
-    return text.rstrip() + "..."
+    fitting = bisect.bisect_right(range(len(text)), room, key=lambda n: tag_size(text[:n] + "...", size)[0])
+    return text[: max(fitting - 1, 0)].rstrip() + "..."
 
 
 def _place_label(

@@ -58,6 +58,7 @@ def draw_words(
     at: tuple[float, float],
     size: int,
     *,
+    ink: Rgb = INK,
     is_bold: bool = False,
 ) -> None:
     """Draw a line of text; words of one colour have one line under them.
@@ -67,6 +68,7 @@ def draw_words(
         line: its words.
         at: its left end and middle, pixels.
         size: height of the letters, pixels.
+        ink: of the letters.
         is_bold: whether to draw it a little thicker.
     """
     font, (x, y) = load_font(size), at
@@ -77,5 +79,5 @@ def draw_words(
             joins = k + 1 < len(line) and line[k + 1][1] == colour
             end = x + length + (space if joins else 0)
             draw.rectangle((x, y + size * 0.52, end, y + size * 0.52 + 4), fill=colour)
-        draw.text((x, y), word, fill=INK, font=font, anchor="lm", stroke_width=0.5 if is_bold else 0)
+        draw.text((x, y), word, fill=ink, font=font, anchor="lm", stroke_width=0.5 if is_bold else 0)
         x += length + space

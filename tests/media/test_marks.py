@@ -69,7 +69,7 @@ def test_object_keeps_its_colour_and_near_numbers_differ() -> None:
 
 @pytest.mark.parametrize("colour", [*marks.PALETTE, marks.REGION_COLOUR])
 def test_label_text_is_legible_on_every_colour(colour: marks.Rgb) -> None:
-    assert contrast(marks._ink_on(colour), colour) >= 4.5
+    assert contrast(marks.ink_on(colour), colour) >= 4.5
 
 
 @pytest.mark.parametrize(
