@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from sama_plugin.cli import eval_compare, eval_list, eval_run, eval_score, eval_submit
+from sama_plugin.cli import eval_compare, eval_list, eval_run, eval_score, eval_submit, eval_table
 
 VERB = "eval"
 SUBCOMMANDS = {
@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "run": eval_run.add_parser,
     "score": eval_score.add_parser,
     "compare": eval_compare.add_parser,
+    "table": eval_table.add_parser,
     "submit": eval_submit.add_parser,
     "list": eval_list.add_parser,
 }

@@ -36,6 +36,17 @@ class Entry(NamedTuple):
 
 ROOM = "sama_plugin.evaluation.benchmarks"
 
+
+def _refcoco(cls: str, folder: str, author: str, splits: tuple[str, ...]) -> Entry:
+    return Entry(
+        f"{ROOM}.refcoco:{cls}Benchmark",
+        "expressions of objects in pictures: cIoU, gIoU",
+        f"{folder}/refs({author}).p, {folder}/instances.json, train2014/",
+        "the REFER annotations (https://github.com/lichengunc/refer), COCO 2014",
+        splits,
+    )
+
+
 SHAPES = "`sama shapes --seed N --videos K --out DIR`"
 BENCH_FILES = (
     "*.json with records, their mask dictionaries (beside them or in masks/), videos (there or in media/)"
@@ -93,6 +104,31 @@ BENCHMARKS: dict[str, Entry] = {
         "expressions that refer or need reasoning: J&F, accuracy A, robustness R",
         "meta_expressions_valid_.json, mask_dict.json, folders of frames; mask_dict_foreground.json if wanted",
         "ReVOS of VISA (https://github.com/cilinyan/VISA)",
+    ),
+    "refcoco": _refcoco("Refcoco", "refcoco", "unc", ("val", "testA", "testB")),
+    "refcoco+": _refcoco("RefcocoPlus", "refcoco+", "unc", ("val", "testA", "testB")),
+    "refcocog": _refcoco("Refcocog", "refcocog", "umd", ("val", "test")),
+    "videorefer-bench-d": Entry(
+        f"{ROOM}.videorefer_bench_d:VideoReferBenchD",
+        "descriptions of objects: four grades of a judge, METEOR, CIDEr, CLAIR",
+        "VideoRefer-Bench-D.json, the videos it names (there or in videos/)",
+        "VideoRefer-Bench (https://huggingface.co/datasets/DAMO-NLP-SG/VideoRefer-Bench), Panda-70M",
+        scores_text=True,
+    ),
+    "videorefer-bench-q": Entry(
+        f"{ROOM}.videorefer_bench_q:VideoReferBenchQ",
+        "questions about objects with options: accuracy",
+        "VideoRefer-Bench-Q.json, the videos it names (there or in videos/)",
+        "VideoRefer-Bench (https://huggingface.co/datasets/DAMO-NLP-SG/VideoRefer-Bench), DAVIS, MeViS",
+        scores_text=True,
+    ),
+    "gcg": Entry(
+        f"{ROOM}.gcg:GcgBenchmark",
+        "descriptions of videos with a mask for each thing named: mIoU, recall, METEOR, CIDEr, CLAIR",
+        "video_gcg/instruction_data/SPLIT.json, ytvis/vos/train/JPEGImages/, burst/frames/val/",
+        "video GCG of VideoGLaMM (https://github.com/mbzuai-oryx/VideoGLaMM), YouTube-VIS, BURST",
+        ("test", "val"),
+        scores_text=True,
     ),
 }
 
