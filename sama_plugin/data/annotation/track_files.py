@@ -213,7 +213,7 @@ def _record_entries(path: Path, masks: Path, video_root: Path) -> list[VideoEntr
 
 
 def _record_video(corpus: JsonCorpus, index: int) -> TrackedVideo:
-    record, where = corpus.record(index), f"{corpus.records}, record {index}"
+    record, where = corpus.record(index), f"{corpus.path}, record {index}"
     keys = [str(key) for key in record["anno_map"]]
     tracks = {key: corpus.track(record, key) for key in keys if key != NO_MASK}
     if missing := [key for key, track in tracks.items() if track is None]:
