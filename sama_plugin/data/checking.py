@@ -224,9 +224,9 @@ class RecordChecker:
             return [*found, *plain], False
 
     def _media_defects(self, record: dict[str, Any]) -> tuple[list[Defect], ClipFacts | None]:
-        top = self.video_root / Path(record["video"]).parts[0]
-        if not os.path.exists(top):
-            return [Defect("root-missing", f"there is no {top}")], None
+        top, *below = Path(record["video"]).parts
+        if below and not os.path.exists(self.video_root / top):
+            return [Defect("root-missing", f"there is no folder {self.video_root / top}")], None
         return check_media(record, self.corpus.media(record), self.media)
 
     @staticmethod
