@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tqdm import tqdm
@@ -30,7 +30,7 @@ RUN_SCHEMA = "sama.check.run/1"
 PART_SIZE = 64
 """Records that are checked, and kept as done, at a time."""
 
-BENCH_IDS = ("question_id", "description_id")
+IDS = ("video_id", "question_id", "description_id")
 
 
 @dataclass
@@ -184,15 +184,15 @@ class RecordChecker:
         """Check some records.
 
         Returns:
-            `defects` and `counts`; `digests`, `question_id`, `description_id`: what must not come twice, a row per
-            record; plain values, to be kept in a run file.
+            `defects`, `counts` and `videos` of records with defects; rows of what must not come twice: `digests` and
+            each of `IDS`; plain values, to be kept in a run file.
         """
         counts: Counter[str] = Counter()
         result: dict[str, Any] = {
             "defects": [],
             "videos": {},
             "digests": [],
-            **{key: [] for key in BENCH_IDS},
+            **{key: [] for key in IDS},
         }
         for index in part:
             record = self.corpus.record(index)
@@ -239,7 +239,10 @@ class RecordChecker:
 
 
 def _note_ids(index: int, record: dict[str, Any], result: dict[str, Any]) -> None:
-    """Ids of a benchmark, each with its record and place."""
+    """Ids, each with its record and place."""
+    path = PurePosixPath(record["video"])
+    if "video_id" in record:
+        result["video_id"].append([index, str(path), f"{path.parent}/{record['video_id']}"])
     for number, message in enumerate((record.get("conversation") or [])[0::2]):
         if isinstance(message, dict) and "question_id" in message:
             result["question_id"].append([index, number, str(message["question_id"])])
@@ -253,6 +256,7 @@ class _Gathered:
     def __init__(self, report: SourceReport) -> None:
         self.report = report
         self._first: dict[tuple[str, str], int] = {}
+        self._videos: dict[str, tuple[int, str]] = {}
         self._roots: set[str] = set()
 
     def add(self, result: dict[str, Any]) -> None:
@@ -265,6 +269,11 @@ class _Gathered:
             for index, digest in result["digests"]
             if (first := self._first.setdefault(("record", digest), index)) != index
         ]
+        for index, video, video_id in result["video_id"]:
+            first, other = self._videos.setdefault(video_id, (index, video))
+            if other != video:
+                message = f"record {first}, about {other}, has the same 'video_id'"
+                found.append(Defect("video-id-twice", message, record=index))
         for index, number, question_id in result["question_id"]:
             found += self._repeated("question_id", question_id, index, round=number)
         for index, key, description_id in result["description_id"]:

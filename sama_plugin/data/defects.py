@@ -37,6 +37,7 @@ _RULES = (
     Rule("root-missing", "video", "the folder that all media of a source lie in is not there"),
     Rule("record-form", "record", "a record lacks a field, or a field has another type than the format says"),
     Rule("record-twice", "nothing", "a record repeats an earlier one word for word"),
+    Rule("video-id-twice", "nothing", "two videos of one folder have the same `video_id`"),
     Rule("record-empty", "record", "a record has neither a conversation nor descriptions"),
     Rule("dataset-unknown", "record", "the path of the video names none of the data sets that have masks"),
     Rule("video-outside", "record", "the path of the video is absolute or leads out of the media root"),

@@ -103,6 +103,7 @@ PLANTED: dict[str, Defective] = {
     "root-missing": Defective(remove(lambda s: s.media / "sav_train"), None),
     "record-form": Defective(change_record(TOLD, lambda r: r.update(height="tall")), TOLD),
     "record-twice": Defective(repeat_told, 6),
+    "video-id-twice": Defective(change_record(TOLD, lambda r: r.update(video_id="ab12cd34")), TOLD),
     "record-empty": Defective(change_record(TOLD, lambda r: r.pop("description")), TOLD),
     "dataset-unknown": Defective(move_told, TOLD),
     "video-outside": Defective(
