@@ -118,7 +118,7 @@ def _check_source(
         for part, result in _results(checker, parts, workers, run, str(files.records)):
             gathered.add(result)
             bar.update(len(part))
-    report.defects.sort(key=lambda one: -1 if one.record is None else one.record)
+    gathered.finish()
     return report
 
 
@@ -257,33 +257,37 @@ class _Gathered:
         self.report = report
         self._first: dict[tuple[str, str], int] = {}
         self._videos: dict[str, tuple[int, str]] = {}
-        self._roots: set[str] = set()
+        self._roots: dict[str, Defect] = {}
 
     def add(self, result: dict[str, Any]) -> None:
         """Take in the result of the next part."""
         self.report.counts.update(result["counts"])
         self.report.videos.update({int(index): video for index, video in result["videos"].items()})
-        found = [Defect(**row) for row in result["defects"]]
-        found += [
-            Defect("record-twice", f"it is the same as record {first}", record=index)
-            for index, digest in result["digests"]
-            if (first := self._first.setdefault(("record", digest), index)) != index
-        ]
+        for defect in (Defect(**row) for row in result["defects"]):
+            if defect.code == "root-missing":
+                self._roots.setdefault(defect.message, dataclasses.replace(defect, record=None))
+            else:
+                self.report.defects.append(defect)
+        self.report.defects += self._repetitions(result)
+
+    def finish(self) -> None:
+        """Add what is said once of a whole file, and put all in order."""
+        self.report.defects += self._roots.values()
+        self.report.defects.sort(key=lambda one: -1 if one.record is None else one.record)
+
+    def _repetitions(self, result: dict[str, Any]) -> Iterator[Defect]:
+        for index, digest in result["digests"]:
+            if (first := self._first.setdefault(("record", digest), index)) != index:
+                yield Defect("record-twice", f"it is the same as record {first}", record=index)
         for index, video, video_id in result["video_id"]:
             first, other = self._videos.setdefault(video_id, (index, video))
             if other != video:
                 message = f"record {first}, about {other}, has the same 'video_id'"
-                found.append(Defect("video-id-twice", message, record=index))
+                yield Defect("video-id-twice", message, record=index)
         for index, number, question_id in result["question_id"]:
-            found += self._repeated("question_id", question_id, index, round=number)
+            yield from self._repeated("question_id", question_id, index, round=number)
         for index, key, description_id in result["description_id"]:
-            found += self._repeated("description_id", description_id, index, thing=key)
-        roots = {one.message: one for one in found if one.code == "root-missing"}
-        found = [one for one in found if one.code != "root-missing"]
-        for message in sorted(roots.keys() - self._roots):
-            found.append(dataclasses.replace(roots[message], record=None))
-        self._roots |= roots.keys()
-        self.report.defects += found
+            yield from self._repeated("description_id", description_id, index, thing=key)
 
     def _repeated(self, kind: str, value: str, index: int, **place: Any) -> list[Defect]:
         if (kind, value) in self._first:
