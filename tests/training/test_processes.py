@@ -58,9 +58,9 @@ def test_losses_are_those_of_one_process(
 def test_processes_that_have_only_text_keep_step(
     way: str, start: Path, shapes_set: Path, tmp_path: Path
 ) -> None:
-    """Three of ten examples are text alone: a process has a video, or two, where the other has none."""
+    """Four of twelve examples are text alone, four a picture: a process has videos where the other has none."""
     chat = make_llava(tmp_path)
-    entry = f"{{form: llava, json_path: {chat.records}, video_root: {chat.video_root}, repeat: 3}}"
+    entry = f"{{form: llava, json_path: {chat.records}, video_root: {chat.video_root}, repeat: 4}}"
     settings = {"mixture": f"datasets: [{SOURCE}, {entry}]", "balance_tasks": False}
     alone, together = (
         logged_lines(one, start, shapes_set, tmp_path / name / "qwen-out", **settings)

@@ -108,7 +108,7 @@ def read_gcg_flickr(annotations: Path, image_root: Path) -> LazySamples:
         raise DataError(
             f"{annotations} has no 'images' and 'annotations', expected lists as in COCO's files."
         )
-    images, by_image = content["images"], _phrases_by_image(content)
+    images, by_image = content["images"], _phrases_by_image(content, annotations)
 
     def make(image: Any, left_out: LeftOut) -> Sample | None:
         sample_id, caption = f"gcg_flickr/{image['id']}", image["caption"]
@@ -133,23 +133,24 @@ def _span(pair: Any) -> Span:
     return int(start), int(end)
 
 
-def _phrases_by_image(content: dict[str, Any]) -> dict[Any, list[GroundedPhrase]]:
+def _phrases_by_image(content: dict[str, Any], path: Path) -> dict[Any, list[GroundedPhrase]]:
     """Phrases of every picture, from the annotations that count.
 
     Raises:
-        DataError: an annotation or image lacks a field.
+        DataError: an annotation lacks a field, or its image is not there.
     """
+    images = {image.get("id"): image for image in content["images"] if isinstance(image, dict)}
     found: dict[Any, list[GroundedPhrase]] = {}
-    try:
-        images = {image["id"]: image for image in content["images"]}
-        for row in content["annotations"]:
+    for number, row in enumerate(content["annotations"]):
+        try:
             if _is_visible(row, images[row["image_id"]]):
                 phrase = GroundedPhrase(_span(row["tokens_positive"][0]), row["sam_mask"])
                 found.setdefault(row["image_id"], []).append(phrase)
-    except BROKEN_ROW as error:
-        raise DataError(
-            f"An annotation of Flickr's captions has another form: {error!r}; get it anew."
-        ) from error
+        except BROKEN_ROW as error:
+            what = f"{type(error).__name__} {error}"
+            raise DataError(
+                f"{path}, annotation {number}: {what}; see the layout in `data.sources.gcg`."
+            ) from error
     return found
 
 

@@ -397,3 +397,12 @@ def test_records_about_one_picture_become_one_example(tmp_path: Path) -> None:
     boxes = [box_mask((2, 2, 12, 12)), box_mask((20, 2, 40, 22))]
     found = [masks_of(example, (i,), 0) for turn in example.turns for i in turn.region_ids]
     np.testing.assert_array_equal(found, [*boxes, *boxes[::-1]])
+
+
+def test_annotation_of_another_form_is_named(tmp_path: Path) -> None:
+    files = MAKERS["gcg_flickr"](tmp_path)
+    content = json.loads(files.records.read_text())
+    del content["annotations"][1]["tokens_positive"]
+    write_json(files.records, content)
+    with pytest.raises(DataError, match=r"GCG_train\.json, annotation 1: KeyError 'tokens_positive'"):
+        FORMS["gcg_flickr"].read(files)
