@@ -59,12 +59,14 @@ class IndexCost(NamedTuple):
     Attributes:
         records: number of records.
         build_s: seconds.
+        build_peak_mb: of resident memory while the corpus was written and indexed.
         json_mb, index_mb: sizes on disk.
         sides: by name; None where a process was killed, as one is that runs out of memory.
     """
 
     records: int
     build_s: float
+    build_peak_mb: float
     json_mb: float
     index_mb: float
     sides: dict[str, ReadingCost | None]
@@ -87,12 +89,13 @@ def measure_index(
     write_corpus(work, records)
     began = time.perf_counter()
     report = build_index(*_files(work), index_beside(work / "records.json"), name="synthetic")
-    build_s = time.perf_counter() - began
+    build_s, build_peak_mb = time.perf_counter() - began, _peak_mb()
     costs: dict[str, ReadingCost | None] = {}
     for side in sides:
         made = measure_apart([__name__, side, str(work), "--reads", str(reads)], f"reading by {side}")
         costs[side] = None if made is None else ReadingCost(**made)
-    return IndexCost(records, build_s, _megabytes(report.entries), _megabytes([report.path]), costs)
+    sizes = _megabytes(report.entries), _megabytes([report.path])
+    return IndexCost(records, build_s, build_peak_mb, *sizes, costs)
 
 
 def _megabytes(files: Iterable[Path]) -> float:
@@ -213,7 +216,7 @@ def format_index(cost: IndexCost) -> str:
     head = f"{'side':<8}{'open, s':>9}{'columns, s':>12}{'records/s':>11}{'samples/s':>11}{'peak, MB':>10}"
     lines = [
         f"{cost.records} records: {cost.json_mb:.0f} MB of JSON, index of {cost.index_mb:.0f} MB built in "
-        f"{cost.build_s:.1f} s",
+        f"{cost.build_s:.1f} s with a peak of {cost.build_peak_mb:.0f} MB",
         head,
     ]
     for side, own in cost.sides.items():
