@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from sama_plugin.cli.main import main as cli
 from sama_plugin.data.collator import SamaCollator
-from sama_plugin.data.index_builder import build_index
-from sama_plugin.data.index_tables import ALL_RECORDS
+from sama_plugin.data.corpus import open_corpus
+from sama_plugin.data.index import IndexedCorpus
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import sparse_indices
 from sama_plugin.media.masks import decode_mask
@@ -22,7 +23,6 @@ from tests.data.made_samples import mask_ids
 from tests.training import training_runs
 
 PLAIN = "{json_path: records.json, mask_path: mask_dict.json, video_root: .}"
-INDEXED = PLAIN[:-1] + ", index_path: %s}"
 FILTERS = (
     "",
     ", kinds: [motion, colour]",
@@ -39,10 +39,13 @@ def open_mixture(loaded: Any, entries: list[str], root: Path, folder: Path) -> M
 
 
 @pytest.fixture
-def index(shapes_set: Path, tmp_path: Path) -> Path:
-    masks = {ALL_RECORDS: shapes_set / "mask_dict.json"}
-    out = tmp_path / "shapes.index"
-    return build_index(shapes_set / "records.json", masks, out, name="shapes", progress=False).path
+def exported(shapes_set: Path, tmp_path: Path) -> str:
+    """Entry of a mixture that reads what `sama data export` wrote by the index that `sama data prepare` built."""
+    out = tmp_path / "exported"
+    assert cli(["data", "export", str(shapes_set), "--out", str(out)]) == 0
+    assert cli(["data", "prepare", str(out), "--media", str(shapes_set)]) == 0
+    assert isinstance(open_corpus(out / "records.json", out / "mask_dict.json", shapes_set), IndexedCorpus)
+    return f"{{json_path: {out / 'records.json'}, mask_path: {out / 'mask_dict.json'}, video_root: .}}"
 
 
 @pytest.fixture
@@ -69,12 +72,12 @@ def by_hand(shapes_set: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_index_gives_the_examples_of_the_plain_files(
-    loaded: Any, shapes_set: Path, index: Path, tmp_path: Path
+def test_index_of_exported_files_gives_the_examples_of_the_plain_ones(
+    loaded: Any, shapes_set: Path, exported: str, tmp_path: Path
 ) -> None:
     plain, indexed = (
         open_mixture(loaded, [entry[:-1] + more + "}" for more in FILTERS], shapes_set, tmp_path)
-        for entry in (PLAIN, INDEXED % index)
+        for entry in (PLAIN, exported)
     )
     assert indexed.tasks == plain.tasks
     assert indexed.lengths() == plain.lengths()
@@ -107,10 +110,10 @@ def test_file_written_by_hand_is_learned(fresh_model: Any, loaded: Any, by_hand:
 
 
 @pytest.mark.slow
-def test_trainer_runs_from_index_and_from_a_file_written_by_hand(
-    start: Path, shapes_set: Path, index: Path, by_hand: Path, tmp_path: Path
+def test_trainer_runs_from_exported_files_and_from_a_file_written_by_hand(
+    start: Path, shapes_set: Path, exported: str, by_hand: Path, tmp_path: Path
 ) -> None:
-    sources = [INDEXED % index, f"{{form: own, json_path: {by_hand / 'own.json'}}}"]
+    sources = [exported, f"{{form: own, json_path: {by_hand / 'own.json'}}}"]
     mixture = f"datasets: [{', '.join(sources)}]"
     out = tmp_path / "run" / "out"
     run = training_runs.train(
