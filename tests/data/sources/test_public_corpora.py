@@ -70,7 +70,7 @@ def masks_of(sample: Sample, ids: tuple[str, ...], frame: int) -> np.ndarray:
 
 
 def test_every_public_form_has_a_corpus_here() -> None:
-    assert set(MAKERS) == set(FORMS) - {"sama239k"}
+    assert set(MAKERS) == set(FORMS) - {"sama239k", "own"}
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -353,11 +353,16 @@ def test_track_of_another_length_is_named(tmp_path: Path) -> None:
         sample.masks["4"]
 
 
-def test_the_papers_mixture_names_every_form_with_its_weight() -> None:
-    sources = read_mixture(Path(__file__).resolve().parents[3] / "data_configs/paper.yaml")
-    assert {source.form for source in sources} == set(FORMS)
+@pytest.mark.parametrize(("size", "own"), [("1b", 5), ("4b", 3), ("8b", 3)])
+def test_the_papers_mixture_names_every_form_with_its_weight(size: str, own: int) -> None:
+    sources = read_mixture(Path(__file__).resolve().parents[3] / f"data_configs/paper_{size}.yaml")
+    assert {source.form for source in sources} == set(FORMS) - {"own"}
     weights = {source.form: source.repeat for source in sources if source.repeat > 1}
-    assert weights.pop("sama239k") == 5
+    assert {source.part: source.repeat for source in sources if source.form == "sama239k"} == {
+        "conversation": own,
+        "description": own,
+    }
+    assert weights.pop("sama239k") == own
     assert weights == {
         **dict.fromkeys(("refcoco", "refcoco_plus", "refcocog"), 4),
         **dict.fromkeys(("mevis", "ref_youtube_vos", "ref_sav"), 4),
