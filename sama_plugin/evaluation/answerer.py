@@ -28,5 +28,13 @@ class Answerer(Protocol):
     """Starts dialogues."""
 
     def start(self, sample: Sample) -> Dialogue:
-        """Open the video of a sample; its turns and masks are for baselines only, a model must not look."""
+        """Open the video of a sample.
+
+        Args:
+            sample: its turns are those that will be asked, in order (one may be left out); they and the masks are for
+                baselines only, a model must not look.
+
+        Raises:
+            MediaError: it cannot be read; the questions then count as refused.
+        """
         ...

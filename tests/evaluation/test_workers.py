@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +18,7 @@ from sama_plugin.errors import CheckpointError, DataError, HostError
 from sama_plugin.evaluation.catalogue import open_benchmark
 from sama_plugin.evaluation.harness import OpenedAnswerer, evaluate, run_benchmark
 from sama_plugin.evaluation.predictions import Shard
-from sama_plugin.evaluation.results import read_results
+from sama_plugin.evaluation.results import code_version, read_results
 from sama_plugin.evaluation.scoring import score_predictions
 from sama_plugin.evaluation.workers import WorkerPool
 from tests.evaluation.fake_answerers import FIRST_DIALOGUE, SECOND_DIALOGUE, FakeAnswerer, write_shapes
@@ -34,7 +34,7 @@ from sama_plugin.evaluation.harness import run_benchmark
 from tests.evaluation.test_workers import open_slow
 if __name__ == "__main__":
     opener = partial(open_benchmark, "shapes", Path(sys.argv[1]))
-    run_benchmark(opener(), open_slow, Path(sys.argv[2]), processes=int(sys.argv[3]), reopen=opener)
+    run_benchmark(opener(), open_slow, Path(sys.argv[2]), processes=3, reopen=opener)
 """
 
 
@@ -94,30 +94,68 @@ def test_shards_are_scored_as_one_run(data, tmp_path, steady_code):
     assert len(list((tmp_path / "s").glob("predictions-*-of-3.jsonl"))) == 3
 
 
+def ask_alone_in_a_fork(data: Path, out: Path) -> None:
+    run_benchmark(open_benchmark("shapes", data), open_slow, out)
+
+
+def kill_when_it_has_grown(run, path: Path, delay_s: float) -> None:
+    """Kill a run shortly after it has kept one more dialogue."""
+    before = path.stat().st_size if path.exists() else 0
+    while run.is_running() and (not path.exists() or path.stat().st_size == before):
+        time.sleep(0.001)
+    time.sleep(delay_s)
+    run.kill()
+
+
+class Fork:
+    """A run in a copy of this process, which has everything imported."""
+
+    def __init__(self, data: Path, out: Path) -> None:
+        context = multiprocessing.get_context("fork")
+        self.process = context.Process(target=ask_alone_in_a_fork, args=(data, out))
+        self.process.start()
+
+    def is_running(self) -> bool:
+        return self.process.is_alive()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+class Program:
+    """A run in three processes of a program of its own."""
+
+    def __init__(self, data: Path, out: Path) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", SLOW, str(data), str(out)]
+        self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 @pytest.mark.slow
-def test_a_run_killed_twenty_times_has_the_same_totals(data, tmp_path, steady_code):
+def test_a_run_killed_twenty_times_has_the_same_totals(data, tmp_path):
+    code = code_version()  # which the files of a checkout decide that may change meanwhile
     opener = partial(open_benchmark, "shapes", data)
-    command = [sys.executable, "-c", SLOW, str(data), str(tmp_path / "killed")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    rng = random.Random(0)
     path = tmp_path / "killed" / "predictions.jsonl"
+    rng = random.Random(0)
     for kill in range(KILLS):
-        processes = "3" if kill % 4 == 0 else "1"
-        before = path.stat().st_size if path.exists() else 0
-        with subprocess.Popen(
-            [*command, processes], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
-        ) as run:
-            while run.poll() is None and (not path.exists() or path.stat().st_size == before):
-                time.sleep(0.001)
-            time.sleep(rng.uniform(0, 0.03))
-            run.send_signal(signal.SIGKILL)
-    lines = path.read_bytes().count(b"\n")
-    assert 1 < lines <= 1 + len(opener().dialogue_ids)
-    subprocess.run([*command, "3"], env=environment, cwd=ROOT, check=True, capture_output=True)
+        kind = Program if kill % 10 == 5 else Fork
+        kill_when_it_has_grown(kind(data, tmp_path / "killed"), path, rng.uniform(0, 0.03))
+    num_lines = path.read_bytes().count(b"\n")
+    assert 1 < num_lines <= 1 + len(opener().dialogue_ids)
+    run_benchmark(opener(), open_slow, tmp_path / "killed")
     killed = score_predictions(opener(), tmp_path / "killed", tmp_path / "killed")
     whole = evaluate(opener(), SlowAnswerer(), tmp_path / "whole", {"seed": 0})
-    assert (killed.metrics, killed.counts) == (whole.metrics, whole.counts)
+    assert killed == whole
     assert read_results(tmp_path / "killed" / "results.json") == killed
+    assert killed.code == code
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path):

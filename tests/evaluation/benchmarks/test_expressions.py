@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sama_plugin.errors import DataError
+from sama_plugin.errors import DataError, MediaError
 from sama_plugin.evaluation.catalogue import open_benchmark
 from sama_plugin.evaluation.harness import evaluate
 from sama_plugin.evaluation.results import Results
@@ -89,6 +89,20 @@ def test_a_broken_mask_among_good_ones_is_empty_and_counted(tmp_path):
     results = score("mevis", write_mevis(tmp_path / "data"), dialogues, tmp_path)
     assert results.metrics["J"] == pytest.approx((0.5 + 1) / 2)
     assert (results.counts["unreadable_masks"], results.counts["not_numbers"]) == (1, 1)
+
+
+def test_frames_that_cannot_be_read_are_counted_and_score_as_no_answer(tmp_path):
+    class Blind(TruthAnswerer):
+        def start(self, sample):
+            if sample.turns[0].question.endswith("dog."):
+                raise MediaError("lacks 1 of 2 frames, such as 00005")
+            return super().start(sample)
+
+    results = evaluate(open_benchmark("mevis", write_mevis(tmp_path / "data")), Blind(), tmp_path / "out", {})
+    assert results.metrics["J"] == pytest.approx((0 + 1) / 2)
+    assert results.counts["refused"] == 1
+    row = read_scores(tmp_path / "out")["v1/0"]["questions"][0]
+    assert row["error"] == "lacks 1 of 2 frames, such as 00005"
 
 
 def test_the_server_s_splits_are_not_scored_here(tmp_path):
