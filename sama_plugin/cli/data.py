@@ -12,10 +12,20 @@ from sama_plugin.cli import (
     data_extract,
     data_prepare,
     data_show,
+    data_split,
     data_stats,
 )
 
-SUBCOMMANDS = (data_prepare, data_extract, data_check, data_stats, data_show, data_export, data_convert)
+SUBCOMMANDS = (
+    data_prepare,
+    data_extract,
+    data_check,
+    data_stats,
+    data_show,
+    data_split,
+    data_export,
+    data_convert,
+)
 """Modules with `add_parser`, in the order of `--help`."""
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.cli.data_files import add_file_options, corpus_files
+from sama_plugin.cli.data_files import add_file_options, corpus_files, tell_missing
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -35,9 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     files = corpus_files(args.records, args)
     written = export_corpus(open_corpus(*files), args.out, name=args.name)
-    if written.missing:
-        some = f"{len(written.missing)} ids have no masks and are left out, such as {written.missing[0]} (record:id)"
-        print(f"sama: {some}; `sama data check` names them all", file=sys.stderr)
+    tell_missing(written.missing)
     print(
         f"{written.records} records and {written.masks} masks written: {', '.join(map(str, written.files))}"
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,3 +59,21 @@ def _short_name(records: Path) -> str:
     from sama_plugin.data.corpus import RECORDS_FILE
 
     return records.parent.name if records.name == RECORDS_FILE else records.stem
+
+
+def tell_missing(missing: Sequence[str]) -> None:
+    """Say on stderr which masks an export had to leave out, as `record:id`."""
+    if missing:
+        some = f"{len(missing)} ids have no masks and are left out, such as {missing[0]} (record:id)"
+        print(f"sama: {some}; `sama data check` names them all", file=sys.stderr)
+
+
+def tell_left_out(num_unusable: int, defects: Counter[str]) -> None:
+    """Say on stderr what defects cost."""
+    if defects:
+        found = ", ".join(f"{count} {code}" for code, count in defects.most_common())
+        print(
+            f"sama: {num_unusable} records cannot be used and are left out; defects: {found}; `sama data check` says "
+            "where",
+            file=sys.stderr,
+        )

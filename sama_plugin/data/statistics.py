@@ -183,6 +183,12 @@ def count_words(text: str) -> int:
     return sum(any(character.isalnum() for character in word) for word in text.split())
 
 
+def written_words(turn: Turn) -> int:
+    """Words of a question and its answer; of a description, which answers a fixed question, of itself alone."""
+    asked = 0 if turn.kind == DESCRIPTION else count_words(turn.question)
+    return asked + count_words(turn.answer)
+
+
 def _turn_values(turn: Turn) -> dict[str, int]:
     return {
         "question_words": count_words(turn.question),
