@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from sama_plugin.cli import (
+    data_balance,
     data_check,
     data_convert,
     data_export,
@@ -23,6 +24,7 @@ SUBCOMMANDS = (
     data_stats,
     data_show,
     data_split,
+    data_balance,
     data_export,
     data_convert,
 )
