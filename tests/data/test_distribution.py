@@ -3,7 +3,7 @@ from __future__ import annotations
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sama_plugin.data.distribution import Bins, Distribution, nice_step, whole_bins
@@ -38,6 +38,7 @@ def test_values_are_rounded_so_that_memory_is_bounded() -> None:
     assert len(made.counts) == 6
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 500), min_size=1))
 def test_summary_is_of_the_values(values: list[int]) -> None:
     summary = filled(list(values)).summary()
@@ -46,6 +47,7 @@ def test_summary_is_of_the_values(values: list[int]) -> None:
     assert (summary["min"], summary["max"]) == (min(values), max(values))
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 10_000), min_size=1))
 def test_every_value_is_in_one_bin(values: list[int]) -> None:
     made = filled(list(values))

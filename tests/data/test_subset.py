@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sama_plugin.data.corpus import find_corpus, open_corpus
@@ -124,6 +124,7 @@ facts = st.builds(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(facts, max_size=60), st.integers(0, 60), st.integers(0, 80), st.integers(0, 3))
 def test_no_limit_is_passed_and_every_drop_had_no_room(
     made: list[tuple[str, int, dict[str, int]]], cap: int, total: int, seed: int
