@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from sama_plugin.data.defects import Defect, DefectError, file_fault
+from sama_plugin.data.defects import Defect, DefectError, file_fault, missing_file
 from sama_plugin.data.json_stream import JsonStream
 from sama_plugin.data.plain_pickle import load_plain_pickle
 from sama_plugin.data.record_form import DICTIONARIES, dictionary_name, media_path, split_of
@@ -74,7 +74,7 @@ class JsonCorpus:
         self.path, self.masks, self.video_root = records, masks, video_root
         self._texts = [entry.text for entry in JsonStream(records, "[")]
         if not masks.exists():
-            raise file_fault("file-missing", f"{masks} does not exist; check the folder and the file name.")
+            raise missing_file(masks)
         self._dictionaries: dict[Path, dict[str, Any] | DefectError] = {}
 
     def __len__(self) -> int:

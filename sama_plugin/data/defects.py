@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from sama_plugin.errors import DataError
@@ -140,3 +141,8 @@ class DefectError(DataError):
 def file_fault(code: str, message: str) -> DefectError:
     """The error for a file that cannot be used."""
     return DefectError(message, Defect(code, message.rstrip(".")))
+
+
+def missing_file(path: Path) -> DefectError:
+    """The error for a file that is not there."""
+    return file_fault("file-missing", f"{path} does not exist; check the folder and the file name.")

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.data.defects import file_fault
+from sama_plugin.data.defects import file_fault, missing_file
 
 LONGEST_WORD = len("false")
 """A fault that is followed by less than this may be a word or number that was cut off."""
@@ -22,9 +22,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError as error:
-        raise file_fault(
-            "file-missing", f"{path} does not exist; check the folder and the file name."
-        ) from error
+        raise missing_file(path) from error
     except UnicodeDecodeError as error:
         raise file_fault("file-damaged", f"{path} is not valid JSON: {error}.") from error
     except OSError as error:

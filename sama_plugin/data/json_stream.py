@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sama_plugin.data.defects import DefectError, file_fault
+from sama_plugin.data.defects import DefectError, file_fault, missing_file
 
 CHUNK_BYTES = 1 << 22
 MAX_ENTRY_CHARS = 1 << 28
@@ -89,11 +89,10 @@ class JsonStream:
             with self.path.open("rb") as file:
                 self._file = file
                 yield from self._entries()
+        except FileNotFoundError as error:
+            raise missing_file(self.path) from error
         except OSError as error:
-            code = "file-damaged" if self.path.exists() else "file-missing"
-            raise file_fault(
-                code, f"{self.path} cannot be read: {error.strerror}; check the path."
-            ) from error
+            raise file_fault("file-damaged", f"{self.path} cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
             raise self._fault(f"bytes that are no UTF-8 ({error.reason})", "file-damaged") from error
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sama_plugin.data.defects import file_fault
+from sama_plugin.data.defects import file_fault, missing_file
 
 PLAIN_OPCODES = frozenset(
     "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 "  # noqa: SIM905
@@ -53,9 +53,7 @@ def load_plain_pickle(path: Path) -> Any:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise file_fault(
-            "file-missing", f"{path} does not exist; check the folder and the file name."
-        ) from error
+        raise missing_file(path) from error
     except OSError as error:
         raise file_fault("file-damaged", f"{path} cannot be read: {error.strerror}.") from error
     num_operations = _check_operations(path, content)

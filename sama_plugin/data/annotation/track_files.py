@@ -14,6 +14,7 @@ from typing import Any
 
 from sama_plugin.data.annotation.tracks import TrackedObject, TrackedVideo, VideoEntry
 from sama_plugin.data.corpus import JsonCorpus
+from sama_plugin.data.defects import missing_file
 from sama_plugin.data.json_file import read_json
 from sama_plugin.data.record_form import NO_MASK, SAV_FRAME_STEP, frame_names, frame_step, media_path
 from sama_plugin.data.track_rules import join_parts
@@ -63,7 +64,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path} does not exist; check the folder and the file name.")
+            raise missing_file(path)
         found = [path]
         if path.is_dir():
             found = sorted(p for s in SAV_SUFFIXES for p in path.rglob(f"*{s}.json"))
