@@ -203,7 +203,8 @@ def file_digest(path: Path) -> str:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 digest.update(chunk)
+    except FileNotFoundError as error:
+        raise missing_file(path) from error
     except OSError as error:
-        code = "file-damaged" if path.exists() else "file-missing"
-        raise file_fault(code, f"{path} cannot be read: {error.strerror}; check the path.") from error
+        raise file_fault("file-damaged", f"{path} cannot be read: {error.strerror}.") from error
     return str(digest.hexdigest())
