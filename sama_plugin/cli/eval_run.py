@@ -118,7 +118,9 @@ def open_answerer(args: argparse.Namespace, number: int) -> OpenedAnswerer:
     if args.answerer != MODEL:
         from sama_plugin.evaluation import catalogue
 
-        return OpenedAnswerer(catalogue.open_answerer(args.answerer), {"answerer": args.answerer})
+        baseline = catalogue.open_answerer(args.answerer)
+        settings = {"answerer": args.answerer, **getattr(baseline, "settings", {})}
+        return OpenedAnswerer(baseline, settings)
     if args.processes > 1:
         args = argparse.Namespace(**{**vars(args), "device": _device_of(args.device, number)})
     loaded = load_model(args)

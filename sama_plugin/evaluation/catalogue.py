@@ -132,10 +132,21 @@ BENCHMARKS: dict[str, Entry] = {
     ),
 }
 
+BASELINES = "sama_plugin.evaluation.baselines"
+
 ANSWERERS: dict[str, str] = {
     "truth": "sama_plugin.evaluation.truth_answerer:TruthAnswerer",
+    "nothing": f"{BASELINES}.silence:SilentAnswerer",
+    "whole-frame": f"{BASELINES}.whole_frame:WholeFrameAnswerer",
+    "random": f"{BASELINES}.random_masks:RandomAnswerer",
+    "first-box": f"{BASELINES}.first_box:FirstBoxAnswerer",
+    "sam2": f"{BASELINES}.sam2_track:Sam2Answerer",
+    "llava": f"{BASELINES}.plain_llava:PlainLlavaAnswerer",
 }
-"""Name → `module:class` of those that answer beside the model; made with the options after the name as keywords."""
+"""Name → `module:class` of those that answer beside the model; made with the options after the name as keywords.
+
+One that needs weights has `settings`, which are kept with its predictions.
+"""
 
 
 def entry_of(name: str) -> Entry:

@@ -170,8 +170,30 @@ def load_parts(model: Any, folder: Path) -> None:
     model.newline_ids = tuple(load_tokenizer(folder)("\n", add_special_tokens=False).input_ids)
     sama: SamaConfig = model.sama
     if sama.grounding.head == "sam2":
-        sam2 = load_sam2(folder / SAM2_FOLDER, sama.sam2, device=model.device)
-        model.sam2_head = Sam2Head(sam2, sama.grounding)
+        model.sam2_head = _sam2_head(folder, sama, model.device)
+
+
+def load_sam2_head(folder: Path, device: str = "auto") -> Sam2Head:
+    """SAM2 of a checkpoint folder alone, without its LLM.
+
+    Args:
+        folder: of a SAMA checkpoint.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        CheckpointError: another model's folder, one without SAM2, or damaged weights.
+        HostError: a device this machine does not have.
+    """
+    is_any_gpu = device == "auto" and torch.cuda.is_available()
+    place = _device_map("cuda:0" if is_any_gpu else device)[""]
+    sama = SamaConfig.from_dict(read_config(folder, classes_of(folder)[0]).sama)
+    if sama.grounding.head != "sam2":
+        raise CheckpointError(f"{folder} has the mask head '{sama.grounding.head}', and no SAM2.")
+    return _sam2_head(folder, sama, place)
+
+
+def _sam2_head(folder: Path, sama: SamaConfig, device: torch.device | str) -> Sam2Head:
+    return Sam2Head(load_sam2(folder / SAM2_FOLDER, sama.sam2, device=device), sama.grounding)
 
 
 def check_parts(folder: Path, model: Any, tokenizer: Any) -> None:
