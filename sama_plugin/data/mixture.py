@@ -268,7 +268,8 @@ def read_sources(
         DataError: all unset variables, missing or malformed files and missing videos at once, each with its line in
             the file.
     """
-    found, faults = [], []
+    found: list[tuple[SourceConfig, Selection]] = []
+    faults: dict[str, list[str]] = {}  # the same one is told once, with all its places
     for source, place in read_entries(path):
         try:
             whole = resolve_paths(source, root, environment)
@@ -276,11 +277,12 @@ def read_sources(
             selection = read_source(source, root, environment)
             _check_videos(selection)
         except DataError as error:
-            faults.append(f"{place}: {str(error).rstrip('.')}")
+            faults.setdefault(str(error).rstrip("."), []).append(place)
             continue
         found.append((source, selection))
     if faults:
-        raise DataError(f"{path}: {'; '.join(faults)}. Mend these entries or their files, then start again.")
+        told = "; ".join(f"{' and '.join(places)}: {fault}" for fault, places in faults.items())
+        raise DataError(f"{path}: {told}. Mend these entries or their files, then start again.")
     return found
 
 

@@ -163,7 +163,7 @@ def test_variables_of_paths_are_filled_in(shapes_set: Path, tmp_path: Path) -> N
 
 def test_variables_that_are_not_set_are_named_with_their_lines_and_a_remedy(tmp_path: Path) -> None:
     entry = "  - {json_path: '${%s}/r.json', mask_path: '${B}/m.json', video_root: v}\n"
-    path = write(tmp_path, "datasets:\n" + entry % "SAMA_ROOT" + entry % "A")
+    path = write(tmp_path, "datasets:\n" + entry % "SAMA_ROOT" + entry % "A" + entry % "A")
     with pytest.raises(DataError) as error:
         read_sources(path, Path(), {"A": ""})
     message = str(error.value)
@@ -171,14 +171,16 @@ def test_variables_that_are_not_set_are_named_with_their_lines_and_a_remedy(tmp_
         "line 2: ${B}, ${SAMA_ROOT} is not set; run: export B=/path/to/its/folder export SAMA_ROOT="
         in message
     )
-    assert "(or give SAMA_ROOT as --root); line 3: ${A}, ${B} is not set; run: export A=" in message
+    assert (
+        "(or give SAMA_ROOT as --root); line 3 and line 4: ${A}, ${B} is not set; run: export A=" in message
+    )
 
 
 def test_included_entries_come_first_and_keep_their_places(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(f"datasets:\n  - {ENTRY}, repeat: 3}}\n")
     path = write(tmp_path, f"include: base.yaml\ndatasets:\n  - {ENTRY}}}\n")
     assert [source.repeat for source in read_mixture(path)] == [3, 1]
-    with pytest.raises(DataError, match=r"base\.yaml, line 2: no file .*; line 3: no file"):
+    with pytest.raises(DataError, match=r"base\.yaml, line 2 and line 3: no file"):
         read_sources(path, tmp_path)
 
 
