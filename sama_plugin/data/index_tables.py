@@ -152,7 +152,9 @@ def own_errors(path: Path) -> Iterator[None]:
         elif "full" in text:
             fault = "cannot grow, its disk is full; make room, then give the same command again: it goes on from there"
         elif "unable to open" in text or "readonly" in text or "read-only" in text:
-            fault = f"cannot be written in {path.parent}; give another place with --index"
+            fault = (
+                f"cannot be opened or written in {path.parent}; mend that, or give another place with --index"
+            )
         else:
             fault = f"is damaged or no index ({text}); remove it and {MAKE}"
         raise DataError(f"Index {path} {fault}.") from error

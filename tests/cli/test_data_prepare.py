@@ -108,7 +108,7 @@ def test_index_can_lie_elsewhere(
         (["{root}/media"], "has no records.json and none of sama239k_train_final.json"),
         (["{root}/none.json"], "none.json does not exist"),
         (["{root}", "--workers", "0"], "workers is 0, expected 1 or more"),
-        (["{root}", "--index", "{root}/masks"], "damaged or no index|cannot be written|is a folder"),
+        (["{root}", "--index", "{root}/masks"], "is a folder; give a file for the index"),
     ],
 )
 def test_wrong_arguments_end_with_one_line(
@@ -116,5 +116,5 @@ def test_wrong_arguments_end_with_one_line(
 ) -> None:
     assert cli(["data", "prepare", *(word.format(root=published.root) for word in arguments)]) == 2
     error = capsys.readouterr().err
-    assert any(part in error for part in message.split("|")), error
+    assert message in error
     assert error.count("\n") == 1

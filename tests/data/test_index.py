@@ -261,7 +261,8 @@ def test_two_builds_at_once_are_refused(small: Path) -> None:
 
 def test_place_that_cannot_be_written_is_told(small: Path) -> None:
     with pytest.raises(
-        DataError, match=r"i\.partial cannot be written in .*records\.json; give another .* --index"
+        DataError,
+        match=r"i\.partial cannot be opened or written in .*records\.json; mend that, or give another place",
     ):
         build_shapes(small, small / "records.json" / "i")
 

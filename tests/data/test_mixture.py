@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sama_plugin.data.mixture import SourceConfig, read_mixture, read_source, read_sources, read_task_weights
+from sama_plugin.data.sources import forms
 from sama_plugin.errors import DataError
 
 ENTRY = "{json_path: r.json, mask_path: m.json, video_root: v"
@@ -195,3 +196,11 @@ def test_included_entries_come_first_and_keep_their_places(tmp_path: Path) -> No
 def test_what_cannot_be_included_is_told(tmp_path: Path, include: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_mixture(write(tmp_path, f"include: {include}\ndatasets: [{ENTRY}}}]"))
+
+
+def test_large_plain_files_are_read_with_a_word_about_the_index(
+    shapes_set: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(forms, "LARGE_BYTES", 1000)
+    assert read_source(SourceConfig(**SHAPES), shapes_set)
+    assert "which every process loads; run once: sama data prepare" in caplog.text

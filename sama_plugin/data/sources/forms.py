@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,11 @@ from sama_plugin.data.sources.revos import read_revos
 from sama_plugin.data.sources.sama239k import read_corpus
 from sama_plugin.data.sources.video_chat import read_video_chat
 from sama_plugin.schema import Sample
+
+logger = logging.getLogger(__name__)
+
+LARGE_BYTES = 1 << 28
+"""Plain files from this size on are better read by an index."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,19 @@ def read_sama239k(files: SourceFiles) -> Sequence[Sample]:
     corpus = open_corpus(files.records, files.masks, files.video_root, "sama239k", files.index)
     if isinstance(corpus, IndexedCorpus):
         return IndexedSamples(corpus, files.part)
+    if (size := _size_of(files.records, files.masks)) > LARGE_BYTES:
+        logger.warning(
+            "%s and its masks are %.1f GB, which every process loads; run once: sama data prepare",
+            files.records,
+            size / 1e9,
+        )
     return [record.sample for record in read_corpus(corpus, part=files.part)]
+
+
+def _size_of(records: Path, masks: Path) -> int:
+    """Bytes of the records and of all masks."""
+    files = [records, *(masks.iterdir() if masks.is_dir() else [masks])]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _with_masks(read: Callable[[Path, Path, Path], Sequence[Sample]]) -> Form:
