@@ -15,20 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from sama_plugin.data.annotation.tracks import TrackedObject, TrackedVideo, VideoEntry
 from sama_plugin.data.json_file import read_json
 from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.errors import DataError
-from sama_plugin.grounding.feature_store import FeatureStore
+from sama_plugin.grounding.prompt_tracking import track_prompts
 from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.media.decode import VideoClip
-from sama_plugin.media.masks import encode_mask
 from sama_plugin.media.regions import parse_regions
-from sama_plugin.media.transforms import masks_to_video
-from sama_plugin.schema import RegionPrompt, Rle
 
 
 def find_prompted_videos(path: Path, video_root: Path, head: Sam2Head, folder: Path) -> list[VideoEntry]:
@@ -63,38 +57,6 @@ def find_prompted_videos(path: Path, video_root: Path, head: Sam2Head, folder: P
     return entries
 
 
-def track_prompts(head: Sam2Head, clip: VideoClip, prompts: Sequence[RegionPrompt]) -> list[list[Rle | None]]:
-    """Follow what was pointed at through a clip, all objects in one batch per frame.
-
-    Args:
-        head: SAM2.
-        clip: the video.
-        prompts: one per object.
-
-    Returns:
-        One `Rle` or None (absent) per frame and object.
-
-    Raises:
-        PromptError: SAM2 finds nothing there.
-    """
-    store = FeatureStore(head, clip)
-    masks = [torch.from_numpy(head.mask_from_prompt(prompt, store)) for prompt in prompts]
-    starts: dict[int, torch.Tensor] = {}
-    owners: dict[int, np.ndarray] = {}
-    for frame in sorted({prompt.frame for prompt in prompts}):
-        owners[frame] = np.array([prompt.frame == frame for prompt in prompts])
-        starts[frame] = torch.stack([masks[k] for k in np.flatnonzero(owners[frame])])
-    tracks: list[list[Rle | None]] = [[None] * clip.num_frames for _ in prompts]
-    for tracked in head.propagate(store, starts, owners):
-        found = masks_to_video(tracked.logits.float(), clip.height, clip.width).cpu().numpy()
-        is_there = (tracked.object_logits > 0).cpu().numpy()
-        for row, mask, is_seen in zip(tracked.rows, found, is_there, strict=True):
-            if is_seen and mask.any():
-                tracks[row][tracked.frame_idx] = encode_mask(mask)
-    store.close()
-    return tracks
-
-
 def _load(
     head: Sam2Head, media: Path, video: str, texts: Sequence[str], names: Sequence[str], folder: Path
 ) -> TrackedVideo:
@@ -105,7 +67,7 @@ def _load(
     if path.exists():
         content: Mapping[str, Any] = read_json(path)
     else:
-        tracks = track_prompts(head, clip, parse_regions(texts, clip))
+        tracks = track_prompts(head, clip, [[prompt] for prompt in parse_regions(texts, clip)])
         content = {**asked, "tracks": tracks}
         folder.mkdir(parents=True, exist_ok=True)
         write_text(path, [json.dumps(content)])

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from sama_plugin.data.annotation.sam2_tracks import find_prompted_videos, track_prompts
+from sama_plugin.data.annotation.sam2_tracks import find_prompted_videos
 from sama_plugin.data.annotation.track_files import is_prompt_file
 from sama_plugin.errors import DataError
 from sama_plugin.grounding.feature_store import FeatureStore
+from sama_plugin.grounding.prompt_tracking import track_prompts
 from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video
@@ -32,7 +33,7 @@ def clip(tmp_path: Path) -> VideoClip:
 
 def test_each_object_is_tracked_from_its_own_frame(clip: VideoClip) -> None:
     head, prompts = new_head(), parse_regions(REGIONS, clip)
-    tracks = track_prompts(head, clip, prompts)
+    tracks = track_prompts(head, clip, [[prompt] for prompt in prompts])
     assert [len(track) for track in tracks] == [6, 6]
     for prompt, track in [(prompts[1], tracks[1])]:
         store = FeatureStore(head, clip)
