@@ -120,7 +120,7 @@ def test_dictionaries_are_read_when_first_asked_for(train: PublishedSet, tmp_pat
     (tmp_path / "masks").mkdir()
     corpus = JsonCorpus(train.records[0], tmp_path / "masks", train.media)
     assert len(corpus) == 6
-    with pytest.raises(DefectError, match=r"mevis_train_mask_dict\.json cannot be read: No such file"):
+    with pytest.raises(DefectError, match=r"mevis_train_mask_dict\.json does not exist; check the folder"):
         corpus.track(corpus.record(0), "41")
 
 

@@ -194,5 +194,5 @@ def test_missing_and_malformed_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('[{"41": [')
     with pytest.raises(DataError, match=r"bad\.json is not valid JSON"):
         list(read_records(tmp_path / "bad.json", tmp_path / "bad.json", tmp_path))
-    with pytest.raises(DataError, match=r"none\.json cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"none\.json does not exist; check the folder"):
         list(read_records(tmp_path / "none.json", tmp_path / "none.json", tmp_path))
