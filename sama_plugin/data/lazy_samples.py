@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from array import array
 from collections import Counter
@@ -20,6 +21,23 @@ BROKEN_ROW = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 """What reading a record of another form than the published one raises."""
 
 Track = list[Rle | None]
+
+
+@contextlib.contextmanager
+def published_form(place: str) -> Iterator[None]:
+    """Turns errors of `BROKEN_ROW` into ours, where one fault spoils a whole file.
+
+    Args:
+        place: file, and where in it.
+
+    Raises:
+        DataError: the place, and what is missing or of another type there.
+    """
+    try:
+        yield
+    except BROKEN_ROW as error:
+        what = f"{type(error).__name__} {error}"
+        raise DataError(f"{place} is not in the published form: {what}; get it anew.") from error
 
 
 class LeftOut:

@@ -11,6 +11,12 @@ from pycocotools import mask as coco
 from sama_plugin.errors import MediaError
 from sama_plugin.schema import Rle
 
+MAX_PIXELS = 2**28
+"""Of a mask; a larger one is a fault of the file, and not worth its memory."""
+
+MAX_COORDINATE = 2**16
+"""Of a polygon, pixels to either side of the corner: far beyond it pycocotools dies."""
+
 
 def encode_mask(mask: np.ndarray) -> Rle:
     """Compress a mask.
@@ -94,6 +100,8 @@ def encode_segmentation(segmentation: Any, height: int, width: int) -> Rle | Non
     Raises:
         MediaError: of another form, a polygon of fewer than 3 points, or run lengths that do not fill their size.
     """
+    if not _is_size((height, width)):
+        raise MediaError(f"Not a picture's height and width: {height!r} and {width!r}; look at its record.")
     parts = segmentation if isinstance(segmentation, list) else [segmentation]
     rles = [part for part in parts if isinstance(part, dict)]
     for polygon in (part for part in parts if not isinstance(part, dict)):
@@ -219,10 +227,17 @@ def visible_spans(
     return spans
 
 
+def _is_size(value: Any) -> bool:
+    """Whether it is [height, width] of a mask that memory has room for."""
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    is_whole = is_pair and all(isinstance(side, int | np.integer) and side >= 0 for side in value)
+    return is_whole and int(value[0]) * int(value[1]) <= MAX_PIXELS
+
+
 def _is_polygon(value: Any) -> bool:
     """Whether it is [x0, y0, x1, y1, x2, y2, ...]."""
     is_paired = isinstance(value, list) and len(value) >= 6 and len(value) % 2 == 0
-    return is_paired and all(isinstance(number, int | float) for number in value)
+    return is_paired and all(isinstance(n, int | float) and abs(n) <= MAX_COORDINATE for n in value)
 
 
 def _packed(rle: Rle) -> Rle:
@@ -237,11 +252,11 @@ def _check_rle(rle: Rle) -> tuple[tuple[int, int], bytes | list[int]]:
     if isinstance(counts, str):
         counts = counts.encode("ascii", "replace")
     whole = isinstance(counts, list) and all(isinstance(run, int) and run >= 0 for run in counts)
-    if not isinstance(size, (list, tuple)) or len(size) != 2 or not (isinstance(counts, bytes) or whole):
+    if not _is_size(size) or not (isinstance(counts, bytes) or whole):
         raise MediaError(
             f'Not a mask: {str(rle)[:80]!r}; expected {{"size": [height, width], "counts": run lengths}}.'
         )
-    return (int(size[0]), int(size[1])), counts  # type: ignore[return-value]
+    return (int(size[0]), int(size[1])), counts  # type: ignore[index, return-value]
 
 
 def _covered_pixels(counts: bytes) -> int:

@@ -159,6 +159,20 @@ def test_outline_of_nothing_is_none(outline):
     assert encode_segmentation(outline, 2, 3) is None
 
 
+@pytest.mark.parametrize("size", [(10**9, 64), (-1, 4), ("8", 8), (2.5, 4)])
+def test_sizes_that_no_picture_has_are_refused(size):
+    with pytest.raises(MediaError, match=r"Not a picture's height and width"):
+        encode_segmentation([SQUARE], *size)
+    with pytest.raises(MediaError, match=r"Not a mask"):
+        decode_mask({"size": size, "counts": "0"})
+
+
+@pytest.mark.parametrize("number", [1e9, float("nan"), float("inf"), 10**12])
+def test_polygon_far_outside_is_refused(number):
+    with pytest.raises(MediaError, match="Not a polygon"):
+        encode_segmentation([[number, *SQUARE[1:]]], 12, 16)
+
+
 @pytest.mark.parametrize(
     "outline", [[[1, 1, 2, 2]], [[0, 0, 1, 1, 2, 2, 3]], ["red"], [["a"] * 6], [5], {"counts": "x"}]
 )

@@ -16,7 +16,7 @@ from typing import Any
 from sama_plugin.data.grounded_caption import GroundedPhrase, Span, caption_sample, locate
 from sama_plugin.data.json_file import read_json
 from sama_plugin.data.json_rows import JsonRows
-from sama_plugin.data.lazy_samples import BROKEN_ROW, LazySamples, LeftOut
+from sama_plugin.data.lazy_samples import LazySamples, LeftOut, published_form
 from sama_plugin.errors import DataError
 from sama_plugin.schema import Sample
 
@@ -139,18 +139,14 @@ def _phrases_by_image(content: dict[str, Any], path: Path) -> dict[Any, list[Gro
     Raises:
         DataError: an annotation lacks a field, or its image is not there.
     """
-    images = {image.get("id"): image for image in content["images"] if isinstance(image, dict)}
+    with published_form(f"{path}, images"):
+        images = {image["id"]: image for image in content["images"]}
     found: dict[Any, list[GroundedPhrase]] = {}
     for number, row in enumerate(content["annotations"]):
-        try:
+        with published_form(f"{path}, annotation {number}"):
             if _is_visible(row, images[row["image_id"]]):
                 phrase = GroundedPhrase(_span(row["tokens_positive"][0]), row["sam_mask"])
                 found.setdefault(row["image_id"], []).append(phrase)
-        except BROKEN_ROW as error:
-            what = f"{type(error).__name__} {error}"
-            raise DataError(
-                f"{path}, annotation {number}: {what}; see the layout in `data.sources.gcg`."
-            ) from error
     return found
 
 

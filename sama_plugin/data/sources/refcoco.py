@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.data.json_file import read_json
-from sama_plugin.data.lazy_samples import LazySamples, LazyTracks, LeftOut
+from sama_plugin.data.lazy_samples import LazySamples, LazyTracks, LeftOut, published_form
 from sama_plugin.data.plain_pickle import load_plain_pickle
 from sama_plugin.data.referring import EXPRESSIONS_PER_EXAMPLE, expression_turn
 from sama_plugin.data.wordings import SEGMENT_IN_PICTURE
@@ -39,9 +39,10 @@ def read_refcoco(
         drawn instead of one per object chosen at the start; parts of an object are joined, not summed.
     """
     by_image: dict[Any, list[Any]] = {}
-    for ref in _rows(load_plain_pickle(refs), refs):
-        if ref.get("split") == split:
-            by_image.setdefault(ref.get("image_id"), []).append(ref)
+    for number, ref in enumerate(_rows(load_plain_pickle(refs), refs)):
+        with published_form(f"{refs}, ref {number}"):
+            if ref["split"] == split:
+                by_image.setdefault(ref["image_id"], []).append(ref)
     if not by_image:
         raise DataError(f"{refs} has no refs of split '{split}'.")
     images, outlines = _read_instances(instances, by_image)
@@ -74,11 +75,12 @@ def read_refcoco(
 def _read_instances(path: Path, by_image: dict[Any, list[Any]]) -> tuple[dict[Any, Any], dict[Any, str]]:
     """Images that are referred to, by id, and outlines of what is meant, by id of the annotation, as JSON: compact."""
     content = read_json(path)
-    wanted = {ref.get("ann_id") for refs in by_image.values() for ref in refs}
-    images = {row.get("id"): row for row in _rows(content, path, "images") if row.get("id") in by_image}
-    annotations = [row for row in _rows(content, path, "annotations") if row.get("id") in wanted]
-    outlines = {row["id"]: json.dumps(row["segmentation"]) for row in annotations if row.get("segmentation")}
-    return images, outlines
+    rows, annotations = _rows(content, path, "images"), _rows(content, path, "annotations")
+    with published_form(str(path)):
+        wanted = {ref["ann_id"] for refs in by_image.values() for ref in refs}
+        images = {row["id"]: row for row in rows if row["id"] in by_image}
+        meant = [row for row in annotations if row["id"] in wanted and row["segmentation"]]
+    return images, {row["id"]: json.dumps(row["segmentation"]) for row in meant}
 
 
 def _turns(ref: Any, outlines: dict[Any, str], source: str, left_out: LeftOut) -> list[Turn]:

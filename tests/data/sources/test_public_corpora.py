@@ -409,5 +409,8 @@ def test_annotation_of_another_form_is_named(tmp_path: Path) -> None:
     content = json.loads(files.records.read_text())
     del content["annotations"][1]["tokens_positive"]
     write_json(files.records, content)
-    with pytest.raises(DataError, match=r"GCG_train\.json, annotation 1: KeyError 'tokens_positive'"):
+    with pytest.raises(
+        DataError,
+        match=r"GCG_train\.json, annotation 1 is not in the published form: KeyError 'tokens_positive'",
+    ):
         FORMS["gcg_flickr"].read(files)
