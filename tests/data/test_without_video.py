@@ -19,7 +19,7 @@ from sama_plugin.errors import DataError
 from sama_plugin.grounding.losses import LossCounts
 from sama_plugin.media.masks import encode_mask
 from sama_plugin.schema import Sample, Turn
-from tests.data.made_samples import make_dataset, search, talk
+from tests.data.made_samples import make_dataset, talk
 
 QUESTIONS = (Turn("What is two and two?", "It is four."), Turn("And twice that?", "That is eight."))
 
@@ -85,7 +85,7 @@ def test_gradients_of_a_mixed_batch_are_those_of_its_parts(
 ) -> None:
     for name, parameter in fresh_model.named_parameters():
         parameter.requires_grad_("vision_tower" not in name)
-    samples = [words(), talk(shapes_set), picture(tmp_path), words(), search(shapes_set)]
+    samples = [words(), talk(shapes_set), picture(tmp_path), words()]
     examples, collate = make_examples(loaded, samples), SamaCollator(0)
     batch = collate(examples)
     counts = LossCounts.of_batch(batch["labels"], batch["grounding"])
@@ -94,7 +94,7 @@ def test_gradients_of_a_mixed_batch_are_those_of_its_parts(
     gradients = {name: weight.grad for name, weight in fresh_model.named_parameters()}
     fresh_model.zero_grad()
     total = 0.0
-    for part in ([0], [1, 2], [3], [4]):
+    for part in ([0], [1, 2], [3]):
         outputs = fresh_model(**collate([examples[i] for i in part]), loss_counts=counts)
         outputs.loss.backward()
         total += float(outputs.loss)
