@@ -27,7 +27,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Count, print the tables, write them where asked."""
+    """Count, write the numbers where asked, print the tables."""
     from sama_plugin.data.corpus import open_corpus
     from sama_plugin.data.shapes.writer import write_text
     from sama_plugin.data.statistics import measure_corpora
@@ -37,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
     for path in filter(None, (args.json, args.html)):
         check_file(path)
     sources = measure_corpora(open_corpus(*files) for files in named_files(args.records, args))
-    print(format_text(sources))
     if args.json:
         write_text(args.json, [json.dumps(statistics_values(sources), indent=1), "\n"])
     if args.html:
         write_text(args.html, [format_html(sources)])
+    print(format_text(sources))
     return 0

@@ -25,7 +25,7 @@ TILE_SIDE, GAP, CAPTION, MARGIN = 360, 10, 24, 24
 TEXT_WIDTH, TEXT_SIZE, SMALL_SIZE, TITLE_SIZE = 560, 19, 15, 23
 STEP = round(TEXT_SIZE * 1.45)
 
-FILL = 0.28
+FILL = 0.22
 """Opacity of masks: less than in pictures of answers, so that the colours of the video can be judged."""
 
 MOST_THINGS = 16

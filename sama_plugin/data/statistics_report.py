@@ -154,7 +154,7 @@ def _sentence(total: Statistics) -> str:
     if not counts["records"]:
         return "There are no records."
     questions = f"{counts['turns']:,} questions in {counts['dialogues']:,} dialogues"
-    return f"{questions} and {counts['descriptions']:,} descriptions of objects, about {len(total.videos):,} videos."
+    return f"{questions} and {counts['descriptions']:,} descriptions of objects, of {len(total.videos):,} videos."
 
 
 def _panels(sources: Sequence[Statistics], total: Statistics) -> Iterator[str]:
