@@ -8,7 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from sama_plugin.data.contact_sheet import ShownSample, Tile, describe_thing, task_words
+from sama_plugin.data.contact_sheet import (
+    ShownSample,
+    Tile,
+    describe_thing,
+    shown_columns,
+    task_words,
+)
 from sama_plugin.data.report_page import format_page
 from sama_plugin.data.shown_dialogue import Piece, Thing, answer_pieces, question_pieces
 from sama_plugin.media.marks import Rgb, ink_on
@@ -28,7 +34,7 @@ article h2 { font-size: 1.05rem; margin: 0 0 .6rem; overflow-wrap: anywhere; }
 article h2 .faint { font-weight: 400; font-size: .9rem; margin-left: .6rem; }
 .sample { display: grid; grid-template-columns: minmax(0, 1.25fr) minmax(0, 1fr); gap: 1.4rem; }
 @media (max-width: 52rem) { .sample { grid-template-columns: minmax(0, 1fr); } }
-.frames { display: grid; grid-template-columns: 1fr 1fr; gap: .6rem; } figure { margin: 0; }
+.frames { display: grid; gap: .6rem; } figure { margin: 0; }
 figure img { width: 100%; height: auto; border-radius: .3rem; display: block; } figcaption { font-size: .85rem; }
 ol.turns, ol.more { margin: 0; padding: 0; list-style: none; }
 ol.turns > li, ol.more > li { padding: 0 0 .7rem; } .task { font-size: .85rem; } .turn p { margin: .1rem 0;
@@ -125,7 +131,8 @@ def _frames(shown: ShownSample, pictures: Sequence[str]) -> str:
     if not shown.tiles:
         return f'<p class="faint">{"No frames, see below." if shown.faults else "Text alone."}</p>'
     figures = (_figure(tile, address) for tile, address in zip(shown.tiles, pictures, strict=True))
-    return f'<div class="frames">{"".join(figures)}</div>'
+    columns = f"grid-template-columns: repeat({shown_columns(shown.tiles)}, 1fr)"
+    return f'<div class="frames" style="{columns}">{"".join(figures)}</div>'
 
 
 def _figure(tile: Tile, address: str) -> str:

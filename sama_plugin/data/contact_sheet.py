@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw
 
 from sama_plugin.data.shown_dialogue import Piece, Thing, answer_pieces, list_things, question_pieces
 from sama_plugin.errors import MediaError
-from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import shown_frames
 from sama_plugin.media.frame_subset import open_sample_clip
 from sama_plugin.media.marks import INK, Mark, Rgb, draw_marks, load_font, shorten_text
@@ -20,13 +19,18 @@ from sama_plugin.media.masks import decode_mask
 from sama_plugin.media.text_lines import FAINT_INK, PAPER, RULE, Word, draw_words, split_words, wrap_words
 from sama_plugin.schema import Rle, Sample, Turn
 
-COLUMNS = 2
 TILE_SIDE, GAP, CAPTION, MARGIN = 360, 10, 24, 24
 TEXT_WIDTH, TEXT_SIZE, SMALL_SIZE, TITLE_SIZE = 560, 19, 15, 23
 STEP = round(TEXT_SIZE * 1.45)
 
 FILL = 0.22
 """Opacity of masks: less than in pictures of answers, so that the colours of the video can be judged."""
+
+BLANK = 128
+"""Level of grey of frames of a video that cannot be read."""
+
+MOST_PIXELS = 1 << 26
+"""Of a mask that is drawn without its video; larger ones are hardly meant."""
 
 MOST_THINGS = 16
 """Objects that are drawn, at most; with more nothing could be told apart."""
@@ -67,7 +71,7 @@ class ShownSample:
     Attributes:
         sample: the dialogue.
         things: its objects by mask id.
-        tiles: frames with objects drawn in; none if the video cannot be read.
+        tiles: frames with objects drawn in; on grey where the video cannot be read, none without a video.
         facts: of the clip, such as its length; empty if it cannot be read.
         faults: what could not be shown, and why.
     """
@@ -96,7 +100,7 @@ def show_sample(
     """Read frames of a sample and draw its objects in; what cannot be read is a fault, not an error.
 
     Args:
-        sample: any; one without a video has no picture.
+        sample: any; one without a video has no picture, one whose video cannot be read shows its masks on grey.
         num_frames: frames at most, spread over the clip, each object on one of them if there is room.
         descriptions: mask id → what the record says of the object.
     """
@@ -106,39 +110,66 @@ def show_sample(
     try:
         clip = open_sample_clip(sample)
         shown.facts = f"{clip.num_frames} frames, {clip.width} x {clip.height}, {clip.duration_s:.1f} s"
-        wanted = [thing.seen for thing in shown.drawn]
-        shown.tiles = _draw_tiles(clip, shown, shown_frames(clip.num_frames, num_frames, [], wanted))
+        frames = _choose_frames(shown, clip.num_frames, num_frames)
+        pictures = clip.read(frames)
+        captions = [f"frame {index}, {clip.time_of(index):.2f} s" for index in frames]
+        shown.tiles = _draw_tiles(shown, clip.num_frames, frames, pictures, captions)
     except MediaError as error:
         shown.faults.append(str(error))
+        shown.tiles = _draw_masks_alone(shown, num_frames)
     return shown
 
 
-def _draw_tiles(clip: VideoClip, shown: ShownSample, frames: Sequence[int]) -> list[Tile]:
-    """Frames with what is on them, in a size to look at."""
-    scale = min(TILE_SIDE / clip.width, TILE_SIDE / clip.height)
-    size = max(1, round(clip.height * scale)), max(1, round(clip.width * scale))
-    tracks = _fitting_tracks(clip, shown)
-    tiles = []
-    for index, frame in zip(frames, clip.read(frames), strict=True):
+def _choose_frames(shown: ShownSample, length: int, num_frames: int) -> list[int]:
+    seen = [[index for index in thing.seen if index < length] for thing in shown.drawn]
+    return shown_frames(length, num_frames, [], seen)
+
+
+def _draw_masks_alone(shown: ShownSample, num_frames: int) -> list[Tile]:
+    """The masks on grey, as large and as many as those of the first object that is ever visible."""
+    track = next((thing.track for thing in shown.drawn if thing.seen), [])
+    height, width = next((rle["size"] for rle in track if rle is not None), (0, 0))
+    if not 0 < height * width <= MOST_PIXELS:
+        return []
+    frames = _choose_frames(shown, len(track), num_frames)
+    blank = np.full((height, width, 3), BLANK, dtype=np.uint8)
+    captions = [f"masks of frame {index}, no video" for index in frames]
+    return _draw_tiles(shown, len(track), frames, [blank] * len(frames), captions)
+
+
+def _draw_tiles(
+    shown: ShownSample,
+    length: int,
+    frames: Sequence[int],
+    pictures: Iterable[np.ndarray],
+    captions: Sequence[str],
+) -> list[Tile]:
+    """Frames of a clip of some length with what is on them, in a size to look at."""
+    tiles: list[Tile] = []
+    tracks: dict[str, Sequence[Rle | None]] = {}
+    for index, frame, caption in zip(frames, pictures, captions, strict=True):
+        height, width = frame.shape[:2]
+        if not tiles:
+            tracks = _fitting_tracks(shown, length, (height, width))
+        scale = min(TILE_SIDE / width, TILE_SIDE / height)
+        size = max(1, round(height * scale)), max(1, round(width * scale))
         marks = _marks_of(shown, tracks, index)
-        caption = f"frame {index}, {clip.time_of(index):.2f} s"
         tiles.append(Tile(draw_marks(frame, marks, size), caption, [mark.label for mark in marks]))
     return tiles
 
 
-def _fitting_tracks(clip: VideoClip, shown: ShownSample) -> dict[str, Sequence[Rle | None]]:
-    """Mask id → track, of the objects whose masks are of this clip; the others are faults."""
+def _fitting_tracks(
+    shown: ShownSample, length: int, size: tuple[int, int]
+) -> dict[str, Sequence[Rle | None]]:
+    """Mask id → track, of the objects whose masks are of a clip of this length and size; the others are faults."""
     tracks: dict[str, Sequence[Rle | None]] = {}
     for thing in shown.drawn:
-        sizes = {tuple(rle["size"]) for rle in thing.track if rle is not None} - {(clip.height, clip.width)}
-        if len(thing.track) != clip.num_frames:
-            shown.faults.append(
-                f"object {thing.number} has {len(thing.track)} masks for {clip.num_frames} frames"
-            )
+        sizes = {tuple(rle["size"]) for rle in thing.track if rle is not None} - {size}
+        if len(thing.track) != length:
+            shown.faults.append(f"object {thing.number} has {len(thing.track)} masks for {length} frames")
         elif sizes:
             shown.faults.append(
-                f"masks of object {thing.number} are of size {sorted(sizes)}, frames of "
-                f"{(clip.height, clip.width)}"
+                f"masks of object {thing.number} are of size {sorted(sizes)}, frames of {size}"
             )
         else:
             tracks[thing.mask_id] = thing.track
@@ -181,7 +212,7 @@ def draw_sheet(shown: ShownSample) -> np.ndarray:
 def _join_tiles(tiles: Sequence[Tile]) -> Image.Image:
     """Frames in rows, each with its caption below it."""
     height, width = tiles[0].picture.shape[:2]
-    columns = min(COLUMNS, len(tiles))
+    columns = min(shown_columns(tiles), len(tiles))
     rows = -(-len(tiles) // columns)
     size = (columns * (width + GAP) - GAP, rows * (height + CAPTION + GAP) - GAP)
     sheet = Image.new("RGB", size, PAPER)
@@ -192,6 +223,12 @@ def _join_tiles(tiles: Sequence[Tile]) -> Image.Image:
         caption = (x, y + height + 13)
         draw.text(caption, tile.caption, fill=FAINT_INK, font=load_font(SMALL_SIZE), anchor="lm")
     return sheet
+
+
+def shown_columns(tiles: Sequence[Tile]) -> int:
+    """Frames beside each other: three upright ones, or two."""
+    height, width = tiles[0].picture.shape[:2]
+    return 3 if height > width else 2
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:

@@ -129,7 +129,19 @@ def test_a_video_that_cannot_be_read_is_named_and_the_rest_goes_on(shapes_set: P
     assert written.num == 4
     assert len(written.faults) == 4
     assert sum("does not exist" in fault for fault in written.faults) == 2
-    assert "No frames" in page.text
+    assert all("masks" in caption for caption in page.texts if caption.startswith("frame"))
+
+
+def test_masks_are_shown_without_their_video(shapes_set: Path) -> None:
+    sample = first_sample(shapes_set, video_path="gone.mp4")
+    shown = show_sample(sample, 3)
+    assert len(shown.tiles) == 3
+    assert shown.tiles[0].caption == "masks of frame 0, no video"
+    assert sum(len(tile.labels) for tile in shown.tiles) > 0
+    assert (shown.tiles[0].picture == 128).any()
+    assert len(shown.faults) == 1
+    unseen = {mask_id: [None] * 5 for mask_id in sample.masks}
+    assert show_sample(first_sample(shapes_set, video_path="gone.mp4", masks=unseen), 3).tiles == []
 
 
 def test_masks_of_another_clip_are_told_and_not_drawn(shapes_set: Path) -> None:
