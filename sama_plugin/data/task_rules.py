@@ -10,7 +10,8 @@ INFERRED_TASKS = ("multi_turn", "temporal", "referring", "grounding", "general")
 """What `infer_task` gives, in the order in which it looks; records of our own also have `none`."""
 
 TIME_WORDS = re.compile(
-    r"\b(when|how long|how often|(what|which) (time|moment|order|frames?|seconds?)|before|after|until|finally|"
+    r"\b(when|how long|how often|how many times|"
+    r"(what|which) (time|moment|order|frames?|seconds?|part of the video)|before|after|until|finally|"
     r"eventually|at first|first|last|at the (beginning|start|end)|happens? next|do(es)? next)\b",
     re.IGNORECASE,
 )
@@ -21,11 +22,11 @@ EARLIER_WORDS = re.compile(
 )
 
 
-def infer_task(question: str, answer: str, *, is_later: bool = False) -> str:
+def infer_task(question: str, answer: str, *, is_later: bool = False, points_back: bool = False) -> str:
     """Tell the task of a turn; the first of these rules that fits decides.
 
-    1. `multi_turn`: a later turn that points at nothing, in whose question a word stands for what was said before
-       (`it`, `they`, `that one`, `the same`, `again`, ...).
+    1. `multi_turn`: a later turn that means an earlier answer: its question points at an object that such an answer
+       showed, or points at nothing and has a word for what was said before (`it`, `that one`, `the same`, ...).
     2. `temporal`: the question asks for a time or an order (`when`, `how long`, `before`, `first`, `at the end`, ...).
     3. `referring`: the question points at something (`<mask>`).
     4. `grounding`: the answer shows something (`[SEG]`).
@@ -35,12 +36,13 @@ def infer_task(question: str, answer: str, *, is_later: bool = False) -> str:
         question: text with `<mask>`.
         answer: text with `[SEG]`.
         is_later: whether other turns of the dialogue come before it.
+        points_back: whether it points at an object that the answer of one of them showed.
 
     Source: the tasks of the paper's data, which its files do not label. Differs: inferred, so a rule of thumb: for
     shares and reports, not for scores.
     """
     points = DATA_REGION in question
-    if is_later and not points and EARLIER_WORDS.search(question):
+    if is_later and (points_back if points else EARLIER_WORDS.search(question)):
         return "multi_turn"
     if TIME_WORDS.search(question):
         return "temporal"

@@ -143,21 +143,27 @@ def turns_of(raw: Any, defects: list[Defect], one: str, ask_for_masks: bool = Fa
     """
     if one == "description":
         return _description_turns(raw, defects)
-    return [_conversation_turn(raw, kept, ask_for_masks) for kept in kept_rounds(raw, defects)]
+    turns, shown = [], set[str]()
+    for kept in kept_rounds(raw, defects):
+        turns.append(_conversation_turn(raw, kept, ask_for_masks, shown))
+        shown.update(i for ids in kept.targets for i in ids)
+    return turns
 
 
-def _conversation_turn(raw: Mapping[str, Any], one: Round, ask_for_masks: bool) -> Turn:
+def _conversation_turn(raw: Mapping[str, Any], one: Round, ask_for_masks: bool, shown: set[str]) -> Turn:
     question = strip_media_mark(one.question)
     if ask_for_masks and SEG_TOKEN in one.answer and INTERLEAVED_MARK not in question:
         question += INTERLEAVED_REQUEST
     details = raw["turns"][one.index] if raw.get("turns") else {}
+    back = not shown.isdisjoint(one.regions)
     span = details.get("span")
     return Turn(
         question=question,
         answer=one.answer,
         region_ids=tuple(one.regions),
         target_ids=tuple(tuple(ids) for ids in one.targets if ids),
-        task=details.get("task") or infer_task(question, one.answer, is_later=one.index > 0),
+        task=details.get("task")
+        or infer_task(question, one.answer, is_later=one.index > 0, points_back=back),
         kind=details.get("kind", ""),
         span=tuple(span) if span else None,
     )
