@@ -12,7 +12,8 @@ from sama_plugin.errors import DataError
 from sama_plugin.evaluation.benchmark import Benchmark
 from sama_plugin.evaluation.comparison import Case, Run
 from sama_plugin.evaluation.faults import fit_track
-from sama_plugin.evaluation.predictions import Prediction, PredictionSet, align_predictions, parse_line
+from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
+from sama_plugin.evaluation.predictions import Prediction, align_predictions
 from sama_plugin.evaluation.targets import point_at, union_rles
 from sama_plugin.inference.visualization import write_strip
 from sama_plugin.media.decode import VideoClip

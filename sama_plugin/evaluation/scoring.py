@@ -21,7 +21,8 @@ from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.benchmark import Benchmark, OpenBenchmark, Scored
 from sama_plugin.evaluation.faults import Fault, count_faults, describe_faults
-from sama_plugin.evaluation.predictions import PredictionSet, align_predictions, parse_line
+from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
+from sama_plugin.evaluation.predictions import align_predictions
 from sama_plugin.evaluation.results import Results, code_version, write_results
 from sama_plugin.evaluation.workers import WorkerPool
 

@@ -25,7 +25,8 @@ from sama_plugin.errors import DataError
 from sama_plugin.evaluation.benchmark import Benchmark
 from sama_plugin.evaluation.benchmarks.expressions import Expression
 from sama_plugin.evaluation.faults import Fault, fit_objects
-from sama_plugin.evaluation.predictions import PredictionSet, align_predictions, parse_line
+from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
+from sama_plugin.evaluation.predictions import align_predictions
 from sama_plugin.evaluation.scoring import check_header
 from sama_plugin.media.frame_subset import find_pictures
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sama_plugin.errors import DataError
-from sama_plugin.evaluation.predictions import PredictionSet, Shard, align_predictions, parse_line
+from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
+from sama_plugin.evaluation.predictions import Shard, align_predictions
 
 HEADER = {"schema": "sama.predictions/1", "benchmark": "mevis"}
 
