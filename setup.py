@@ -63,5 +63,6 @@ setup(
         "console_scripts": ["sama = sama_plugin.cli.main:main"],
         "llava.plugins.early": ["sama = sama_plugin.host.compat:before_host"],
         "llava.plugins.ready": ["sama = sama_plugin.host.registration:register"],
+        "lmms_eval.models": ["sama = sama_plugin.evaluation.lmms_eval.manifest:manifest"],
     },
 )

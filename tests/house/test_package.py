@@ -48,6 +48,7 @@ def test_setup_offers_the_extras_and_entry_points(setup_arguments: dict) -> None
         "console_scripts",
         "llava.plugins.early",
         "llava.plugins.ready",
+        "lmms_eval.models",
     }
     for rows in setup_arguments["entry_points"].values():
         for row in rows:
