@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from sama_plugin.cli import eval_compare, eval_list, eval_run, eval_score, eval_submit, eval_table
+from sama_plugin.cli import eval_compare, eval_import, eval_list, eval_run, eval_score, eval_submit, eval_table
 
 VERB = "eval"
 SUBCOMMANDS = {
     "full": eval_run.add_full_parser,
     "run": eval_run.add_parser,
     "score": eval_score.add_parser,
+    "import": eval_import.add_parser,
     "compare": eval_compare.add_parser,
     "table": eval_table.add_parser,
     "submit": eval_submit.add_parser,

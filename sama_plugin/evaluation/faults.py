@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,10 +51,10 @@ def count_faults(faults: Iterable[Fault]) -> dict[str, int]:
     return {rule: found[rule] for rule in FAULTS}
 
 
-def describe_faults(faults: Sequence[Fault]) -> list[str]:
+def describe_faults(faults: Sequence[Fault], rules: Mapping[str, str] = FAULTS) -> list[str]:
     """A sentence per rule that has cases, the first of them named."""
     said = []
-    for rule, meaning in FAULTS.items():
+    for rule, meaning in rules.items():
         cases = [fault.said for fault in faults if fault.rule == rule]
         if cases:
             more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
