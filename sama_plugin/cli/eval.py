@@ -6,7 +6,15 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from sama_plugin.cli import eval_compare, eval_import, eval_list, eval_run, eval_score, eval_submit, eval_table
+from sama_plugin.cli import (
+    eval_compare,
+    eval_import,
+    eval_list,
+    eval_run,
+    eval_score,
+    eval_submit,
+    eval_table,
+)
 
 VERB = "eval"
 SUBCOMMANDS = {
