@@ -11,7 +11,7 @@ from sama_plugin.evaluation.benchmark import Benchmark
 from sama_plugin.evaluation.benchmarks.shapes import ShapesBenchmark
 from sama_plugin.evaluation.catalogue import open_benchmark
 from sama_plugin.evaluation.importers.importing import import_predictions
-from sama_plugin.evaluation.predictions import PredictionSet, parse_line
+from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
 from sama_plugin.evaluation.scoring import score_predictions
 from tests.evaluation.fake_answerers import write_shapes
 

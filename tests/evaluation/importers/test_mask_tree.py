@@ -17,7 +17,8 @@ from sama_plugin.evaluation.catalogue import open_benchmark
 from sama_plugin.evaluation.harness import evaluate
 from sama_plugin.evaluation.importers.importing import LAYOUTS, import_predictions
 from sama_plugin.evaluation.importers.mask_tree import frame_files, places_of, read_ids
-from sama_plugin.evaluation.predictions import PredictionSet, align_predictions, parse_line
+from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
+from sama_plugin.evaluation.predictions import align_predictions
 from sama_plugin.evaluation.scoring import score_predictions
 from sama_plugin.media.masks import decode_track
 from tests.evaluation.benchmarks.made_expressions import (
