@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.data_files import add_file_options, named_files
+from sama_plugin.errors import DataError
+
+MIXTURE_SUFFIXES = (".yaml", ".yml")
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -18,9 +21,17 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="count tasks, turns, lengths, objects and masks",
         description="Count videos, dialogues, tasks, lengths, objects and masks of data sets, by source: the published "
         "data set that a video is of, else the file or folder. Tasks of records that do not name them are inferred "
-        "from their words. What a defect costs is left out, and said.",
+        "from their words. What a defect costs is left out, and said. RECORDS may be one mixture file (.yaml) instead: "
+        "then everything is counted that training sees of it.",
     )
     add_file_options(parser, nargs="+")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="of the paths in a mixture file; default: here",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers, histograms too")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
     parser.set_defaults(run=run)
@@ -30,13 +41,18 @@ def run(args: argparse.Namespace) -> int:
     """Count, write the numbers where asked, print the tables."""
     from sama_plugin.data.corpus import open_corpus
     from sama_plugin.data.shapes.writer import write_text
-    from sama_plugin.data.statistics import measure_corpora
+    from sama_plugin.data.statistics import measure_corpora, measure_mixture
     from sama_plugin.data.statistics_report import format_html, format_text, statistics_values
     from sama_plugin.inference.outputs import check_file
 
     for path in filter(None, (args.json, args.html)):
         check_file(path)
-    sources = measure_corpora(open_corpus(*files) for files in named_files(args.records, args))
+    if any(path.suffix in MIXTURE_SUFFIXES for path in args.records):
+        if len(args.records) > 1:
+            raise DataError("A mixture file is counted alone; give nothing beside it.")
+        sources = measure_mixture(args.records[0], args.root)
+    else:
+        sources = measure_corpora(open_corpus(*files) for files in named_files(args.records, args))
     if args.json:
         write_text(args.json, [json.dumps(statistics_values(sources), indent=1), "\n"])
     if args.html:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -13,6 +14,7 @@ from sama_plugin.constants import DATA_REGION, PHRASE_END, PHRASE_START, SEG_TOK
 from sama_plugin.data.corpus import Corpus
 from sama_plugin.data.defects import Defect
 from sama_plugin.data.distribution import Bins, Distribution
+from sama_plugin.data.mixture import read_sources
 from sama_plugin.data.record_form import dataset_of
 from sama_plugin.data.sources.sama239k import Record, make_samples
 from sama_plugin.data.track_rules import damage_fault
@@ -94,14 +96,19 @@ class Statistics:
 
     def add_record(self, made: Sequence[Record], defects: Sequence[Defect]) -> None:
         """Count a record by its samples; what they leave out because of a defect is not counted."""
-        self.counts["records"] += 1
         self.counts["records_without_samples"] += not made
         self.defects.update(defect.code for defect in defects)
-        for sample, _ in made:
-            self.videos.add(sample.video_path)
+        self.add_samples([sample for sample, _ in made])
+
+    def add_samples(self, samples: Sequence[Sample]) -> None:
+        """Count the samples of one record, or one example of a mixture."""
+        self.counts["records"] += 1
+        for sample in samples:
+            self.videos.update({sample.video_path} - {""})
             self._add_turns(sample)
-        if made:
-            self._add_masks({key: track for sample, _ in made for key, track in sample.masks.items()})
+        if samples:
+            meant = ((key, sample.masks[key]) for sample in samples for key in sample.mask_ids)
+            self._add_masks(dict(meant))
 
     def _add_turns(self, sample: Sample) -> None:
         self.tasks.update((turn.task, turn.kind) for turn in sample.turns)
@@ -160,6 +167,30 @@ def measure_corpora(corpora: Iterable[Corpus], *, progress: bool = True) -> list
             made, defects = make_samples(corpus, index, part="both")
             name = source_of(made[0].raw, corpus) if made else corpus.name
             found.setdefault(name, Statistics(name)).add_record(made, defects)
+    return list(found.values())
+
+
+def measure_mixture(path: Path, root: Path, *, progress: bool = True) -> list[Statistics]:
+    """Count everything that an epoch of training sees of a mixture, before tasks are balanced.
+
+    Args:
+        path: a file of `data_configs/`.
+        root: folder its paths are relative to.
+        progress: whether to show a bar.
+
+    Returns:
+        One per file of records, in the order of the mixture; "records" are examples, repeats counted.
+
+    Raises:
+        DataError: see `mixture.read_sources`.
+    """
+    found: dict[str, Statistics] = {}
+    for source, examples in read_sources(path, root):
+        name = source.json_path
+        for sample in tqdm(
+            examples, desc=f"stats {name}", unit="example", disable=None if progress else True
+        ):
+            found.setdefault(name, Statistics(name)).add_samples([sample])
     return list(found.values())
 
 

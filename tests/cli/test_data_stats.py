@@ -27,6 +27,19 @@ def test_corpora_of_one_name_are_told_apart(
     assert names == [str(shapes_set / "records.json"), str(other / "records.json"), "all"]
 
 
+def test_a_mixture_is_counted_as_training_sees_it(
+    shapes_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = {"json_path": "records.json", "mask_path": "mask_dict.json", "video_root": ".", "repeat": 3}
+    mixture = tmp_path / "mixture.yaml"
+    mixture.write_text(json.dumps({"datasets": [entry]}))
+    assert main(["data", "stats", str(mixture), "--root", str(shapes_set)]) == 0
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row[:3] == ["records.json", "2", "12"]
+    assert main(["data", "stats", str(mixture), str(shapes_set), "--root", str(shapes_set)]) == 2
+    assert "counted alone" in capsys.readouterr().err
+
+
 def test_places_that_cannot_be_written_are_told_before_work(
     shapes_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
