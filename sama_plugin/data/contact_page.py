@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from sama_plugin.data.contact_sheet import (
-    ShownSample,
-    Tile,
+from sama_plugin.data.report_page import format_page
+from sama_plugin.data.shown_dialogue import (
+    Piece,
+    Thing,
+    answer_pieces,
     describe_thing,
-    shown_columns,
+    question_pieces,
     task_words,
 )
-from sama_plugin.data.report_page import format_page
-from sama_plugin.data.shown_dialogue import Piece, Thing, answer_pieces, question_pieces
+from sama_plugin.data.shown_sample import ShownSample, Tile, shown_columns
 from sama_plugin.media.marks import Rgb, ink_on
 
 UNFOLDED_TURNS = 12

@@ -93,6 +93,19 @@ def list_things(sample: Sample, descriptions: Mapping[str, str]) -> dict[str, Th
     return things
 
 
+def task_words(turn: Turn) -> str:
+    """Task and kind of a turn."""
+    return f"{turn.task}, {turn.kind}" if turn.kind else turn.task
+
+
+def describe_thing(thing: Thing) -> str:
+    """What the record says of an object, and what its masks are, in a few words."""
+    roles = (("pointed at", thing.is_pointed_at), ("in an answer", thing.is_shown))
+    seen = f"on {len(thing.seen)} of {len(thing.track)} frames"
+    facts = ", ".join([f"mask {thing.mask_id}", *(words for words, holds in roles if holds), seen])
+    return f"{thing.description} ({facts})" if thing.description else facts
+
+
 def question_pieces(turn: Turn) -> list[Piece]:
     """The question; each `<mask>` is a mark."""
     pieces: list[Piece] = []

@@ -13,8 +13,9 @@ from PIL import Image
 
 from sama_plugin.data.contact_folder import Written, write_contact_folder
 from sama_plugin.data.contact_page import UNFOLDED_TURNS, format_article
-from sama_plugin.data.contact_sheet import MOST_THINGS, MOST_TURNS, draw_sheet, save_picture, show_sample
+from sama_plugin.data.contact_sheet import MOST_TURNS, draw_sheet, save_picture
 from sama_plugin.data.corpus import Corpus, find_corpus, open_corpus
+from sama_plugin.data.shown_sample import MOST_THINGS, show_sample
 from sama_plugin.data.sources.sama239k import make_samples
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.media.masks import decode_mask, encode_mask
