@@ -18,13 +18,14 @@ import numpy as np
 from tqdm import tqdm
 
 from sama_plugin.data.contact_page import Article, format_article, format_contact_page
-from sama_plugin.data.contact_sheet import draw_sheet, save_picture
+from sama_plugin.data.contact_sheet import draw_sheet
 from sama_plugin.data.corpus import Corpus
 from sama_plugin.data.record_rules import kept_descriptions
 from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.data.shown_sample import ShownSample, show_sample
 from sama_plugin.data.sources.sama239k import make_samples
 from sama_plugin.errors import DataError
+from sama_plugin.media.encode import write_picture
 from sama_plugin.schema import Sample
 
 PAGE, FRAMES, SHEETS = "index.html", "frames", "sheets"
@@ -123,9 +124,9 @@ def format_counts(counts: Counter[str]) -> str:
 def _write_sample(shown: ShownSample, name: str, out: Path, with_sheets: bool) -> Article:
     pictures = [f"{FRAMES}/{name}-{k}.jpg" for k in range(len(shown.tiles))]
     for address, tile in zip(pictures, shown.tiles, strict=True):
-        save_picture(out / address, tile.picture)
+        write_picture(out / address, tile.picture, "JPEG")
     if with_sheets:
-        save_picture(out / SHEETS / f"{name}.png", draw_sheet(shown))
+        write_picture(out / SHEETS / f"{name}.png", draw_sheet(shown))
     return format_article(shown, pictures)
 
 

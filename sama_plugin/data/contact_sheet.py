@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from sama_plugin.data.shown_dialogue import (
     task_words,
 )
 from sama_plugin.data.shown_sample import TILE_SIDE, ShownSample, Tile, shown_columns
-from sama_plugin.errors import MediaError
 from sama_plugin.media.marks import INK, Rgb, load_font, shorten_text
 from sama_plugin.media.text_lines import FAINT_INK, PAPER, RULE, Word, draw_words, split_words, wrap_words
 
@@ -72,22 +70,6 @@ def _join_tiles(tiles: Sequence[Tile]) -> Image.Image:
         caption = (x, y + height + 13)
         draw.text(caption, tile.caption, fill=FAINT_INK, font=load_font(SMALL_SIZE), anchor="lm")
     return sheet
-
-
-def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a PNG or JPEG, by its ending; whole or not at all.
-
-    Raises:
-        MediaError: the disk refuses.
-    """
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        Image.fromarray(picture).save(partial, quality=88)
-        partial.replace(path)
-    except OSError as error:
-        raise MediaError(f"Cannot write '{path}': {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _draw_title(draw: ImageDraw.ImageDraw, shown: ShownSample, width: int) -> None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from sama_plugin.errors import MediaError
 from sama_plugin.media.decode import VideoClip
-from sama_plugin.media.encode import write_video
+from sama_plugin.media.encode import write_picture, write_video
 from sama_plugin.media.frame_sampling import shown_frames
 from sama_plugin.media.marks import (
     INK,
@@ -84,15 +84,7 @@ def write_strip(
     Raises:
         MediaError: masks that do not fit the clip, or the disk refuses.
     """
-    target = Path(path)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        Image.fromarray(draw_strip(clip, answers, regions)).save(part, format="PNG")
-        part.replace(target)
-    except OSError as error:
-        raise MediaError(f"Cannot write '{path}': {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_picture(path, draw_strip(clip, answers, regions))
 
 
 def enlargement(height: int, width: int) -> int:

@@ -1,4 +1,4 @@
-"""Write RGB frames as an H.264 mp4 that browsers play; the same frames give the same bytes."""
+"""Write RGB frames as pictures, or as an H.264 mp4 that browsers play; the same frames give the same bytes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,37 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
+from PIL import Image
 
 from sama_plugin.errors import MediaError
+
+JPEG_QUALITY = 88
 
 BT709 = 1
 LIMITED_RANGE = 1
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_picture(path: str | Path, picture: np.ndarray, kind: str = "PNG") -> None:
+    """Write a picture, whole or not at all.
+
+    Args:
+        path: of the file.
+        picture: (H, W, 3) uint8 RGB.
+        kind: `PNG` or `JPEG`.
+
+    Raises:
+        MediaError: the disk refuses.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        Image.fromarray(picture).save(part, format=kind, quality=JPEG_QUALITY)
+        part.replace(target)
+    except OSError as error:
+        raise MediaError(f"Cannot write '{path}': {error.strerror or error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 20) -> None:

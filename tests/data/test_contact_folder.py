@@ -13,11 +13,11 @@ from PIL import Image
 
 from sama_plugin.data.contact_folder import Written, write_contact_folder
 from sama_plugin.data.contact_page import UNFOLDED_TURNS, format_article
-from sama_plugin.data.contact_sheet import MOST_TURNS, draw_sheet, save_picture
+from sama_plugin.data.contact_sheet import MOST_TURNS, draw_sheet
 from sama_plugin.data.corpus import Corpus, find_corpus, open_corpus
 from sama_plugin.data.shown_sample import MOST_THINGS, show_sample
 from sama_plugin.data.sources.sama239k import make_samples
-from sama_plugin.errors import DataError, MediaError
+from sama_plugin.errors import DataError
 from sama_plugin.media.masks import decode_mask, encode_mask
 from sama_plugin.schema import Sample, Turn
 from tests.data.page_reading import Page
@@ -202,10 +202,3 @@ def test_empty_corpus_gives_an_empty_page(tmp_path: Path) -> None:
 def test_bad_numbers_are_refused(shapes_set: Path, tmp_path: Path, settings: dict[str, int]) -> None:
     with pytest.raises(DataError, match="expected"):
         write(corpus_at(shapes_set), tmp_path, **settings)
-
-
-def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "a.png").mkdir()
-    with pytest.raises(MediaError, match="Cannot write"):
-        save_picture(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8))
-    assert list(tmp_path.iterdir()) == [tmp_path / "a.png"]

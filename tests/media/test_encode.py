@@ -3,11 +3,12 @@ import resource
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sama_plugin.errors import MediaError
 from sama_plugin.media import encode
 from sama_plugin.media.decode import VideoClip
-from sama_plugin.media.encode import write_video
+from sama_plugin.media.encode import write_picture, write_video
 from tests.media.tiny_video import numbered_frames
 
 
@@ -115,3 +116,19 @@ def test_impossible_rate_raises(tmp_path, fps):
 def test_missing_folder_raises(tmp_path):
     with pytest.raises(MediaError, match="does not exist; create it"):
         write_video(tmp_path / "none" / "clip.mp4", numbered_frames(1), fps=24)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_pictures_are_of_the_kind_asked_for(tmp_path, kind):
+    picture = np.full((16, 24, 3), (200, 120, 40), np.uint8)
+    write_picture(tmp_path / "picture", picture, kind)
+    with Image.open(tmp_path / "picture") as written:
+        assert written.format == kind
+        np.testing.assert_allclose(np.asarray(written).astype(int), picture, atol=4)
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(MediaError, match=r"Cannot write .*a\.png"):
+        write_picture(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.png"]
