@@ -34,6 +34,7 @@ EXTRAS = {
     "eval": ["matplotlib>=3.7", "scipy>=1.4"],
     "caption": ["pycocoevalcap>=1.2,<2"],  # 100 MB, most of it METEOR's and SPICE's Java
     "annotate": ["httpx>=0.27,<1", "jsonschema>=4.18,<5"],
+    "lmms": ["lmms-eval>=0.7.3,<0.8", "filelock<3.20"],  # it reaches into filelock, and holds av below 16
     "web": ["fastapi", "python-multipart", "uvicorn"],
     "flash": ["flash-attn>=2.5"],
     "quant": ["bitsandbytes>=0.48"],

@@ -77,17 +77,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_row(args: argparse.Namespace, row: str, folder: Path) -> None:
-    """All benchmarks of one row; whoever answers is made once."""
+    """All benchmarks of one row; whoever answers is made once; sam2 is that of --model."""
     from sama_plugin.evaluation.catalogue import open_benchmark
     from sama_plugin.evaluation.harness import run_benchmark
     from sama_plugin.evaluation.scoring import score_predictions
 
-    chosen = argparse.Namespace(**{**vars(args), "answerer": row})
+    name = f"sam2:model={args.model or ''},device={args.device}" if row == "sam2" else row
+    chosen = argparse.Namespace(**{**vars(args), "answerer": name})
     open_once = cache(partial(open_answerer, chosen))
     checkpoint = model_folder(args) if row == MODEL else None
     scoring = text_scoring(args)
-    for name in args.benchmarks or BENCHMARKS:
-        benchmark = open_benchmark(name, args.data, None, scoring)
-        out = folder / name
+    for benchmark_name in args.benchmarks or BENCHMARKS:
+        benchmark = open_benchmark(benchmark_name, args.data, None, scoring)
+        out = folder / benchmark_name
         run_benchmark(benchmark, open_once, out, checkpoint=checkpoint)
         score_predictions(benchmark, out, out, settings=scoring.settings)

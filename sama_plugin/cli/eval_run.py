@@ -54,7 +54,8 @@ def _add_options(parser: argparse.ArgumentParser, out: str) -> None:
         "--answerer",
         default=MODEL,
         metavar="NAME[:KEY=VALUE,...]",
-        help="who answers: model (default), or a baseline that `sama eval list` names",
+        help="who answers: model (default), or a baseline that `sama eval list` names, some with options: "
+        "random:seed=N,count=K, sam2:model=DIR,device=D, llava:model=DIR,frames=N,device=D,template=NAME",
     )
     add_model_options(parser)
     add_session_options(parser)

@@ -42,7 +42,7 @@ def test_setup_asks_for_the_ranges_that_are_checked(setup_arguments: dict) -> No
 
 def test_setup_offers_the_extras_and_entry_points(setup_arguments: dict) -> None:
     assert set(setup_arguments["extras_require"]) == {
-        *("host", "train", "eval", "caption", "annotate", "web", "flash", "quant", "dev"),
+        *("host", "train", "eval", "caption", "annotate", "lmms", "web", "flash", "quant", "dev"),
     }
     assert set(setup_arguments["entry_points"]) == {
         "console_scripts",

@@ -2,8 +2,9 @@
 
     lmms-eval --model sama --model_args pretrained=DIR,device=cpu --tasks mme,videomme,mvbench
 
-`lmms-eval` 0.7 asks for `av<16`, for exact versions of `wandb` and `ruff`, and for a `filelock` below 3.20, so it is no
-extra of this package: install it with `--no-deps` and what its import names as missing, or into its own environment.
+`pip install sama-plugin[lmms]` brings it, with some 70 packages and an older `av`: best into an environment of its own.
+Its import alone needs far less: `pip install --no-deps lmms-eval loguru sacrebleu tabulate colorama lxml evaluate pytz
+tenacity "filelock<3.20"` and `pip install pytablewriter`, beside the extras `host` and `train`.
 
 `manifest` tells it about the class in `model`, which alone imports `lmms_eval`.
 """

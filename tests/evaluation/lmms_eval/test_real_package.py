@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("lmms_eval") is None,
-    reason="lmms-eval is not installed: pip install --no-deps lmms-eval, and what its import then names as missing",
+    reason="lmms-eval is not installed (pip install sama-plugin[lmms])",
 )
 
 
