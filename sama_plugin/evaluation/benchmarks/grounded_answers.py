@@ -83,7 +83,8 @@ def score_grounding(
         Fault(rule, f"question '{prediction.question_id}': {count}") for rule, count in made.faults.items()
     ]
     row["grounding"] = {variant: _to_plain(getattr(made, variant)) for variant in VARIANTS}
-    row["scores"]["mIoU"] = made.corrected.mean_iou
+    if made.corrected.mean_iou is not None:
+        row["scores"]["mIoU"] = made.corrected.mean_iou
     if made.corrected.counts.wanted:
         row["scores"]["recall"] = made.corrected.counts.found / made.corrected.counts.wanted
     return faults

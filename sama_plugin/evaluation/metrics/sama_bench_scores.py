@@ -49,7 +49,7 @@ class GroundedText:
 class VariantScores(NamedTuple):
     """One question in one variant."""
 
-    mean_iou: float
+    mean_iou: float | None
     counts: RecallCounts
 
 
@@ -138,7 +138,8 @@ def score_video(questions: Sequence[QuestionScores], variant: str = CORRECTED) -
         )
     rows = [question.official if variant == OFFICIAL else question.corrected for question in questions]
     found, wanted, given = (sum(row.counts[i] for row in rows) for i in range(3))
-    scores: dict[str, float | None] = {"mIoU": sum(row.mean_iou for row in rows) / len(rows)}
+    overlaps = [row.mean_iou for row in rows if row.mean_iou is not None]
+    scores: dict[str, float | None] = {"mIoU": sum(overlaps) / len(overlaps) if overlaps else None}
     if variant == OFFICIAL:
         return scores | {"recall": found / wanted if wanted else 0.0}
     return scores | {

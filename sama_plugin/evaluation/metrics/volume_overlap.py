@@ -78,14 +78,14 @@ def iou_matrix(
     return ious
 
 
-def mean_iou(ious: np.ndarray) -> float:
+def mean_iou(ious: np.ndarray) -> float | None:
     """Mean IoU of one question; what has no partner scores 0.
 
     Args:
         ious: (G, P) float, from `iou_matrix`.
 
     Returns:
-        In [0, 1]; 1 where nothing is wanted and nothing given.
+        In [0, 1]; None where nothing is wanted and nothing given: an answerer that never finds anything earns nothing.
 
     Raises:
         HostError: scipy is missing.
@@ -94,7 +94,7 @@ def mean_iou(ious: np.ndarray) -> float:
     over the larger number of objects instead of the matched ones only.
     """
     if not max(ious.shape):
-        return 1.0
+        return None
     return sum(float(ious[g, p]) for g, p in assign_pairs(ious)) / max(ious.shape)
 
 

@@ -138,12 +138,12 @@ def test_misses_and_false_alarms_cost(shapes, tmp_path):
     folder = write_predictions(tmp_path / "p", "sama-bench-g", rows)
     benchmark = open_benchmark("sama-bench-g", shapes)
     results = score_predictions(benchmark, folder, tmp_path / "out")
-    # one of two found; nothing to ground; one found beside a false alarm
-    assert results.metrics["mIoU"] == pytest.approx((0.5 + 1 + 0.5) / 3)
+    # one of two found; one found beside a false alarm; where nothing is to be found, nothing is to be earned
+    assert results.metrics["mIoU"] == 0.5
     assert results.metrics["recall"] == pytest.approx(2 / 3)
     assert results.metrics["precision"] == pytest.approx(2 / 3)
     scores = read_scores(tmp_path / "out")
-    assert scores["test_00000/0/0"]["scores"]["mIoU"] == pytest.approx(2 / 3)  # of the video, once
+    assert scores["test_00000/0/0"]["scores"]["mIoU"] == 0.5  # of the video, once
     assert scores["test_00000/0/1"]["scores"] == {}
     assert scores["test_00000/0/0"]["video"] == "videos/00000.mp4"
 

@@ -72,11 +72,13 @@ def test_a_video_is_the_sum_of_its_questions() -> None:
     ]
     assert score_video(rows) == {"mIoU": pytest.approx(2 / 3), "recall": 1 / 3, "precision": 1 / 2}
     assert score_video(rows, "official") == {"mIoU": pytest.approx(2 / 3), "recall": 1 / 2}
+    nothing = score("Nothing.", [], truth="Nothing.", gt=[])
+    assert score_video([*rows, nothing]) == score_video(rows)
 
 
-def test_a_video_without_objects_has_no_recall() -> None:
+def test_a_video_without_objects_has_no_scores() -> None:
     rows = [score("Nothing.", [], truth="Nothing.", gt=[])]
-    assert score_video(rows) == {"mIoU": 1, "recall": None, "precision": None}
+    assert score_video(rows) == {"mIoU": None, "recall": None, "precision": None}
     assert score_video(rows, "official") == {"mIoU": 0, "recall": 0}
 
 
