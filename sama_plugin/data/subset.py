@@ -5,17 +5,16 @@ Everything is counted in turns. A record has turns in several cells: its source,
 1. Every cell gets a limit. A cap is one. Shares of a dimension are limits too: together they allow as many turns as the
    scarcest of them can fill, so that a cell with a share of 0.3 is at most 0.3 of what is allowed; what has no share of
    its own has the rest in common.
-2. Records are taken in an order: first those with turns in the cell that has least to choose from, so that what is
-   scarce is in before what is plentiful fills other cells; of equal ones those with the rarest task, then as the seed
-   draws.
-3. A record is kept if all its cells have room for its turns, else dropped; the fullest cell is the reason.
+2. Records are taken one by one: next always the one whose turns are in the cells that are furthest from their limits,
+   in proportion, on average; of equal ones that with the rarest task, then as the seed draws.
+3. A record is dropped as soon as one of its cells has no room for its turns; the fullest cell is the reason.
 """
 
 from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -121,21 +120,10 @@ def choose_subset(rows: Sequence[RecordFacts], wishes: Wishes, seed: int) -> Sub
     for cells in content:
         available.update(cells)
     limits = _find_limits(available, wishes)
-    taken: Counter[Cell] = Counter()
-    kept: list[int] = []
-    dropped: dict[int, Dropped] = {}
-    for place in _order(content, available, limits, seed):
-        cells = content[place]
-        room = {cell: limits[cell] - taken[cell] for cell in cells if cell in limits}
-        if full := [cell for cell, left in room.items() if cells[cell] > left]:
-            worst = min((room[cell], cell) for cell in full)[1]
-            dropped[place] = Dropped(rows[place], worst, cells[worst], taken[worst])
-        else:
-            kept.append(place)
-            taken.update(cells)
+    kept, dropped, taken = _take_in_turn(content, available, limits, seed)
     return Subset(
         [rows[place] for place in sorted(kept)],
-        [dropped[place] for place in sorted(dropped)],
+        [Dropped(rows[place], *dropped[place]) for place in sorted(dropped)],
         available,
         limits,
         taken,
@@ -199,18 +187,82 @@ def _all_shares(available: Mapping[Cell, int], wishes: Wishes) -> dict[Cell, flo
     return shares
 
 
-def _order(
+Reason = tuple[Cell, int, int]
+"""A full cell, turns of the record in it, and turns that it had by then."""
+
+
+def _take_in_turn(
     content: Sequence[Mapping[Cell, int]],
     available: Mapping[Cell, int],
     limits: Mapping[Cell, int],
     seed: int,
-) -> list[int]:
-    """Places of records in the order in which they are taken."""
-    plenty = {cell: available[cell] / max(limit, 1) for cell, limit in limits.items()}
+) -> tuple[list[int], dict[int, Reason], Counter[Cell]]:
+    """Places of the records that are kept, the others with their reasons, and the turns of each cell."""
+    waiting = _Waiting(_group_alike(content, available, seed), content, limits)
+    kept: list[int] = []
+    dropped: dict[int, Reason] = {}
+    taken: Counter[Cell] = Counter()
+    while True:
+        dropped.update(waiting.drop_full())
+        if not waiting.is_open.any():
+            return kept, dropped, taken
+        kept.append(waiting.take())
+        taken.update(content[kept[-1]])
 
-    def scarcity(place: int) -> tuple[float, int]:
-        cells = content[place]
-        rarest_task = min(available[cell] for cell in cells if cell[0] == "task")
-        return min((plenty[cell] for cell in cells if cell in plenty), default=0.0), rarest_task
 
-    return sorted(np.random.default_rng(seed).permutation(len(content)).tolist(), key=scarcity)
+class _Waiting:
+    """Records that are neither kept nor dropped yet, in groups of equal ones.
+
+    Args:
+        groups: places of records; of equally good groups the first is taken.
+        content: turns of each record by cell.
+        limits: of cells.
+
+    Attributes:
+        is_open: (G,) bool; whether a group has records left.
+    """
+
+    def __init__(
+        self, groups: list[list[int]], content: Sequence[Mapping[Cell, int]], limits: Mapping[Cell, int]
+    ) -> None:
+        self.groups, self.cells = groups, list(limits)
+        rows = [[content[members[0]].get(cell, 0) for cell in self.cells] for members in groups]
+        self.turns = np.array(rows, dtype=np.int64).reshape(len(groups), len(self.cells))  # (G, C)
+        counted = self.turns.sum(axis=1, keepdims=True)
+        self._parts = self.turns / np.maximum(counted, 1)
+        self._bonus = (counted[:, 0] == 0).astype(float)  # nothing limits these
+        self.limits = np.array(list(limits.values()), dtype=np.int64)
+        self.room = self.limits.copy()
+        self.is_open = np.ones(len(groups), dtype=bool)
+
+    def take(self) -> int:
+        """The place of the record whose turns are in the emptiest cells on average; it waits no longer."""
+        scores = self._parts @ (self.room / np.maximum(self.limits, 1)) + self._bonus
+        best = int(np.where(self.is_open, scores.round(9), -1.0).argmax())
+        self.room -= self.turns[best]
+        place = self.groups[best].pop()
+        self.is_open[best] = bool(self.groups[best])
+        return place
+
+    def drop_full(self) -> Iterator[tuple[int, Reason]]:
+        """Places of the records for which there is no room any more, each with the reason; they wait no longer."""
+        for group in np.flatnonzero(self.is_open & (self.turns > self.room).any(axis=1)):
+            lacking = np.where(self.turns[group] > self.room, self.room, np.iinfo(np.int64).max)
+            cell = int(lacking.argmin())
+            reason = (self.cells[cell], int(self.turns[group, cell]), int((self.limits - self.room)[cell]))
+            yield from ((place, reason) for place in self.groups[group])
+            self.is_open[group] = False
+
+
+def _group_alike(
+    content: Sequence[Mapping[Cell, int]], available: Mapping[Cell, int], seed: int
+) -> list[list[int]]:
+    """Places of records with the same turns in the same cells; those with the rarest task first, else as drawn."""
+    groups: dict[frozenset[tuple[Cell, int]], list[int]] = {}
+    for place in np.random.default_rng(seed).permutation(len(content)).tolist():
+        groups.setdefault(frozenset(content[place].items()), []).append(place)
+
+    def rarity(members: list[int]) -> int:
+        return min(available[cell] for cell in content[members[0]] if cell[0] == "task")
+
+    return sorted(groups.values(), key=rarity)
