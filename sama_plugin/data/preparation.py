@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ def prepare(
         defects=dict(codes.most_common()),
         extracted=extracted,
         num_videos=len(media),
-        missing=[path for path in media if not path.exists()],
+        missing=[path for path in media if not os.path.exists(path)],  # no error for too long a name
     )
 
 
@@ -183,7 +184,7 @@ def format_preparation(done: Preparation) -> Iterator[str]:
     records = f"{sum(done.sources.values())} records{f' ({named})' if named else ''}"
     yield f"{files.records}: {records}; index {index.path} ({size_mb:.1f} MB) {took}"
     for path, count in index.entries.items():
-        if path != files.records.absolute():
+        if not path.samefile(files.records):
             twice = (
                 f", {index.doubled[path]} ids twice, of which the last counts"
                 if path in index.doubled

@@ -118,3 +118,22 @@ def test_wrong_arguments_end_with_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_records_are_not_counted_as_masks_where_the_path_is_relative(
+    shapes_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("records.json", "mask_dict.json"):
+        shutil.copy(shapes_set / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert cli(["data", "prepare", ".", "--media", str(shapes_set)]) == 0
+    (masks,) = (line for line in lines_of(capsys.readouterr().out) if "masks:" in line)
+    assert masks.endswith("tracks in mask_dict.json")
+
+
+def test_video_whose_name_is_too_long_for_a_file_is_missing(
+    published: PublishedSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_record(0, lambda record: record.update(video="mevis/" + 300 * "x"))(published)
+    assert cli(["data", "prepare", str(published.root)]) == 1
+    assert "missing:" in capsys.readouterr().out
