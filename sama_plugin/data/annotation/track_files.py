@@ -17,7 +17,7 @@ from sama_plugin.data.corpus import JsonCorpus
 from sama_plugin.data.defects import missing_file
 from sama_plugin.data.json_file import read_json
 from sama_plugin.data.record_form import NO_MASK, SAV_FRAME_STEP, frame_names, frame_step, media_path
-from sama_plugin.data.track_rules import join_parts
+from sama_plugin.data.track_rules import join_parts, track_fault
 from sama_plugin.errors import DataError
 from sama_plugin.media.masks import check_mask, mask_area, union_masks
 from sama_plugin.schema import Rle
@@ -155,13 +155,14 @@ def _mevis_video(path: Path, name: str, about: Any, masks: Masks) -> TrackedVide
             for ids, words in said.items()
         )
         size = next(rle["size"] for thing in objects for rle in thing.track if rle is not None)
+        height, width = (int(side) for side in size)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{path}, video '{name}': {type(error).__name__} {error}; expected MeViS's form."
         ) from error
     except StopIteration:
         raise DataError(f"{path}, video '{name}': no object has a mask on any frame.") from None
-    return TrackedVideo(name, name, int(size[0]), int(size[1]), objects, frames)
+    return TrackedVideo(name, name, height, width, objects, frames)
 
 
 def _mevis_objects(about: Any) -> dict[tuple[str, ...], list[str]]:
@@ -219,8 +220,13 @@ def _record_video(corpus: JsonCorpus, index: int) -> TrackedVideo:
     tracks = {key: corpus.track(record, key) for key in keys if key != NO_MASK}
     if missing := [key for key, track in tracks.items() if track is None]:
         raise DataError(f"{where}: mask ids {', '.join(missing[:5])} are not in the mask dictionary.")
+    for key, track in tracks.items():
+        if fault := track_fault(track, None, (None, None), deep=False):
+            raise DataError(f"{where}: mask id {key}: {fault[1]} ({fault[0]}).")
     joined = {key: join_parts(track) for key, track in tracks.items() if track is not None}
     things = record.get("objects") or [{}] * len(keys)
+    if not isinstance(things, list) or not all(isinstance(thing, dict) for thing in things):
+        raise DataError(f"{where}: 'objects' is {things!r:.60}, expected a list with an object for each id.")
     if len(things) != len(keys):
         raise DataError(f"{where}: 'objects' has {len(things)} entries for {len(keys)} in 'anno_map'.")
     length = max((len(track) for track in joined.values()), default=0)

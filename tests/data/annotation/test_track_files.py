@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,30 @@ def test_two_videos_of_one_id_are_refused(tmp_path: Path) -> None:
     paths = [write(tmp_path / name / "sav_1_manual.json", sav(TRACKS)) for name in "ab"]
     with pytest.raises(DataError, match="same id as another, such as 'sav_1_manual'"):
         find_videos(paths, None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"objects": [False]}, "'objects' is [False], expected a list with an object for each id"),
+        ({"objects": "x"}, "'objects' is 'x'"),
+        ({"anno_map": [5]}, "mask id 5: it is True, expected a list"),
+        ({"anno_map": [6]}, "mask id 6: its entry 0 is 'x', expected run lengths"),
+    ],
+)
+def test_records_with_anything_in_any_place_are_named(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    write(tmp_path / "mask_dict.json", {"4": [encode_mask(TRACKS[0][0])], "5": True, "6": ["x"]})
+    path = write(tmp_path / "records.json", [{"video": "a.mp4", "anno_map": [4], **change}])
+    (entry,) = find_videos([path], None, None)
+    with pytest.raises(DataError, match=re.escape(words)):
+        entry.load()
+
+
+def test_mask_size_that_is_no_number_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "mask_dict.json", {"0": [{"size": [8, "wide"], "counts": "0"}]})
+    about = {"frames": ["0"], "objects": {"0": {"anno_ids": [0]}}}
+    (entry,) = find_videos([write(tmp_path / "meta.json", {"videos": {"abc": about}})], None, None)
+    with pytest.raises(DataError, match="video 'abc': ValueError"):
+        entry.load()
