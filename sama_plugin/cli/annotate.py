@@ -90,9 +90,15 @@ def run(args: argparse.Namespace) -> int:
         )
         return 0
     _check(args)
+    from sama_plugin.data.annotation.export import MASKS, RECORDS, REPORT
+    from sama_plugin.data.kept_inputs import check_inputs_kept
     from sama_plugin.inference.outputs import check_folder
 
     check_folder(args.out)
+    dictionaries = [args.masks or path.parent / MASKS for path in args.inputs]
+    check_inputs_kept(
+        [*args.inputs, *dictionaries], [args.out / name for name in (RECORDS, MASKS, REPORT, RUN_FILE)]
+    )
     entries = _find_entries(args)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.endpoint is None:

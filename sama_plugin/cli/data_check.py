@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Check, print the report, write it where asked."""
     from sama_plugin.data.check_report import format_codes, format_html, format_text, report_values
     from sama_plugin.data.checking import check_corpora
+    from sama_plugin.data.kept_inputs import check_corpora_kept
     from sama_plugin.data.preparation import find_corpora
     from sama_plugin.data.shapes.writer import write_text
     from sama_plugin.inference.outputs import check_file
@@ -62,9 +63,11 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"--show is {args.show}, expected 0 or more.")
     if not args.records:
         raise DataError("There is nothing to check; give RECORDS, a JSON list or a folder.")
-    for path in filter(None, (args.json, args.html)):
+    targets = [path for path in (args.json, args.html) if path is not None]
+    for path in targets:
         check_file(path)
     sources = [files for path in args.records for files in find_corpora(path, args.masks, args.media)]
+    check_corpora_kept(sources, targets)
     reports = check_corpora(sources, media=args.depth, workers=args.workers, run_path=args.resume)
     print(format_text(reports, args.show))
     if args.json:

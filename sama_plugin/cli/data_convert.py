@@ -70,9 +70,11 @@ def run(args: argparse.Namespace) -> int:
         raise DataError("--sam2 makes tracks of hand-written files; give --from own too.")
     from sama_plugin.data.conversion import convert_corpus
     from sama_plugin.data.corpus import open_corpus
-    from sama_plugin.data.export import export_corpus
+    from sama_plugin.data.export import export_corpus, export_targets
+    from sama_plugin.data.kept_inputs import check_corpora_kept
 
     files = corpus_files(args.records, args)
+    check_corpora_kept([files], export_targets(args.out, args.name))
     corpus = open_corpus(*files)
     written = export_corpus(convert_corpus(corpus, args.to), args.out, name=args.name)
     print(f"{written.records} of {len(corpus)} records and {written.masks} masks written:", end=" ")

@@ -40,19 +40,23 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Count, write the numbers where asked, print the tables."""
     from sama_plugin.data.corpus import open_corpus
+    from sama_plugin.data.kept_inputs import check_corpora_kept
     from sama_plugin.data.shapes.writer import write_text
     from sama_plugin.data.statistics import measure_corpora, measure_mixture
     from sama_plugin.data.statistics_report import format_html, format_text, statistics_values
     from sama_plugin.inference.outputs import check_file
 
-    for path in filter(None, (args.json, args.html)):
+    targets = [path for path in (args.json, args.html) if path is not None]
+    for path in targets:
         check_file(path)
     if any(path.suffix in MIXTURE_SUFFIXES for path in args.records):
         if len(args.records) > 1:
             raise DataError("A mixture file is counted alone; give nothing beside it.")
         sources = measure_mixture(args.records[0], args.root)
     else:
-        sources = measure_corpora(open_corpus(*files) for files in named_files(args.records, args))
+        corpora = named_files(args.records, args)
+        check_corpora_kept(corpora, targets)
+        sources = measure_corpora(open_corpus(*files) for files in corpora)
     if args.json:
         write_text(args.json, [json.dumps(statistics_values(sources), indent=1), "\n"])
     if args.html:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE, Corpus
-from sama_plugin.data.record_form import DICTIONARIES, NO_MASK, dictionary_name
+from sama_plugin.data.record_form import DICTIONARIES, NO_MASK, PUBLISHED_MASKS, dictionary_name
 from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.errors import DataError
 
@@ -40,6 +40,17 @@ class Exported(NamedTuple):
     files: list[Path]
 
 
+def export_targets(out: Path, name: str = RECORDS_FILE) -> list[Path]:
+    """Files that an export may write.
+
+    Raises:
+        DataError: the name is no plain name of a file, or that of the masks.
+    """
+    if name in ("", "..", "masks", MASKS_FILE) or Path(name).name != name:
+        raise DataError(f"The records' file is to be '{name}', expected a plain name such as {RECORDS_FILE}.")
+    return [out / name, out / MASKS_FILE, *(out / "masks" / other for other in sorted(PUBLISHED_MASKS))]
+
+
 def export_corpus(
     corpus: Corpus,
     out: Path,
@@ -58,8 +69,9 @@ def export_corpus(
         progress: whether to show a bar.
 
     Raises:
-        DataError: a mask dictionary cannot be used, or one dictionary for all would mix up ids.
+        DataError: a mask dictionary cannot be used, one dictionary for all would mix up ids, or see `export_targets`.
     """
+    export_targets(out, name)
     chosen = range(len(corpus)) if indices is None else indices
     means = _Meaning(corpus)
     for index in tqdm(chosen, desc="export", unit="record", disable=None if progress else True):

@@ -77,6 +77,8 @@ def build_index(
         raise DataError(f"No file {', no file '.join(absent)}; give the folder or the files that there are.")
     if out.is_dir():
         raise DataError(f"{out} is a folder; give a file for the index.")
+    if out.resolve() in {path.resolve() for path in files.values()}:
+        raise DataError(f"{out} is a file that the index is to be made of; give another place for the index.")
     stamps = {role: Stamp.of(path) for role, path in files.items()}
     if is_current(out, stamps):
         return report_on(out)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE
+from sama_plugin.data.kept_inputs import check_inputs_kept
 from sama_plugin.data.own_data import OwnItem, read_items
 from sama_plugin.data.own_regions import OwnTrack, Tracker, find_tracks
 from sama_plugin.data.shapes.writer import write_text
@@ -90,8 +91,11 @@ def convert_own(records: Path, video_root: Path, out: Path, tracker: Tracker | N
         How many records were written.
 
     Raises:
-        DataError: file, item and field that is wrong; a video that is not below `video_root`.
+        DataError: file, item and field that is wrong; a video that is not below `video_root`; a file that is
+            read would be written over.
     """
+    read = [records.parent / masks for masks in _mask_paths(records)]
+    check_inputs_kept([records, *read], [out / MASKS_FILE, out / RECORDS_FILE])
     masks: dict[str, Any] = {}
     made = []
     for opened in tqdm(open_items(records, video_root, tracker), desc="convert", unit="item", disable=None):
@@ -103,6 +107,12 @@ def convert_own(records: Path, video_root: Path, out: Path, tracker: Tracker | N
     write_text(out / MASKS_FILE, [json.dumps(masks)])
     write_text(out / RECORDS_FILE, [json.dumps(made, indent=1)])
     return len(made)
+
+
+def _mask_paths(records: Path) -> Iterator[str]:
+    """Files with masks that a file means, as written."""
+    for item in read_items(records):
+        yield from (one.masks for one in item.regions.values() if isinstance(one.masks, str))
 
 
 def _record(opened: OpenedItem, numbers: dict[str, int], video_root: Path) -> dict[str, Any]:
