@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sama_plugin.data.defects import DefectError, file_fault, missing_file
+from sama_plugin.data.json_file import half_character, unreadable_value
 
 CHUNK_BYTES = 1 << 22
 MAX_ENTRY_CHARS = 1 << 28
@@ -145,11 +146,13 @@ class JsonStream:
                     continue
                 is_cut = error.msg.startswith("Unterminated") or not self._text[error.pos :].strip()
                 raise self._fault(error.msg, "file-cut" if is_cut else "file-damaged") from error
-            except RecursionError as error:
-                raise self._fault("brackets nested too deeply", "file-damaged") from error
+            except (RecursionError, ValueError) as error:
+                raise self._fault(unreadable_value(error), "file-damaged") from error
             if len(self._text) - end <= NUMBER_TAIL and self._grow():
                 continue
             text, self._at = self._text[self._at : end], end
+            if half := half_character(text, value):
+                raise self._fault(half, "file-damaged")
             return value, text
 
     def _peek(self) -> str:

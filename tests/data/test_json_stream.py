@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sama_plugin.data import json_stream
 from sama_plugin.data.defects import DefectError
+from sama_plugin.data.json_file import read_json
 from sama_plugin.data.json_stream import JsonStream, file_digest
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6)
@@ -87,6 +88,9 @@ def test_text_is_that_of_the_file(tmp_path: Path) -> None:
         (b"[1] 2", "has '2' behind its end"),
         (b'["\xff"]', "has bytes that are no UTF-8"),
         (b"[" + b"[" * 100_000, "has brackets nested too deeply"),
+        (b"[" + b"1" * 5_000 + b"]", "has a number of too many digits"),
+        (rb'[{"a": "\ud83d"}]', r"entry 0, near byte \d+, has half a character, \\ud83d"),
+        (rb'{"\udc00": 1}', "has half a character"),
     ],
 )
 def test_malformed_file_is_refused_with_its_place(tmp_path: Path, content: bytes, message: str) -> None:
@@ -98,6 +102,25 @@ def test_malformed_file_is_refused_with_its_place(tmp_path: Path, content: bytes
         word in message for word in ("cut off", "Unterminated", "':' delim", "byte 10, has Expecting")
     )
     assert caught.value.defect.code == ("file-cut" if is_cut else "file-damaged")
+
+
+def test_characters_of_two_escapes_and_escaped_backslashes_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(r'["\ud83d\ude00", "\\ud800"]')
+    assert [entry.value for entry in JsonStream(path, "[")] == ["\U0001f600", r"\ud800"]
+
+
+def test_small_files_are_refused_for_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    for content, message in (
+        (r'"\ud83d"', "it has half a character"),
+        ("1" * 5_000, "it has a number of too many digits"),
+        ("[" * 100_000, "it has brackets nested too deeply"),
+    ):
+        path.write_text(content)
+        with pytest.raises(DefectError, match=rf"file\.json .*{message}") as caught:
+            read_json(path)
+        assert caught.value.defect.code == "file-damaged"
 
 
 def test_file_of_another_form_is_refused(tmp_path: Path) -> None:
