@@ -59,7 +59,7 @@ def read_answer(body: bytes) -> dict[str, Any] | None:
     try:
         answer = json.loads(body)
         text = answer["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return None
     return answer if isinstance(text, str) else None
 
@@ -70,7 +70,7 @@ def server_words(body: bytes) -> str:
     try:
         found = json.loads(text)["error"]
         text = str(found["message"] if isinstance(found, dict) else found)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     text = " ".join(text.split())
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."
@@ -89,7 +89,8 @@ def parse_reply(text: str, schema: Mapping[str, Any] | None) -> Any:
     fenced = FENCE.match(text)
     try:
         value = json.loads(fenced[1] if fenced else text)
-    except ValueError as error:
+        json.dumps(value, ensure_ascii=False).encode()  # no file can have half a character
+    except (ValueError, RecursionError) as error:
         raise ReplyError(f"The reply is not JSON: {error}.", text, (f"It is not JSON: {error}.",)) from error
     validator = jsonschema.validators.validator_for(schema)(schema)
     faults = tuple(

@@ -68,6 +68,8 @@ def test_a_fence_about_json_is_taken_off(text: str) -> None:
     ("text", "fault"),
     [
         ("I think 87", "not JSON"),
+        (r'{"score": 1, "\ud83d": 2}', "can't encode character"),
+        ("[" * 100_000, "recursion depth"),
         ('{"score": 870}', "870"),
         ("{}", "required"),
         ('{"score": 1, "x": 2}', "x"),
