@@ -22,6 +22,7 @@ from sama_plugin.data.record_facts import CorpusFacts, gather_facts
 from sama_plugin.data.report_page import align_table, format_page, format_table
 from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.data.subset import ALL, Cell, Dropped, Subset, Wishes, choose_subset
+from sama_plugin.errors import DataError
 
 SCHEMA = "sama.balance/1"
 REPORT, PAGE = "balance.json", "balance.html"
@@ -43,10 +44,15 @@ def write_subset(
         progress: whether to show bars.
 
     Raises:
-        DataError: wishes that do not fit the corpus.
+        DataError: wishes that do not fit the corpus, or that no record fits.
     """
     facts = gather_facts(corpus, progress=progress)
     subset = choose_subset(facts.rows, wishes, seed)
+    if subset.dropped and not subset.kept:
+        reasons = "; ".join(f"{name} of at most {limit}" for name, limit, _ in _reason_rows(subset))
+        raise DataError(
+            f"No record fits: each has more turns than there is room for in {reasons}; allow more."
+        )
     indices = [row.record for row in subset.kept]
     exported = export_corpus(corpus, out, indices=indices, progress=progress)
     write_text(out / PAGE, [format_subset_page(corpus.name, subset)])

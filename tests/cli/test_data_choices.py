@@ -35,6 +35,10 @@ def test_balance_says_what_was_kept_and_why(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["balance", "--total", "0"],
+            "No record fits: each has more turns than there is room for in all of at most 0",
+        ),
         (["balance", "--cap", "task=3"], "expected such as task:referring=0.3"),
         (["balance", "--cap", "task:referring=0.3"], "--cap is 'task:referring=0.3'"),
         (["balance", "--share", "colour:red=0.3"], "--share is 'colour:red=0.3'"),
