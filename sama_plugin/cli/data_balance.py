@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sama_plugin.cli.data_files import add_file_options, named_files, tell_left_out, tell_missing
+from sama_plugin.cli.data_files import add_file_options, named_corpus, tell_left_out, tell_missing
 from sama_plugin.errors import DataError
 
 DIMENSIONS = ("task", "source", "length")
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     caps, shares = _read_cells("--cap", args.cap, int), _read_cells("--share", args.share, float)
     wishes = Wishes(caps, shares, args.even, args.total, args.lengths or LENGTH_EDGES)
     check_folder(args.out)
-    (files,) = named_files([args.records], args)
+    files = named_corpus(args.records, args)
     check_corpora_kept([files], export_targets(args.out))
     subset, facts, exported = write_subset(open_corpus(*files), args.out, wishes, args.seed)
     print(format_subset(subset))

@@ -72,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
     from sama_plugin.data.corpus import open_corpus
     from sama_plugin.data.export import export_corpus, export_targets
     from sama_plugin.data.kept_inputs import check_corpora_kept
+    from sama_plugin.inference.outputs import check_folder
 
+    check_folder(args.out)
     files = corpus_files(args.records, args)
     check_corpora_kept([files], export_targets(args.out, args.name))
     corpus = open_corpus(*files)
@@ -86,9 +88,11 @@ def run(args: argparse.Namespace) -> int:
 def _convert_own(args: argparse.Namespace) -> int:
     """Write a hand-written file in the SAMA-239K form."""
     from sama_plugin.data.sources.own import convert_own
+    from sama_plugin.inference.outputs import check_folder
 
     if args.to != "train":
         raise DataError(f"--from own makes training data, --to is {args.to}; give --to train.")
+    check_folder(args.out)
     media = args.media or args.records.parent
     tracker = None
     if args.sam2:

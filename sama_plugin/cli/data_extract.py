@@ -35,7 +35,9 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Extract, then say what was written and what cannot be read."""
     from sama_plugin.data.frame_extraction import extract_frames, vidstg_names
+    from sama_plugin.inference.outputs import check_folder
 
+    check_folder(args.out)
     names = None if args.records is None else vidstg_names(args.records)
     result = extract_frames(args.videos, args.out, step=args.step, names=names, workers=args.workers)
     for video, reason in result.failed:

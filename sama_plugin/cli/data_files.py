@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sama_plugin.errors import DataError
+
 if TYPE_CHECKING:
     from sama_plugin.data.corpus import CorpusFiles
 
@@ -20,7 +22,7 @@ def add_file_options(parser: argparse.ArgumentParser, nargs: str | None = None) 
         type=Path,
         nargs=nargs,
         metavar="RECORDS",
-        help="JSON list of records, or a folder with records.json" + (" or published files" if nargs else ""),
+        help="JSON list of records, or a folder with records.json or published files",
     )
     parser.add_argument(
         "--masks",
@@ -38,15 +40,31 @@ def add_file_options(parser: argparse.ArgumentParser, nargs: str | None = None) 
 
 
 def corpus_files(records: Path, args: argparse.Namespace) -> CorpusFiles:
-    """Where one of the given corpora lies."""
-    from sama_plugin.data.corpus import find_corpus
+    """Where the one given corpus lies.
 
-    return find_corpus(records, args.masks, args.media)
+    Raises:
+        DataError: there is none, or several in one folder.
+    """
+    from sama_plugin.data.preparation import find_corpora
+
+    found = find_corpora(records, args.masks, args.media)
+    if len(found) > 1:
+        names = ", ".join(files.records.name for files in found)
+        raise DataError(f"{records} has {len(found)} files of records, {names}; give one of them.")
+    return found[0]
+
+
+def named_corpus(records: Path, args: argparse.Namespace) -> CorpusFiles:
+    """Where the one given corpus lies, under its name; see `named_files`."""
+    files = corpus_files(records, args)
+    return files._replace(name=_short_name(files.records.resolve()))
 
 
 def named_files(paths: Sequence[Path], args: argparse.Namespace) -> list[CorpusFiles]:
     """Where the given corpora lie, under names that tell them apart: the file's, or the folder's of `records.json`."""
-    found = [corpus_files(path, args) for path in paths]
+    from sama_plugin.data.preparation import find_corpora
+
+    found = [files for path in paths for files in find_corpora(path, args.masks, args.media)]
     short = [_short_name(files.records.resolve()) for files in found]
     names = [
         name if short.count(name) == 1 else str(files.records)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.cli.data_files import add_file_options, named_files
+from sama_plugin.cli.data_files import add_file_options, named_corpus
 
 SHOWN_FAULTS = 5
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from sama_plugin.inference.outputs import check_folder
 
     check_folder(args.out)
-    (files,) = named_files([args.records], args)
+    files = named_corpus(args.records, args)
     written = write_contact_folder(
         open_corpus(*files),
         args.out,

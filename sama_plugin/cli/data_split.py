@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.cli.data_files import add_file_options, named_files, tell_left_out, tell_missing
+from sama_plugin.cli.data_files import add_file_options, named_corpus, tell_left_out, tell_missing
 from sama_plugin.errors import DataError
 
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"--seed is {args.seed}, expected 0 or more.")
     parts = read_parts(args.parts)
     check_folder(args.out)
-    (files,) = named_files([args.records], args)
+    files = named_corpus(args.records, args)
     check_corpora_kept([files], [path for part in parts for path in export_targets(args.out / part.name)])
     made, facts = write_split(open_corpus(*files), args.out, parts, args.seed)
     print(format_split(made))

@@ -254,8 +254,9 @@ def _to_json(value: Any) -> str:
 
 
 def write_text(path: Path, pieces: Iterable[str]) -> None:
-    """Write whole or not at all."""
+    """Write whole or not at all; the folder is made if missing."""
     partial = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with partial.open("w", encoding="utf-8") as file:
             file.writelines(pieces)
