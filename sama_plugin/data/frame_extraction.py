@@ -6,10 +6,12 @@ with; a damaged video is named and gives no folder.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -61,22 +63,35 @@ def extract_frames(
         progress: whether to show a bar.
 
     Raises:
-        DataError: no such folder or videos, two videos of one name, or a bad number.
+        DataError: no such folder or videos, two videos of one name, a bad number, or another process at work in `out`.
     """
     if step < 1:
         raise DataError(f"step is {step}, expected 1 or more.")
     found = _find_videos(videos, names)
     out.mkdir(parents=True, exist_ok=True)
-    to_do = [video for video in found if not (out / video.stem).is_dir()]
-    bar = tqdm(total=len(to_do), desc="extract", unit="video", disable=None if progress else True)
     extract = functools.partial(_extract, out, step)
     failed = []
-    with bar:
-        for video, fault in zip(to_do, map_parallel(extract, to_do, workers), strict=True):
+    with _held(out):
+        to_do = [video for video in found if not (out / video.stem).is_dir()]
+        bar = tqdm(to_do, desc="extract", unit="video", disable=None if progress else True)
+        for video, fault in zip(bar, map_parallel(extract, to_do, workers), strict=True):
             if fault:
                 failed.append((video, fault))
-            bar.update()
     return Extraction(len(to_do) - len(failed), len(found) - len(to_do), failed)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder: two at once would take each other's half-written frames away."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"{folder} is being written by another process; wait for it.") from error
+        yield
+    finally:
+        os.close(descriptor)  # releases the lock
 
 
 def vidstg_names(records: Path) -> set[str]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +86,16 @@ def test_what_is_missing_or_ambiguous_is_refused(videos: Path, tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no videos"):
         extract_frames(tmp_path / "empty", tmp_path / "out")
+
+
+def test_two_at_once_are_refused(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    held = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="out is being written by another process; wait for it"):
+            extract_frames(videos, out, progress=False)
+    finally:
+        os.close(held)
+    assert extract_frames(videos, out, progress=False) == (2, 0, [])
