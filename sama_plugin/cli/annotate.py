@@ -242,8 +242,12 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot be meant."""
     if not args.inputs:
         raise DataError("sama annotate: name a file with tracks, such as sav_000001_manual.json.")
-    if args.endpoint is None and args.llm is not None:
-        raise DataError("--llm is given without --endpoint; give the URL of the server that runs it.")
+    for name in ("llm", "key_env", "prompts", "cache"):
+        if args.endpoint is None and getattr(args, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise DataError(
+                f"{option} is given without --endpoint; give the URL of the server that runs the model."
+            )
     if args.endpoint is not None and args.llm is None:
         raise DataError("--endpoint is given without --llm; give the model's name there.")
     whole = ("rounds", "concurrency", "max_objects", "min_rounds", "max_tokens", "pictures", "side", "tries")

@@ -229,6 +229,8 @@ def num_lines(out: Path) -> int:
         ([], "name a file with tracks"),
         (["no.json"], "no.json does not exist"),
         (["x.json", "--llm", "m"], "--llm is given without --endpoint"),
+        (["x.json", "--prompts", "mine"], "--prompts is given without --endpoint"),
+        (["x.json", "--key-env", "KEY"], "--key-env is given without --endpoint"),
         (["x.json", "--endpoint", "http://h/v1"], "--endpoint is given without --llm"),
         (["x.json", "--rounds", "0"], "--rounds is 0, expected 1 or more"),
         (["x.json", "--min-seen", "2"], "--min-seen is 2.0, expected a share"),
