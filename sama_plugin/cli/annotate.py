@@ -90,14 +90,16 @@ def run(args: argparse.Namespace) -> int:
         )
         return 0
     _check(args)
-    from sama_plugin.data.annotation.export import MASKS, RECORDS, REPORT
+    from sama_plugin.data.annotation.export import REPORT
+    from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE
     from sama_plugin.data.kept_inputs import check_inputs_kept
     from sama_plugin.inference.outputs import check_folder
 
     check_folder(args.out)
-    dictionaries = [args.masks or path.parent / MASKS for path in args.inputs]
+    dictionaries = [args.masks or path.parent / MASKS_FILE for path in args.inputs]
     check_inputs_kept(
-        [*args.inputs, *dictionaries], [args.out / name for name in (RECORDS, MASKS, REPORT, RUN_FILE)]
+        [*args.inputs, *dictionaries],
+        [args.out / name for name in (RECORDS_FILE, MASKS_FILE, REPORT, RUN_FILE)],
     )
     entries = _find_entries(args)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from sama_plugin.data.corpus import read_dictionary, track_of_value
+from sama_plugin.data.corpus import PICKLE_SUFFIXES, read_dictionary, track_of_value
 from sama_plugin.data.index_tables import (
     MASKS_ROLE,
     PART_NAMES,
@@ -25,8 +25,6 @@ from sama_plugin.data.record_rules import find_defects
 from sama_plugin.data.selection import text_length
 from sama_plugin.data.sources.sama239k import has_conversation, turns_of
 from sama_plugin.data.track_rules import Track
-
-PICKLES = (".pkl", ".pickle")
 
 
 class Entries(Protocol):
@@ -45,7 +43,7 @@ class Entries(Protocol):
 
 def open_entries(path: Path, role: str, start: int, known: int, on_bytes: Callable[[int], object]) -> Entries:
     """The entries of the records or of a mask dictionary behind the first `known`, which end at byte `start`."""
-    if path.suffix in PICKLES:
+    if path.suffix in PICKLE_SUFFIXES:
         return PickledEntries(path, known, on_bytes)
     return JsonStream(path, "[" if role == RECORDS_ROLE else "{", start=start, known=known, on_bytes=on_bytes)
 

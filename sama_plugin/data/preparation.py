@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.data.corpus import CorpusFiles, find_corpus
+from sama_plugin.data.corpus import RECORDS_FILE, CorpusFiles, find_corpus
 from sama_plugin.data.frame_extraction import Extraction, extract_frames
 from sama_plugin.data.index import IndexedCorpus
 from sama_plugin.data.index_builder import IndexReport, build_index, report_on
@@ -66,13 +66,13 @@ def find_corpora(place: Path, masks: Path | None = None, video_root: Path | None
     Raises:
         DataError: there are none.
     """
-    if not place.is_dir() or (place / "records.json").is_file():
+    if not place.is_dir() or (place / RECORDS_FILE).is_file():
         return [find_corpus(place, masks, video_root)]
     published = [path for pattern in PUBLISHED_RECORDS for path in sorted(place.glob(pattern))]
     records = [path for path in published if path.name not in PUBLISHED_MASKS]
     if not records:
         raise DataError(
-            f"{place} has no records.json and none of {', '.join(PUBLISHED_RECORDS)}; give the file of the records."
+            f"{place} has no {RECORDS_FILE} and none of {', '.join(PUBLISHED_RECORDS)}; give the file of the records."
         )
     return [find_corpus(path, masks or _folder_of_masks(place), video_root) for path in records]
 

@@ -19,11 +19,12 @@ from sama_plugin.data.annotation.pipeline import chosen_numbers, dialogue_id, ob
 from sama_plugin.data.annotation.sifting import WrittenDialogue, balance_tasks, drop_repeats
 from sama_plugin.data.annotation.tracks import TrackedVideo, VideoEntry
 from sama_plugin.data.annotation.writer import REJECTED, Outcome
+from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE
 from sama_plugin.data.endpoint import Usage
 from sama_plugin.data.run_file import RunFile
 from sama_plugin.data.shapes.writer import write_text
 
-RECORDS, MASKS, REPORT = "records.json", "mask_dict.json", "report.json"
+REPORT = "report.json"
 REPORT_SCHEMA = "sama.annotation_report/1"
 
 
@@ -56,8 +57,8 @@ def export_run(
     for dialogue in kept:
         by_video.setdefault(dialogue.video_id, []).append(dialogue)
     records: list[dict[str, Any]] = []
-    write_text(out / MASKS, _write_masks(entries, run_file, by_video, records))
-    write_text(out / RECORDS, [json.dumps(records, indent=1, ensure_ascii=False), "\n"])
+    write_text(out / MASKS_FILE, _write_masks(entries, run_file, by_video, records))
+    write_text(out / RECORDS_FILE, [json.dumps(records, indent=1, ensure_ascii=False), "\n"])
     report = _make_report(entries, run_file, dialogues, records)
     report["dialogues"]["repeated"], report["dialogues"]["unbalanced"] = len(repeated), len(unbalanced)
     report["left_out"] = [{"id": name, "reasons": [why]} for name, why in {**repeated, **unbalanced}.items()]

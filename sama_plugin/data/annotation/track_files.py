@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.data.annotation.tracks import TrackedObject, TrackedVideo, VideoEntry
-from sama_plugin.data.corpus import JsonCorpus
+from sama_plugin.data.corpus import MASKS_FILE, JsonCorpus
 from sama_plugin.data.defects import missing_file
+from sama_plugin.data.frame_extraction import VIDEO_SUFFIXES
 from sama_plugin.data.json_file import read_json
 from sama_plugin.data.record_form import NO_MASK, SAV_FRAME_STEP, frame_names, frame_step, media_path
 from sama_plugin.data.track_rules import join_parts, track_fault
@@ -23,7 +24,6 @@ from sama_plugin.media.masks import check_mask, mask_area, union_masks
 from sama_plugin.schema import Rle
 
 SAV_SUFFIXES = ("_manual", "_auto")
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
 
 Masks = Mapping[str, Sequence[Rle | None]]
 
@@ -80,7 +80,7 @@ def _entries_of(path: Path, masks: Path | None, video_root: Path) -> list[VideoE
     content = read_json(path)
     if isinstance(content, dict) and "masklet" in content:
         return [_sav_entry(path, video_root)]
-    dictionary = masks or path.parent / "mask_dict.json"
+    dictionary = masks or path.parent / MASKS_FILE
     if isinstance(content, dict) and isinstance(content.get("videos"), dict):
         tracks = _read_masks(dictionary)
         return [
