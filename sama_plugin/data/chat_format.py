@@ -64,6 +64,15 @@ def read_answer(body: bytes) -> dict[str, Any] | None:
     return answer if isinstance(text, str) else None
 
 
+def token_counts(answer: Mapping[str, Any]) -> tuple[int, int]:
+    """Tokens read and written, as the server counts them; 0 where it says no number."""
+    usage = answer.get("usage")
+    counts = usage if isinstance(usage, dict) else {}
+    found = [counts.get(f"{side}_tokens") for side in ("prompt", "completion")]
+    tokens_in, tokens_out = (count if isinstance(count, int) and count >= 0 else 0 for count in found)
+    return tokens_in, tokens_out
+
+
 def server_words(body: bytes) -> str:
     """What a server says is wrong, shortened."""
     text = body.decode("utf-8", "replace")

@@ -24,6 +24,7 @@ from sama_plugin.data.chat_format import (
     read_answer,
     request_body,
     server_words,
+    token_counts,
 )
 from sama_plugin.data.reply_cache import ReplyCache
 from sama_plugin.data.request_pace import RequestPace, backoff_s, retry_after_s
@@ -267,8 +268,7 @@ class Endpoint:
     def _checked(self, answer: dict[str, Any], attempt: int) -> tuple[str, Usage]:
         """Text and usage of a whole answer; one that was cut off is paid for all the same."""
         choice = answer["choices"][0]
-        counts = answer.get("usage") or {}
-        tokens_in, tokens_out = (int(counts.get(f"{side}_tokens") or 0) for side in ("prompt", "completion"))
+        tokens_in, tokens_out = token_counts(answer)
         cost = tokens_in * self._prices[0] + tokens_out * self._prices[1]
         usage = Usage(1, 0, attempt, tokens_in, tokens_out, cost)
         text = self._clean(choice["message"]["content"])

@@ -53,10 +53,11 @@ class ReplyCache:
             kept = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             logger.warning("%s cannot be read (%s); the request is made again.", path, error)
             return None
-        if not isinstance(kept, dict) or not isinstance(kept.get("text"), str):
+        is_reply = isinstance(kept, dict) and isinstance(kept.get("text"), str)
+        if not is_reply or not isinstance(kept.get("usage"), dict):
             logger.warning("%s is no kept reply; the request is made again.", path)
             return None
         return kept

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sama_plugin.data.chat_format import image_part, text_part
+from sama_plugin.data.chat_format import image_part, text_part, token_counts
 from sama_plugin.data.endpoint import Endpoint
 from sama_plugin.data.reply_cache import ReplyCache
 from sama_plugin.data.request_pace import RequestPace, backoff_s, retry_after_s
@@ -39,6 +39,21 @@ def echo(body: dict[str, Any]) -> str:
 
 def score(_: dict[str, Any]) -> str:
     return '{"score": 87}'
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 4}, (3, 4)),
+        (None, (0, 0)),
+        ("many", (0, 0)),
+        ([3, 4], (0, 0)),
+        ({"prompt_tokens": "3", "completion_tokens": -1}, (0, 0)),
+        ({"prompt_tokens": float("inf"), "completion_tokens": None}, (0, 0)),
+    ],
+)
+def test_tokens_are_counted_where_a_server_says_numbers(usage: Any, tokens: tuple[int, int]) -> None:
+    assert token_counts({"usage": usage}) == tokens
 
 
 def test_text_comes_back_with_its_cost() -> None:
@@ -194,11 +209,14 @@ def test_threads_that_want_the_same_pay_once(tmp_path: Path) -> None:
     assert (endpoint.spent.requests, endpoint.spent.cached) == (1, 3)
 
 
-def test_a_damaged_reply_is_named_and_asked_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("damage", ['{"text"', "[" * 100_000, '{"text": "x"}', '{"text": "x", "usage": 3}'])
+def test_a_damaged_reply_is_named_and_asked_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
     with chat_server(score) as server, Endpoint(server.url, "m", cache=tmp_path) as endpoint:
         endpoint.complete(ASK)
         (path,) = tmp_path.rglob("*.json")
-        path.write_text('{"text"')
+        path.write_text(damage)
         assert endpoint.complete(ASK).text == '{"score": 87}'
     assert str(path) in caplog.text
     assert json.loads(path.read_text())["text"] == '{"score": 87}'
