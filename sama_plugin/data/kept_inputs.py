@@ -23,7 +23,7 @@ def check_inputs_kept(inputs: Iterable[Path], targets: Iterable[Path]) -> None:
     """
     read = {path.resolve() for path in inputs}
     for target in targets:
-        if target.resolve() in read:
+        if target.resolve() in read and target.exists():
             raise DataError(
                 f"Writing '{target}' would destroy the data that is read from it; choose another place."
             )
