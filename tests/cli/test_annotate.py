@@ -109,6 +109,20 @@ def test_a_finished_run_is_left_alone_and_more_dialogues_are_added(tracks: Path,
     assert len(check_clean(out)) == 2
 
 
+def test_other_tracks_are_another_run(tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "a"
+    assert main(["annotate", str(tracks), "--out", str(out)]) == 0
+    kept = (out / "records.json").read_bytes()
+    content = json.loads(tracks.read_text())
+    swapped = [[row[1], row[0], *row[2:]] for row in content["masklet"]]
+    tracks.write_text(json.dumps({**content, "masklet": swapped}))
+    assert main(["annotate", str(tracks), "--out", str(out)]) == 2
+    assert "with other tracks or names of its objects than it has now" in capsys.readouterr().err
+    assert (out / "records.json").read_bytes() == kept
+    tracks.write_text(json.dumps(content))
+    assert main(["annotate", str(tracks), "--out", str(out)]) == 0
+
+
 def test_another_seed_is_another_run(tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["annotate", str(tracks), "--out", str(tmp_path / "out")]) == 0
     assert main(["annotate", str(tracks), "--out", str(tmp_path / "out"), "--seed", "1"]) == 2

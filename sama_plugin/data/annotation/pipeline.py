@@ -19,6 +19,9 @@ from sama_plugin.errors import DataError, MediaError
 
 SCHEMA = "sama.annotation/1"
 
+UNUSABLE = ""
+"""In place of the fingerprint of tracks that cannot be used."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -54,8 +57,9 @@ def annotate_videos(
 
     Raises:
         EndpointError: the endpoint is down, or takes no request.
-        DataError: the disk refuses.
+        DataError: the disk refuses, or tracks are no longer those that are annotated in the run file.
     """
+    _check_unchanged(entries, run_file)
     shelf = VideoShelf(concurrency + 1)
     jobs = [Job(choice_id(e), partial(_choose, shelf, e, plan.choice)) for e in entries]
     run_jobs(jobs, run_file, name="choose", concurrency=concurrency)
@@ -74,6 +78,23 @@ def annotate_videos(
     ]
     left += run_jobs(jobs, run_file, name="converse", concurrency=concurrency)
     return left
+
+
+def _check_unchanged(entries: Sequence[VideoEntry], run_file: RunFile) -> None:
+    """See that what was annotated in an earlier run still has the same tracks."""
+    for entry in entries:
+        row = run_file.dialogues.get(choice_id(entry))
+        if row is None:
+            continue
+        try:
+            tracks = entry.load().fingerprint()
+        except (DataError, MediaError):
+            tracks = UNUSABLE
+        if tracks != row["tracks"]:
+            raise DataError(
+                f"Video '{entry.video_id}' was annotated in {run_file.path} with other tracks or names of its objects "
+                "than it has now; give another folder, or bring those back."
+            )
 
 
 def choice_id(entry: VideoEntry) -> str:
@@ -114,13 +135,14 @@ def _choose(shelf: VideoShelf, entry: VideoEntry, choice: Choice) -> Mapping[str
     try:
         video = shelf.load(entry).video
     except (DataError, MediaError) as error:
-        return {"given": 0, "chosen": [], "rejected": {}, "reasons": [str(error)]}
+        return {"given": 0, "chosen": [], "rejected": {}, "reasons": [str(error)], "tracks": UNUSABLE}
     numbers, rejected = choose_objects(video, choice)
     return {
         "given": len(video.objects),
         "chosen": numbers,
         "rejected": {str(n): why for n, why in rejected.items()},
         "reasons": [],
+        "tracks": video.fingerprint(),
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,12 @@ class TrackedVideo:
     def num_frames(self) -> int:
         """Mask frames."""
         return len(self.objects[0].track)
+
+    def fingerprint(self) -> str:
+        """Another one where its objects, their masks or what is said of them are others."""
+        things = [[list(thing.track), thing.name, thing.expressions] for thing in self.objects]
+        content = json.dumps([self.height, self.width, things], sort_keys=True, default=bytes.decode)
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
