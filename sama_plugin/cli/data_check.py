@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from sama_plugin.data.checking import check_corpora
     from sama_plugin.data.kept_inputs import check_corpora_kept
     from sama_plugin.data.preparation import find_corpora
-    from sama_plugin.data.shapes.writer import write_text
+    from sama_plugin.data.text_file import write_text
     from sama_plugin.inference.outputs import check_file
 
     if args.codes:

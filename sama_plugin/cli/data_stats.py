@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
     """Count, write the numbers where asked, print the tables."""
     from sama_plugin.data.corpus import open_corpus
     from sama_plugin.data.kept_inputs import check_corpora_kept
-    from sama_plugin.data.shapes.writer import write_text
     from sama_plugin.data.statistics import measure_corpora, measure_mixture
     from sama_plugin.data.statistics_report import format_html, format_text, statistics_values
+    from sama_plugin.data.text_file import write_text
     from sama_plugin.inference.outputs import check_file
 
     targets = [path for path in (args.json, args.html) if path is not None]

@@ -21,9 +21,9 @@ from sama_plugin.data.contact_page import Article, format_article, format_contac
 from sama_plugin.data.contact_sheet import draw_sheet
 from sama_plugin.data.corpus import Corpus
 from sama_plugin.data.record_rules import kept_descriptions
-from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.data.shown_sample import ShownSample, show_sample
 from sama_plugin.data.sources.sama239k import make_samples
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError
 from sama_plugin.media.encode import write_picture
 from sama_plugin.schema import Sample

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE, Corpus
 from sama_plugin.data.record_form import DICTIONARIES, NO_MASK, PUBLISHED_MASKS, dictionary_name
-from sama_plugin.data.shapes.writer import write_text
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError
 
 PICKLE_PROTOCOL = 4

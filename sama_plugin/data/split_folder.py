@@ -17,8 +17,8 @@ from sama_plugin.data.corpus import Corpus
 from sama_plugin.data.export import export_corpus
 from sama_plugin.data.record_facts import CorpusFacts, RecordFacts, gather_facts
 from sama_plugin.data.report_page import align_table
-from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.data.splitting import Cell, Part, split_videos
+from sama_plugin.data.text_file import write_text
 
 SCHEMA = "sama.split/1"
 REPORT = "split.json"

@@ -20,8 +20,8 @@ from sama_plugin.data.corpus import Corpus
 from sama_plugin.data.export import Exported, export_corpus
 from sama_plugin.data.record_facts import CorpusFacts, gather_facts
 from sama_plugin.data.report_page import align_table, format_page, format_table
-from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.data.subset import ALL, Cell, Dropped, Subset, Wishes, choose_subset
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError
 
 SCHEMA = "sama.balance/1"

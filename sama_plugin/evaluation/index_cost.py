@@ -22,8 +22,8 @@ from sama_plugin.data.index import IndexedCorpus
 from sama_plugin.data.index_builder import build_index
 from sama_plugin.data.index_tables import ALL_RECORDS, index_beside
 from sama_plugin.data.indexed_samples import IndexedSamples
-from sama_plugin.data.shapes.writer import write_text
 from sama_plugin.data.sources.sama239k import make_samples
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import SamaError
 from sama_plugin.evaluation.apart import measure_apart
 from sama_plugin.media.masks import encode_mask

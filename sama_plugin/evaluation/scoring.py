@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sama_plugin.data.shapes.writer import write_text
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.benchmark import Benchmark, OpenBenchmark, Scored
 from sama_plugin.evaluation.faults import Fault, count_faults, describe_faults

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sama_plugin
-from sama_plugin.data.shapes.writer import write_text
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.catalogue import open_benchmark
 from sama_plugin.evaluation.harness import evaluate

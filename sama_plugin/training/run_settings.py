@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.data.mixture import SourceConfig, mixture_files, resolve_paths
-from sama_plugin.data.shapes.writer import write_text
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError, HostError
 from sama_plugin.schema import Sample
 

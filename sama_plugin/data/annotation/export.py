@@ -22,7 +22,7 @@ from sama_plugin.data.annotation.writer import REJECTED, Outcome
 from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE
 from sama_plugin.data.endpoint import Usage
 from sama_plugin.data.run_file import RunFile
-from sama_plugin.data.shapes.writer import write_text
+from sama_plugin.data.text_file import write_text
 
 REPORT = "report.json"
 REPORT_SCHEMA = "sama.annotation_report/1"

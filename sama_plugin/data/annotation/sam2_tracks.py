@@ -17,7 +17,7 @@ from typing import Any
 
 from sama_plugin.data.annotation.tracks import TrackedObject, TrackedVideo, VideoEntry
 from sama_plugin.data.json_file import read_json
-from sama_plugin.data.shapes.writer import write_text
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError
 from sama_plugin.grounding.prompt_tracking import track_prompts
 from sama_plugin.grounding.sam2_head import Sam2Head

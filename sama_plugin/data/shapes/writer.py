@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
 import zlib
 from collections import Counter
@@ -29,6 +28,7 @@ from sama_plugin.data.shapes.dialogues import make_dialogues
 from sama_plugin.data.shapes.render import render_clip
 from sama_plugin.data.shapes.rounds import Round, describe_object
 from sama_plugin.data.shapes.world import HEIGHT, HELD_OUT_PAIRS, SPLITS, WIDTH, Scene, sample_scene
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError
 from sama_plugin.media.encode import write_video
 from sama_plugin.media.masks import encode_track
@@ -251,16 +251,3 @@ def _enclosed(opening: str, items: Iterable[str], closing: str) -> Iterator[str]
 
 def _to_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-
-def write_text(path: Path, pieces: Iterable[str]) -> None:
-    """Write whole or not at all; the folder is made if missing."""
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.writelines(pieces)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

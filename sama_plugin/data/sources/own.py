@@ -13,7 +13,7 @@ from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE
 from sama_plugin.data.kept_inputs import check_inputs_kept
 from sama_plugin.data.own_data import OwnItem, read_items
 from sama_plugin.data.own_regions import OwnTrack, Tracker, find_tracks
-from sama_plugin.data.shapes.writer import write_text
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.schema import Sample, Turn

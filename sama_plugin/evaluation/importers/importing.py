@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sama_plugin.data.shapes.writer import write_text
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.benchmark import Benchmark
 from sama_plugin.evaluation.faults import Fault, describe_faults
