@@ -17,6 +17,7 @@ FAULTS = {
     "missing_predictions": "a question without one scores as an empty answer",
     "extra_predictions": "for what is not asked; not scored",
     "duplicate_predictions": "the first counts",
+    "refused_questions": "an error came in place of an answer; scores as an empty answer",
     "empty_answers": "neither words nor objects; scored as they are",
     "short_tracks": "masks for fewer frames than the video has; the rest is empty",
     "long_tracks": "masks for more frames; those behind the last do not count",
@@ -75,6 +76,9 @@ def fit_track(
 
     Returns:
         (T, H, W) bool, and what did not fit.
+
+    Raises:
+        MediaError: a mask that cannot be decoded; those of predictions are sorted out where they are read.
     """
     masks = np.zeros((num_frames, *size), dtype=bool)
     faults: list[Fault] = []
@@ -82,22 +86,19 @@ def fit_track(
         rule = "short_tracks" if len(rles) < num_frames else "long_tracks"
         faults.append(Fault(rule, f"{where}: masks for {len(rles)} of {num_frames} frames"))
     resized: list[str] = []
-    unreadable: list[str] = []
     for frame, rle in enumerate(rles[:num_frames]):
         if rle is None:
             continue
         try:
             mask = decode_mask(rle)
-        except (MediaError, ValueError, TypeError) as error:
-            unreadable.append(f"frame {frame}: {str(error)[:80]}")
-            continue
+        except MediaError as error:
+            raise MediaError(f"{where}, frame {frame}: {error}") from error
         if mask.shape != size:
             resized.append(f"frame {frame} is {mask.shape}, expected {size}")
             mask = resize_mask(mask, *size)
         masks[frame] = mask
-    for rule, cases in (("resized_masks", resized), ("unreadable_masks", unreadable)):
-        if cases:
-            faults.append(Fault(rule, f"{where}: {len(cases)} frames, first {cases[0]}"))
+    if resized:
+        faults.append(Fault("resized_masks", f"{where}: {len(resized)} frames, first {resized[0]}"))
     return masks, faults
 
 

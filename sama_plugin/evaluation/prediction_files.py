@@ -112,7 +112,7 @@ def parse_line(line: bytes) -> list[Any]:
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON: {error}.") from error
     if not isinstance(row, dict):
         raise DataError(f"{where} is no object.")
@@ -133,6 +133,9 @@ def _checked_header(row: Mapping[str, Any], file: Path) -> dict[str, Any]:
             f"{file}, line 1: schema {row.get('schema')!r} and benchmark {row.get('benchmark')!r}, expected "
             f"{PREDICTIONS_SCHEMA!r} and a name; see `sama eval score --help`."
         )
+    settings = row.get("settings")
+    if settings is not None and not isinstance(settings, dict):
+        raise DataError(f"{file}, line 1: 'settings' is {str(settings)[:80]!r}, expected an object.")
     return dict(row)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.evaluation.faults import Fault
-from sama_plugin.media.masks import decode_mask
+from sama_plugin.media.masks import check_mask, decode_mask
 from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.schema import GroundedAnswer, GroundedObject, Rle
 
@@ -139,12 +139,17 @@ def read_row(row: Any) -> tuple[Prediction, list[Fault]]:
     raw, text = row.get("raw"), row.get("text")
     things = row.get("objects") or []
     phrases = row.get("phrases") or []
-    for name, value, kind in (("raw", raw, str), ("text", text, str), ("objects", things, list)):
+    for name, value, kind in (
+        ("raw", raw, str),
+        ("text", text, str),
+        ("objects", things, list),
+        ("phrases", phrases, list),
+    ):
         if value is not None and not isinstance(value, kind):
             raise DataError(f"question '{question_id}': '{name}' is {str(value)[:80]!r}.")
     faults: list[Fault] = []
     objects = tuple(
-        _read_object(question_id, thing, k, phrases[k] if k < len(phrases) else "", faults)
+        _read_object(question_id, thing, k, str(phrases[k] or "") if k < len(phrases) else "", faults)
         for k, thing in enumerate(things)
     )
     prediction = Prediction(
@@ -163,16 +168,44 @@ def _read_object(question_id: str, thing: Any, k: int, phrase: str, faults: list
         raise DataError(
             f"question '{question_id}', object {k}: {str(thing)[:80]!r}, expected an object with a list 'rle'."
         )
-    score = thing.get("score", 1.0)
-    if not isinstance(score, int | float) or not math.isfinite(score):
-        faults.append(Fault("not_numbers", f"question '{question_id}', object {k}: score is {score!r}"))
-        score = 0.0
+    where = f"question '{question_id}', object {k}"
+    score = _read_score(thing.get("score", 1.0))
+    if score is None:
+        faults.append(Fault("not_numbers", f"{where}: score is {str(thing['score'])[:80]}"))
+    rles, unreadable = _read_masks(thing["rle"])
+    if unreadable:
+        faults.append(Fault("unreadable_masks", f"{where}: {len(unreadable)} frames, first {unreadable[0]}"))
     return GroundedObject(
         id=str(thing.get("id") or f"obj{k + 1}"),
         phrase=str(thing.get("phrase") or phrase),
-        score=float(score),
-        rle=thing["rle"],
+        score=score or 0.0,
+        rle=rles,
     )
+
+
+def _read_score(value: Any) -> float | None:
+    """A finite number; None where it is none."""
+    try:
+        score = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        score = math.inf
+    return score if math.isfinite(score) else None
+
+
+def _read_masks(rles: Sequence[Any]) -> tuple[list[Rle | None], list[str]]:
+    """The masks of a track, empty where they cannot be decoded, and why, frame by frame."""
+    masks: list[Rle | None] = []
+    unreadable = []
+    for frame, rle in enumerate(rles):
+        try:
+            if rle is not None:
+                check_mask(rle)
+        except MediaError as error:
+            unreadable.append(f"frame {frame}: {str(error)[:80]}")
+            masks.append(None)
+        else:
+            masks.append(rle)
+    return masks, unreadable
 
 
 def align_predictions(
@@ -208,4 +241,8 @@ def align_predictions(
             found[question_id] = Prediction(question_id, error=NO_PREDICTION)
         elif found[question_id].is_answered and not found[question_id].raw and not found[question_id].objects:
             faults.append(Fault("empty_answers", f"question '{question_id}'"))
+        elif found[question_id].error is not None:
+            faults.append(
+                Fault("refused_questions", f"question '{question_id}': {str(found[question_id].error)[:80]}")
+            )
     return [found[question_id] for question_id in question_ids], faults

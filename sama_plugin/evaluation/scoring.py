@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sama_plugin.data.text_file import write_text
-from sama_plugin.errors import DataError
+from sama_plugin.errors import DataError, MediaError
 from sama_plugin.evaluation.benchmark import Benchmark, OpenBenchmark, Scored
 from sama_plugin.evaluation.faults import Fault, count_faults, describe_faults
 from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
@@ -134,8 +134,15 @@ def _score(benchmark: Benchmark, task: tuple[str, bytes | None, str]) -> Scored:
         predictions, faults = align_predictions(benchmark.question_ids(dialogue_id), rows)
     except DataError as error:
         raise DataError(f"{where}, dialogue '{dialogue_id}': {error}") from error
-    scored = benchmark.score(dialogue_id, predictions)
-    scored.faults[:0] = [fault._replace(said=f"dialogue '{dialogue_id}', {fault.said}") for fault in faults]
+    try:
+        scored = benchmark.score(dialogue_id, predictions)
+    except MediaError as error:
+        raise DataError(
+            f"Dialogue '{dialogue_id}' of '{benchmark.name}' cannot be scored: {error}"
+        ) from error
+    scored.faults = [
+        fault._replace(said=f"dialogue '{dialogue_id}', {fault.said}") for fault in (*faults, *scored.faults)
+    ]
     return scored
 
 

@@ -70,6 +70,7 @@ def test_a_torn_last_line_does_not_count(tmp_path):
         ([{"schema": "else"}], "schema 'else' and benchmark None"),
         ([HEADER, {"dialogue": "a"}], r"line 2: expected 'dialogue' and a list 'answers'"),
         ([HEADER, ["a"]], "line 2 is no object"),
+        ([{**HEADER, "settings": [1]}], r"line 1: 'settings' is '\[1\]', expected an object"),
     ],
 )
 def test_files_of_another_form_are_refused(rows, said, tmp_path):
@@ -99,11 +100,45 @@ def test_answers_are_put_in_the_order_of_the_questions():
         ("yes", "expected an object with 'question_id'"),
         ({"question_id": "0", "raw": 3}, "question '0': 'raw' is '3'"),
         ({"question_id": "0", "objects": [{"mask": 1}]}, "question '0', object 0"),
+        ({"question_id": "0", "phrases": 7}, "question '0': 'phrases' is '7'"),
     ],
 )
 def test_answers_of_another_form_are_refused(row, said):
     with pytest.raises(DataError, match=said):
         align_predictions(["0"], [row])
+
+
+def test_a_line_nested_too_deep_is_no_json(tmp_path):
+    path = write(tmp_path / "p.jsonl", HEADER)
+    path.write_text(path.read_text() + "[" * 100_000 + "\n")
+    with pytest.raises(DataError, match="line 2 is not JSON"):
+        PredictionSet(path)
+
+
+@pytest.mark.parametrize("score", [float("nan"), None, "high", 10**400])
+def test_a_score_that_is_no_number_is_named_and_counts_as_0(score):
+    rows = [{"question_id": "0", "objects": [{"rle": [], "score": score}]}]
+    (found,), faults = align_predictions(["0"], rows)
+    assert (found.objects[0].score, [fault.rule for fault in faults]) == (0.0, ["not_numbers"])
+
+
+@pytest.mark.parametrize(
+    "rle", ["abc", 3, [1, 2], {"counts": "abc"}, {"size": [2, 2], "counts": [-1, 5]}, {"size": [10**6] * 2}]
+)
+def test_masks_that_cannot_be_read_are_named_and_empty_even_where_an_object_has_no_other(rle):
+    (found,), faults = align_predictions(
+        ["0"], [{"question_id": "0", "objects": [{"rle": [None, rle, rle]}]}]
+    )
+    assert (found.objects[0].rle, found.shown) == ([None, None, None], [])
+    assert [fault.rule for fault in faults] == ["unreadable_masks"]
+    assert "question '0', object 0: 2 frames, first frame 1: Not a mask" in faults[0].said
+
+
+def test_a_refused_question_is_named_with_its_reason():
+    _, faults = align_predictions(["0"], [{"question_id": "0", "error": "the video cannot be read"}])
+    assert [tuple(fault) for fault in faults] == [
+        ("refused_questions", "question '0': the video cannot be read")
+    ]
 
 
 def test_shards_are_every_nth(tmp_path):

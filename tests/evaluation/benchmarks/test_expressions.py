@@ -14,6 +14,7 @@ from sama_plugin.evaluation.harness import evaluate
 from sama_plugin.evaluation.results import Results
 from sama_plugin.evaluation.scoring import read_scores, score_predictions
 from sama_plugin.evaluation.truth_answerer import TruthAnswerer
+from sama_plugin.media.masks import encode_track
 from tests.evaluation.benchmarks.made_expressions import (
     LEFT,
     RIGHT,
@@ -21,6 +22,7 @@ from tests.evaluation.benchmarks.made_expressions import (
     answer,
     box,
     write_davis,
+    write_json,
     write_mevis,
     write_predictions,
     write_ref_youtube_vos,
@@ -78,7 +80,7 @@ def test_masks_of_other_lengths_and_sizes_are_counted_and_fitted(tmp_path):
     results = score("mevis", write_mevis(tmp_path / "data"), dialogues, tmp_path)
     assert results.metrics["J"] == pytest.approx((1 + 0) / 2)
     counts = {key: value for key, value in results.counts.items() if value and "_" in key}
-    assert counts == {"without_object": 1, "long_tracks": 1, "resized_masks": 1}
+    assert counts == {"without_object": 1, "long_tracks": 1, "resized_masks": 1, "unreadable_masks": 1}
 
 
 def test_a_broken_mask_among_good_ones_is_empty_and_counted(tmp_path):
@@ -91,6 +93,14 @@ def test_a_broken_mask_among_good_ones_is_empty_and_counted(tmp_path):
     assert (results.counts["unreadable_masks"], results.counts["not_numbers"]) == (1, 1)
 
 
+def test_a_broken_true_mask_is_an_error_not_an_empty_one(tmp_path):
+    data = write_mevis(tmp_path / "data")
+    broken = {"7": [{"size": list(SIZE), "counts": "zz"}, None], "8": encode_track(box(RIGHT))}
+    write_json(data / "valid_u" / "mask_dict.json", broken)
+    with pytest.raises(DataError, match="Dialogue 'v1/0' of 'mevis' cannot be scored: ground truth, frame 0"):
+        score("mevis", data, {"v1/0": [answer("0", box(LEFT))]}, tmp_path)
+
+
 def test_frames_that_cannot_be_read_are_counted_and_score_as_no_answer(tmp_path):
     class Blind(TruthAnswerer):
         def start(self, sample):
@@ -100,7 +110,7 @@ def test_frames_that_cannot_be_read_are_counted_and_score_as_no_answer(tmp_path)
 
     results = evaluate(open_benchmark("mevis", write_mevis(tmp_path / "data")), Blind(), tmp_path / "out", {})
     assert results.metrics["J"] == pytest.approx((0 + 1) / 2)
-    assert results.counts["refused"] == 1
+    assert results.counts["refused"] == results.counts["refused_questions"] == 1
     row = read_scores(tmp_path / "out")["v1/0"]["questions"][0]
     assert row["error"] == "lacks 1 of 2 frames, such as 00005"
 
