@@ -18,6 +18,7 @@ from sama_plugin.evaluation.benchmark import Benchmark
 from sama_plugin.evaluation.faults import Fault, describe_faults
 from sama_plugin.evaluation.importers.json_answers import read_json_answers
 from sama_plugin.evaluation.importers.mask_tree import read_mask_tree
+from sama_plugin.evaluation.prediction_files import PATTERN, PredictionSet
 from sama_plugin.evaluation.predictions import PREDICTIONS_SCHEMA, Prediction
 from sama_plugin.evaluation.results import code_version
 
@@ -58,12 +59,14 @@ def import_predictions(benchmark: Benchmark, layout: str, source: Path, out: Pat
         Cases of each rule that has any, and how many `dialogues` and `answers` were found.
 
     Raises:
-        DataError: an unknown layout, nothing there that the benchmark asks, or the disk refuses.
+        DataError: an unknown layout, nothing there that the benchmark asks, predictions in `out` that were not
+            imported in this layout, or the disk refuses.
     """
     if layout not in LAYOUTS:
         raise DataError(f"There is no layout '{layout}'; known are {', '.join(LAYOUTS)}.")
     if not source.exists():
         raise DataError(f"{source} does not exist; name the file or folder of the predictions.")
+    _check_replaceable(out, layout)
     faults: list[Fault] = []
     made: Counter[str] = Counter()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as body:
@@ -85,6 +88,15 @@ def import_predictions(benchmark: Benchmark, layout: str, source: Path, out: Pat
     for said in describe_faults(faults, IMPORT_FAULTS):
         logger.warning("%s: %s", source, said)
     return found + made
+
+
+def _check_replaceable(out: Path, layout: str) -> None:
+    """See that an import takes the place of nothing but an earlier one."""
+    if next(out.glob(PATTERN), None) is None:
+        return
+    settings = PredictionSet(out).header.get("settings") or {}
+    if settings.get("imported") != layout:
+        raise DataError(f"{out} has predictions that are no import of '{layout}'; choose another folder.")
 
 
 def _write(path: Path, header: Mapping[str, Any], body: Iterator[str]) -> None:

@@ -20,6 +20,7 @@ from sama_plugin.evaluation.importers.mask_tree import frame_files, places_of, r
 from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
 from sama_plugin.evaluation.predictions import align_predictions
 from sama_plugin.evaluation.scoring import score_predictions
+from sama_plugin.evaluation.truth_answerer import TruthAnswerer
 from sama_plugin.media.masks import decode_track
 from tests.evaluation.benchmarks.made_expressions import (
     FRAMES,
@@ -138,6 +139,17 @@ def test_damaged_and_resized_pictures_are_counted_when_scored(mevis: Benchmark, 
     results = score_predictions(mevis, tmp_path / "out", tmp_path / "out")
     assert results.counts["resized_masks"] == 2
     assert results.counts["unreadable_masks"] == 2
+
+
+def test_predictions_of_another_making_are_not_replaced(mevis: Benchmark, tmp_path: Path) -> None:
+    evaluate(mevis, TruthAnswerer(), tmp_path / "own", {})
+    kept = (tmp_path / "own" / "predictions.jsonl").read_bytes()
+    tree = write_tree(mevis, tmp_path / "own", tmp_path / "tree")
+    with pytest.raises(DataError, match="own has predictions that are no import of 'sa2va'"):
+        import_predictions(mevis, "sa2va", tree, tmp_path / "own")
+    assert (tmp_path / "own" / "predictions.jsonl").read_bytes() == kept
+    for _ in "12":
+        assert import_predictions(mevis, "sa2va", tree, tmp_path / "out")["answers"] == 2
 
 
 @pytest.mark.parametrize(
