@@ -76,7 +76,7 @@ def score_question(truth: GroundedText, given: GroundedText, similarity: PhraseS
 
     Args:
         truth: what the answer should be.
-        given: the answer; its tracks have the shape of the true ones, see `mask_input.fit_track`.
+        given: the answer; its tracks have the shape of the true ones, see `faults.fit_track`.
         similarity: of phrases.
 
     Raises:
