@@ -7,7 +7,13 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sama_plugin.evaluation.metrics.java_process import JavaError, JavaProcess, find_program, run_java
+from sama_plugin.evaluation.metrics.java_process import (
+    JavaError,
+    JavaProcess,
+    find_java,
+    find_program,
+    run_java,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +63,7 @@ class Meteor(contextlib.AbstractContextManager["Meteor"]):
         Raises:
             JavaError: no Java, no program, or it failed or took too long twice.
         """
+        find_java()
         for attempt in range(1, TRIES + 1):
             try:
                 program = self._start()

@@ -131,13 +131,16 @@ def test_two_processes_at_once_agree_and_leave_nothing(scored_twice: tuple[list[
     assert list(first["absent"]) == ["SPICE"]
 
 
-def test_without_java_what_is_absent_is_said_and_why(hide_java: None) -> None:
+def test_without_java_what_is_absent_is_said_and_why(
+    hide_java: None, caplog: pytest.LogCaptureFixture
+) -> None:
     made = score_captions({"a": pairs(("a dog runs", "a dog"), ("it stops", ""))})
     assert made.tokenizer == "words"
     assert "apt install default-jre-headless" in made.absent["METEOR"]
     assert {*made.videos["a"]} == {*CAPTION_METRICS} - {"METEOR", "SPICE"}
     assert "not 'ptb': Java is not on the PATH" in made.notes[0]
     assert made.notes[1].startswith("1 answers have no words")
+    assert "started once more" not in caplog.text, "there is nothing to start"
 
 
 def test_without_java_nothing_is_official(hide_java: None) -> None:
