@@ -200,6 +200,8 @@ def _read_masks(rles: Sequence[Any]) -> tuple[list[Rle | None], list[str]]:
         try:
             if rle is not None:
                 check_mask(rle)
+                if 0 in rle["size"]:
+                    raise MediaError(f"a mask of size {rle['size']} has no pixel")
         except MediaError as error:
             unreadable.append(f"frame {frame}: {str(error)[:80]}")
             masks.append(None)

@@ -145,9 +145,9 @@ def _predicted_masks(
     expression = benchmark.expressions[dialogue_id]
     rows = parse_line(predictions.read(dialogue_id)) if dialogue_id in predictions.places else []
     (prediction,), own = align_predictions(benchmark.question_ids(dialogue_id), rows)
-    faults += [fault._replace(said=f"dialogue '{dialogue_id}', {fault.said}") for fault in own]
     shape = (len(benchmark.frames[expression.video]), *_frame_size(benchmark, expression.video))
-    tracks = fit_objects(prediction.question_id, prediction.shown, shape, faults)
+    tracks = fit_objects(prediction.question_id, prediction.shown, shape, own)
+    faults += [fault._replace(said=f"dialogue '{dialogue_id}', {fault.said}") for fault in own]
     return np.logical_or.reduce(tracks) if tracks else np.zeros(shape, dtype=bool)
 
 

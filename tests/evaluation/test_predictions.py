@@ -134,6 +134,12 @@ def test_masks_that_cannot_be_read_are_named_and_empty_even_where_an_object_has_
     assert "question '0', object 0: 2 frames, first frame 1: Not a mask" in faults[0].said
 
 
+def test_a_mask_of_no_size_is_named_and_empty():
+    rle = {"size": [0, 0], "counts": []}
+    (found,), faults = align_predictions(["0"], [{"question_id": "0", "objects": [{"rle": [rle]}]}])
+    assert (found.objects[0].rle, [fault.rule for fault in faults]) == ([None], ["unreadable_masks"])
+
+
 def test_a_refused_question_is_named_with_its_reason():
     _, faults = align_predictions(["0"], [{"question_id": "0", "error": "the video cannot be read"}])
     assert [tuple(fault) for fault in faults] == [

@@ -151,15 +151,15 @@ class ExpressionBenchmark:
         return row
 
     def true_masks(self, expression: Expression, shown: Sequence[GroundedObject]) -> np.ndarray:
-        """(T, H, W) bool; what an expression means, the size taken from the masks that there are."""
+        """(T, H, W) bool; what an expression means; in a video without true masks of the given ones' size."""
         tracks = [self.tracks[i] for i in expression.mask_ids]
-        size = self.frame_size(expression.video, [*tracks, *(thing.rle for thing in shown)])
+        size = self.frame_size(expression.video, [thing.rle for thing in shown])
         return decode_union(tracks, len(self.frames[expression.video]), size)
 
     def frame_size(self, video: str, tracks: Sequence[Sequence[Rle | None]]) -> tuple[int, int]:
-        """(H, W) of a video's masks; 1 by 1 where there is none at all."""
+        """(H, W) of a video's true masks; without any of `tracks`, and 1 by 1 where there is none at all."""
         own = (self.tracks[i] for e in self.of_video[video] for i in e.mask_ids)
-        first = next((rle for track in (*tracks, *own) for rle in track if rle is not None), None)
+        first = next((rle for track in (*own, *tracks) for rle in track if rle is not None), None)
         return (1, 1) if first is None else (int(first["size"][0]), int(first["size"][1]))
 
     @cached_property

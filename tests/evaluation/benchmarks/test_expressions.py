@@ -93,6 +93,13 @@ def test_a_broken_mask_among_good_ones_is_empty_and_counted(tmp_path):
     assert (results.counts["unreadable_masks"], results.counts["not_numbers"]) == (1, 1)
 
 
+def test_masks_where_nothing_is_meant_are_brought_to_the_size_of_the_video(tmp_path):
+    small = answer("2", box(LEFT)[:, ::2, ::2])
+    dialogues = {"set/v1/2": [small], "set/v1/0": [answer("0", box(LEFT))]}
+    results = score("revos", write_revos(tmp_path / "data"), dialogues, tmp_path)
+    assert results.counts["resized_masks"] == 1
+
+
 def test_a_broken_true_mask_is_an_error_not_an_empty_one(tmp_path):
     data = write_mevis(tmp_path / "data")
     broken = {"7": [{"size": list(SIZE), "counts": "zz"}, None], "8": encode_track(box(RIGHT))}
