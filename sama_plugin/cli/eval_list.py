@@ -1,4 +1,4 @@
-"""`sama eval list`: which benchmarks there are, what each needs and from where; or the questions of one."""
+"""`sama eval list`: the benchmarks, what each needs and from where; the metrics; or the questions of a benchmark."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("benchmark", nargs="?", metavar="BENCH")
     parser.add_argument("--data", type=Path, metavar="DIR")
     parser.add_argument("--split")
+    parser.add_argument(
+        "--metrics", action="store_true", help="what each metric says, and why it is absent on this machine"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list, or the questions."""
+    """Print the list, the metrics, or the questions."""
+    if args.metrics:
+        from sama_plugin.evaluation.metrics.catalogue import format_metrics
+
+        print(format_metrics())
+        return 0
     if args.data is not None and args.benchmark is not None:
         return _print_questions(args)
     from sama_plugin.evaluation.catalogue import ANSWERERS, BENCHMARKS, entry_of

@@ -63,6 +63,11 @@ def test_every_benchmark_says_what_it_needs_and_from_where(capsys) -> None:
     assert "did you mean mevis" in capsys.readouterr().err
 
 
+def test_every_metric_says_what_it_means(capsys) -> None:
+    assert main.main(["eval", "list", "--metrics"]) == 0
+    assert "mIoU                corrected, official  1     overlap of mask volumes" in capsys.readouterr().out
+
+
 def test_the_questions_of_a_benchmark_are_lines_that_predictions_can_answer(tmp_path, capsys) -> None:
     data = write_mevis(tmp_path / "data")
     assert main.main(["eval", "list", "mevis", "--data", str(data)]) == 0
