@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sama_plugin.cli.eval_options import add_benchmark_options, benchmark_opener
+from sama_plugin.cli.eval_options import add_benchmark_options, benchmark_opener, scoring_hint
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -37,7 +37,5 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out)
     found = import_predictions(benchmark_opener(args)(), args.layout, args.source, args.out)
     said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.items())
-    print(
-        f"{said}; score them with `sama eval score {args.benchmark} --predictions {args.out} --data {args.data}`"
-    )
+    print(f"{said}; score them with {scoring_hint(args)}")
     return 0

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
-    """Which benchmark, on which data, in how many processes."""
+    """Which benchmark, on which data."""
     parser.add_argument("benchmark", metavar="BENCH", help="`sama eval list` names them")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
     parser.add_argument("--split", help="of the benchmark, where it has several (default: the first)")
+
+
+def add_process_option(parser: argparse.ArgumentParser) -> None:
+    """In how many processes."""
     parser.add_argument(
         "--processes",
         type=int,
@@ -61,13 +65,19 @@ def text_scoring(args: argparse.Namespace) -> TextScoring:
     )
 
 
+def scoring_hint(args: argparse.Namespace) -> str:
+    """The command that scores what was just written to `--out`."""
+    split = "" if args.split is None else f" --split {args.split}"
+    return f"`sama eval score {args.benchmark} --predictions {args.out} --data {args.data}{split}`"
+
+
 def benchmark_opener(args: argparse.Namespace) -> OpenBenchmark:
     """Opens what the options name, in any process.
 
     Raises:
         DataError: a number of processes below 1.
     """
-    if args.processes < 1:
+    if getattr(args, "processes", 1) < 1:
         raise DataError(f"--processes is {args.processes}, expected 1 or more.")
     from sama_plugin.evaluation.catalogue import open_benchmark
 

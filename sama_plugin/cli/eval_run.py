@@ -7,7 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sama_plugin.cli.eval_options import add_benchmark_options, add_scoring_options, benchmark_opener
+from sama_plugin.cli.eval_options import (
+    add_benchmark_options,
+    add_process_option,
+    add_scoring_options,
+    benchmark_opener,
+    scoring_hint,
+)
 from sama_plugin.cli.model_options import (
     add_model_options,
     add_session_options,
@@ -49,6 +55,7 @@ def add_full_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _add_options(parser: argparse.ArgumentParser, out: str) -> None:
     add_benchmark_options(parser)
+    add_process_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
     parser.add_argument(
         "--answerer",
@@ -67,9 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
     shard = Shard.parse(args.shard)
     _ask_all(args, shard)
-    print(
-        f"asked; score it with `sama eval score {args.benchmark} --predictions {args.out} --data {args.data}`"
-    )
+    print(f"asked; score it with {scoring_hint(args)}")
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sama_plugin.cli.eval_options import (
     add_benchmark_options,
+    add_process_option,
     add_scoring_options,
     benchmark_opener,
     text_scoring,
@@ -26,6 +27,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "[null or COCO run lengths, for each frame]}]}]}. `sama eval list BENCH --data DIR` tells the questions.",
     )
     add_benchmark_options(parser)
+    add_process_option(parser)
     parser.add_argument(
         "--predictions",
         type=Path,

@@ -63,6 +63,14 @@ def test_every_benchmark_says_what_it_needs_and_from_where(capsys) -> None:
     assert "did you mean mevis" in capsys.readouterr().err
 
 
+def test_a_split_is_named_in_what_to_do_next(tmp_path, capsys) -> None:
+    data, out = write_mevis(tmp_path / "data"), tmp_path / "out"
+    asked = ["eval", "run", "mevis", "--split", "valid_u", "--data", str(data), "--out", str(out)]
+    assert main.main([*asked, "--answerer", "truth"]) == 0
+    said = capsys.readouterr().out
+    assert f"`sama eval score mevis --predictions {out} --data {data} --split valid_u`" in said
+
+
 def test_every_metric_says_what_it_means(capsys) -> None:
     assert main.main(["eval", "list", "--metrics"]) == 0
     assert "mIoU                corrected, official  1     overlap of mask volumes" in capsys.readouterr().out
