@@ -41,7 +41,7 @@ def test_numbers_of_the_published_fixture_by_hand(published: PublishedSet) -> No
         "descriptions": 3,
     }
     assert mevis.tasks == {("referring", ""): 1, ("grounding", ""): 1, ("referring", "description"): 3}
-    assert mevis.measures["question_words"].counts == {6: 1, 9: 1}
+    assert mevis.measures["question_words"].counts == {11: 1, 14: 1}  # the request for masks has five
     assert mevis.measures["regions"].counts == {2: 1, 0: 1}
     assert mevis.measures["segments"].counts == {2: 1, 1: 1}
     assert mevis.measures["objects"].counts == {2: 1, 1: 1}

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sama_plugin.constants import SEG_TOKEN
 from sama_plugin.data.corpus import Corpus, open_corpus
 from sama_plugin.data.defects import Defect, DefectError
-from sama_plugin.data.record_form import Round, frame_names, frame_step, strip_media_mark
+from sama_plugin.data.record_form import Round, dataset_of, frame_names, frame_step, strip_media_mark
 from sama_plugin.data.record_rules import find_defects, kept_descriptions, kept_rounds
 from sama_plugin.data.task_rules import infer_task
 from sama_plugin.data.track_rules import join_parts
@@ -27,6 +27,8 @@ from sama_plugin.schema import Sample, Turn
 logger = logging.getLogger(__name__)
 
 INTERLEAVED_REQUEST = " Response with interleaved segmentation masks."
+"""Ends questions of the published sets whose answer has masks, in training and benchmarks; others ask as they do."""
+
 INTERLEAVED_MARK = "with interleaved segmentation masks."
 CAPTION_QUESTION = "Please describe the region <mask> in the video in detail."
 """Of SAMA-Bench-C; training draws from 20 wordings there, from this one here."""
@@ -50,20 +52,18 @@ def read_records(
     masks: Path,
     video_root: Path,
     *,
-    ask_for_masks: bool = False,
     source: str = "sama239k",
     strict: bool = False,
     part: str = "either",
 ) -> Iterator[Record]:
     """Read every record of a file; see `open_corpus` and `read_corpus`."""
     corpus = open_corpus(records, masks, video_root, source)
-    return read_corpus(corpus, ask_for_masks=ask_for_masks, strict=strict, part=part)
+    return read_corpus(corpus, strict=strict, part=part)
 
 
 def read_corpus(
     corpus: Corpus,
     *,
-    ask_for_masks: bool = False,
     strict: bool = False,
     part: str = "either",
     allow: Collection[str] = (),
@@ -73,7 +73,6 @@ def read_corpus(
 
     Args:
         corpus: where they lie.
-        ask_for_masks: append the official request for masks to questions whose answer has any.
         strict: raise at the first defect.
         part: one of `PARTS`.
         allow: codes of defects that cost nothing here; the caller mends what they mean.
@@ -87,7 +86,7 @@ def read_corpus(
     """
     counts: Counter[str] = Counter()
     for index in range(len(corpus)):
-        records, defects = make_samples(corpus, index, part=part, ask_for_masks=ask_for_masks, allow=allow)
+        records, defects = make_samples(corpus, index, part=part, allow=allow)
         for defect in defects:
             if strict:
                 raise DefectError(f"{corpus.path}, {defect}.", defect)
@@ -103,7 +102,6 @@ def make_samples(
     index: int,
     *,
     part: str = "either",
-    ask_for_masks: bool = False,
     allow: Collection[str] = (),
 ) -> tuple[list[Record], list[Defect]]:
     """What is in one record: samples, and the defects that cost something or are to be reported.
@@ -115,7 +113,7 @@ def make_samples(
     raw = corpus.record(index)
     found = find_defects(raw, functools.partial(corpus.track, raw))
     defects = [dataclasses.replace(defect, record=index) for defect in found if defect.code not in allow]
-    kept = {one: turns_of(raw, defects, one, ask_for_masks) for one in parts_of(raw, part)}
+    kept = {one: turns_of(raw, defects, one) for one in parts_of(raw, part)}
     samples = [_sample(corpus, index, raw, ENDINGS[one], turns) for one, turns in kept.items() if turns]
     return [Record(sample, raw) for sample in samples], defects
 
@@ -132,27 +130,27 @@ def has_conversation(raw: Any) -> bool:
     return isinstance(raw, dict) and bool(raw.get("conversation"))
 
 
-def turns_of(raw: Any, defects: list[Defect], one: str, ask_for_masks: bool = False) -> list[Turn]:
+def turns_of(raw: Any, defects: list[Defect], one: str) -> list[Turn]:
     """Turns of the conversation or of the description that no defect of the record costs.
 
     Args:
         raw: the record.
         defects: of it.
         one: `conversation` or `description`.
-        ask_for_masks: see `read_corpus`.
     """
     if one == "description":
         return _description_turns(raw, defects)
     turns, shown = [], set[str]()
     for kept in kept_rounds(raw, defects):
-        turns.append(_conversation_turn(raw, kept, ask_for_masks, shown))
+        turns.append(_conversation_turn(raw, kept, shown))
         shown.update(i for ids in kept.targets for i in ids)
     return turns
 
 
-def _conversation_turn(raw: Mapping[str, Any], one: Round, ask_for_masks: bool, shown: set[str]) -> Turn:
+def _conversation_turn(raw: Mapping[str, Any], one: Round, shown: set[str]) -> Turn:
     question = strip_media_mark(one.question)
-    if ask_for_masks and SEG_TOKEN in one.answer and INTERLEAVED_MARK not in question:
+    is_published = dataset_of(raw) is not None
+    if is_published and SEG_TOKEN in one.answer and INTERLEAVED_MARK not in question:
         question += INTERLEAVED_REQUEST
     details = raw["turns"][one.index] if raw.get("turns") else {}
     back = not shown.isdisjoint(one.regions)

@@ -136,7 +136,7 @@ def _read_item(
     corpus: Corpus, index: int, part: str, found: Counter[str], seen: Counter[str]
 ) -> BenchItem | None:
     """Questions of one record; None if there are none."""
-    records, defects = make_samples(corpus, index, part=part, ask_for_masks=True, allow=MENDED)
+    records, defects = make_samples(corpus, index, part=part, allow=MENDED)
     found.update(defect.code for defect in defects if RULES[defect.code].costs != "nothing")
     if not records:
         return None

@@ -10,7 +10,7 @@ import pytest
 
 from sama_plugin.data.corpus import JsonCorpus, open_corpus
 from sama_plugin.data.defects import DefectError
-from sama_plugin.data.sources.sama239k import Record, read_corpus
+from sama_plugin.data.sources.sama239k import INTERLEAVED_REQUEST, Record, read_corpus
 from sama_plugin.media.frame_subset import open_sample_clip
 from sama_plugin.media.masks import decode_mask
 from tests.data.planted_defects import swap_dictionary
@@ -50,7 +50,7 @@ def test_train_file_gives_a_sample_per_record(train: PublishedSet) -> None:
     goats = records["ab12cd34/0"].sample
     assert [turn.region_ids for turn in goats.turns] == [("41", "42"), ()]
     assert [turn.target_ids for turn in goats.turns] == [(("41",), ("42",)), (("41", "42"),)]
-    assert goats.turns[1].question == "Where is the herd, and is there a dog?"
+    assert goats.turns[1].question == "Where is the herd, and is there a dog?" + INTERLEAVED_REQUEST
     assert records["0a7b27fde9/3"].sample.turns[0].answer == "<p> The left one </p> [SEG] is faster."
 
 

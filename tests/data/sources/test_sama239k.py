@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sama_plugin.data.sources.sama239k import read_records
+from sama_plugin.data.sources.sama239k import INTERLEAVED_REQUEST, read_records
 from sama_plugin.errors import DataError
 
 RECORD: dict[str, Any] = {
@@ -51,7 +51,7 @@ def test_example_of_the_format_is_read(tmp_path: Path) -> None:
     assert sample.source == "sama239k"
     assert sample.masks == {"41": MASKS["41"], "42": MASKS["42"]}
     (turn,) = sample.turns
-    assert turn.question == "What does <mask> do once <mask> turns left?"
+    assert turn.question == "What does <mask> do once <mask> turns left?" + INTERLEAVED_REQUEST
     assert turn.answer == RECORD["conversation"][1]["value"]
     assert turn.region_ids == ("41", "42")
     assert turn.target_ids == (("41",), ("42",))
@@ -72,7 +72,12 @@ def test_media_mark_is_taken_out(tmp_path: Path, mark: str) -> None:
     asked = question + mark if mark.startswith("\n") else mark + question
     conversation = [{"from": "human", "value": asked}, RECORD["conversation"][1]]
     ((sample, _),) = read(tmp_path, [changed(conversation=conversation)])
-    assert sample.turns[0].question == question
+    assert sample.turns[0].question == question + INTERLEAVED_REQUEST
+
+
+def test_only_published_sets_are_asked_for_masks(tmp_path: Path) -> None:
+    ((sample, _),) = read(tmp_path, [changed(video="mine/goats")])
+    assert sample.turns[0].question == "What does <mask> do once <mask> turns left?"
 
 
 def test_request_for_masks_is_added_once_where_masks_are_answered(tmp_path: Path) -> None:
@@ -86,7 +91,7 @@ def test_request_for_masks_is_added_once_where_masks_are_answered(tmp_path: Path
     record = changed(
         conversation=rounds, obj_masks=[[41, 42], [], []], groundtruth=[[[41], [42]], [[41]], []]
     )
-    ((sample, _),) = read(tmp_path, [record], ask_for_masks=True)
+    ((sample, _),) = read(tmp_path, [record])
     assert [turn.question for turn in sample.turns] == [
         "What does <mask> do once <mask> turns left? Response with interleaved segmentation masks.",
         "And then? Response with interleaved segmentation masks.",
