@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         format_comparison,
         format_videos,
         headline,
+        notes_of_one,
         open_run,
     )
 
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     print(format_comparison(first, second, rows))
     print()
     print(format_videos(by_video, metric, args.videos))
+    for note in notes_of_one(first, second):
+        print(note)
     if args.out is not None:
         _draw(args, first, second, metric)
     return 0

@@ -39,11 +39,13 @@ class Summary(NamedTuple):
         metrics: name → number; None where there is none.
         counts: cases of each metric by its name, and other counts.
         absent: metric → why it is None although there were cases.
+        notes: what a reader of the numbers should know.
     """
 
     metrics: dict[str, float | None]
     counts: dict[str, int]
     absent: dict[str, str] = {}  # noqa: RUF012 - a named tuple's default, never changed
+    notes: tuple[str, ...] = ()
 
 
 class Benchmark(Protocol):

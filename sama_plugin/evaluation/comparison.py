@@ -105,6 +105,16 @@ def open_run(folder: Path) -> Run:
     return Run(folder, read_results(folder / RESULTS_FILE), read_scores(folder))
 
 
+def notes_of_one(first: Run, second: Run) -> list[str]:
+    """What is to be known of one of two runs only, such as another way to cut captions into words."""
+    return [
+        f"{own.folder}: {note}"
+        for own, other in ((first, second), (second, first))
+        for note in own.results.notes
+        if note not in other.results.notes
+    ]
+
+
 def check_comparable(first: Run, second: Run) -> None:
     """See that two runs are of the same questions.
 

@@ -23,13 +23,14 @@ class Results:
 
     Attributes:
         benchmark: its name.
-        metrics: name → fraction in [0, 1]; None where no case was there to measure. `A/B` is B on the subset
-            A or A on the subset B, whichever of them is a metric by itself.
+        metrics: name → fraction in [0, 1], CIDEr in [0, 10]; None where no case was there to measure. `A/B` is B on the
+            subset A or A on the subset B, whichever of them is a metric by itself.
         counts: how many cases each metric stands on, by the metric's name, and other counts.
         settings: what the run was asked to do.
         code: see `code_version`; `scored_by` where the predictions are of another version than the scores.
         data: fingerprint of the benchmark's data.
         absent: metric → why it is None although there were cases.
+        notes: what a reader of the numbers should know, such as how captions were cut into words.
     """
 
     benchmark: str
@@ -39,6 +40,7 @@ class Results:
     code: dict[str, Any]
     data: str | None = None
     absent: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def code_version(checkpoint: Path | None = None) -> dict[str, Any]:
@@ -104,6 +106,7 @@ def write_results(path: Path, results: Results) -> None:
         "code": results.code,
         "data": results.data,
         "absent": results.absent,
+        "notes": results.notes,
     }
     try:
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -141,7 +144,7 @@ def read_results(path: Path) -> Results:
     missing = [key for key in keys if key not in content]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; it was not written by this package.")
-    more = {key: content[key] for key in ("data", "absent") if key in content}
+    more = {key: content[key] for key in ("data", "absent", "notes") if key in content}
     return Results(**{key: content[key] for key in keys}, **more)
 
 
@@ -164,7 +167,10 @@ def format_table(results: Results) -> str:
         cells = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "-" * max(len(line) for line in lines))
-    lines += [f"{name} is absent: {reason}" for name, reason in results.absent.items()]
+    for reason in dict.fromkeys(results.absent.values()):
+        names = [name for name, own in results.absent.items() if own == reason]
+        lines.append(f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} absent: {reason}")
+    lines += results.notes
     return "\n".join(lines)
 
 

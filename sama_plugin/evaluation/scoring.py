@@ -17,13 +17,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sama_plugin.data.run_file import describe_differences
 from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.evaluation.benchmark import Benchmark, OpenBenchmark, Scored
 from sama_plugin.evaluation.faults import Fault, count_faults, describe_faults
 from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
 from sama_plugin.evaluation.predictions import align_predictions
-from sama_plugin.evaluation.results import Results, code_version, write_results
+from sama_plugin.evaluation.results import Results, code_version, read_results, write_results
 from sama_plugin.evaluation.workers import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -92,11 +93,17 @@ def score_predictions(
         _joint_code(header),
         benchmark.fingerprint,
         dict(summary.absent),
+        list(summary.notes),
     )
     out.mkdir(parents=True, exist_ok=True)
-    _write_scores(out / SCORES_FILE, benchmark, scored)
+    _write_scores(out / SCORES_FILE, benchmark, scored, results)
     write_results(out / RESULTS_FILE, results)
     return results
+
+
+def run_of(results: Results) -> dict[str, Any]:
+    """What tells runs apart; the first line of scores and the results of one run agree on it."""
+    return {name: getattr(results, name) for name in ("benchmark", "data", "settings", "code")}
 
 
 def read_scores(folder: Path) -> dict[str, dict[str, Any]]:
@@ -106,14 +113,18 @@ def read_scores(folder: Path) -> dict[str, dict[str, Any]]:
         dialogue id → `video` and `questions`, see `Scored`.
 
     Raises:
-        DataError: the file is missing or broken.
+        DataError: the file is missing, broken or of another run than the results beside it.
     """
-    path = folder / SCORES_FILE
+    path, results = folder / SCORES_FILE, read_results(folder / RESULTS_FILE)
     try:
         with path.open(encoding="utf-8") as file:
             first, *lines = [json.loads(line) for line in file]
         if first["schema"] != SCORES_SCHEMA:
             raise DataError(f"{path} has schema {first['schema']!r}, expected {SCORES_SCHEMA!r}.")
+        if differing := describe_differences(first, {"schema": SCORES_SCHEMA, **run_of(results)}):
+            raise DataError(
+                f"{path} is of another run than {folder / RESULTS_FILE} ({differing}); score the predictions again."
+            )
         return {line.pop("dialogue"): line for line in lines}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
@@ -178,12 +189,8 @@ def _joint_code(header: Mapping[str, Any]) -> dict[str, Any]:
     return {**made_by, "scored_by": scorer}
 
 
-def _write_scores(path: Path, benchmark: Benchmark, scored: Mapping[str, Scored]) -> None:
-    first: dict[str, Any] = {
-        "schema": SCORES_SCHEMA,
-        "benchmark": benchmark.name,
-        "data": benchmark.fingerprint,
-    }
+def _write_scores(path: Path, benchmark: Benchmark, scored: Mapping[str, Scored], results: Results) -> None:
+    first: dict[str, Any] = {"schema": SCORES_SCHEMA, **run_of(results)}
     rows: Sequence[dict[str, Any]] = [first] + [
         {
             "dialogue": dialogue_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,15 @@ from sama_plugin.evaluation.comparison import (
     compare_videos,
     format_comparison,
     headline,
+    notes_of_one,
+    open_run,
     sum_by_video,
     worst_cases,
 )
-from sama_plugin.evaluation.results import Results
+from sama_plugin.evaluation.results import Results, write_results
+from sama_plugin.evaluation.scoring import RESULTS_FILE, SCORES_FILE, SCORES_SCHEMA, run_of
+
+RESULTS = Results("shapes", {}, {}, {}, {}, "d")
 
 
 def make_run(
@@ -58,6 +64,24 @@ def test_the_interval_is_that_of_resampled_videos_and_repeats_with_its_seed(tmp_
     low, high = np.quantile(grid, [0.025, 0.975])
     assert (row.low, row.high) == (pytest.approx(low, abs=0.03), pytest.approx(high, abs=0.03))
     assert not row.is_clear
+
+
+def test_scores_and_results_of_two_runs_are_not_mixed(tmp_path):
+    one, two = (replace(RESULTS, settings={"seed": seed}) for seed in (1, 2))
+    write_results(tmp_path / RESULTS_FILE, one)
+    first = {"schema": SCORES_SCHEMA, **run_of(one)}
+    row = {"dialogue": "d", "video": "v", "questions": []}
+    (tmp_path / SCORES_FILE).write_text(f"{json.dumps(first)}\n{json.dumps(row)}\n")
+    assert open_run(tmp_path).dialogues == {"d": {"video": "v", "questions": []}}
+    write_results(tmp_path / RESULTS_FILE, two)
+    with pytest.raises(DataError, match=r"of another run than .*seed is 1 there and 2 now"):
+        open_run(tmp_path)
+
+
+def test_what_is_to_be_known_of_one_run_only_is_said(tmp_path):
+    words = Run(tmp_path / "a", replace(RESULTS, notes=["both", "cut by words"]), {})
+    trees = Run(tmp_path / "b", replace(RESULTS, notes=["both"]), {})
+    assert notes_of_one(words, trees) == [f"{tmp_path / 'a'}: cut by words"]
 
 
 def test_questions_of_a_video_are_drawn_together(tmp_path):

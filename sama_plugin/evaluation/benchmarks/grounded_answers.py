@@ -5,7 +5,6 @@ Two variants: the corrected one is the default, `official/...` is what the SAMA 
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from sama_plugin.evaluation.metrics.phrase_similarity import PhraseSimilarity
 from sama_plugin.evaluation.metrics.sama_bench_scores import (
     CORRECTED,
     OFFICIAL,
+    OFFICIAL_VIDEOS,
     VARIANTS,
     GroundedText,
     QuestionScores,
@@ -32,8 +32,6 @@ from sama_plugin.evaluation.metrics.volume_overlap import RecallCounts
 from sama_plugin.evaluation.predictions import Prediction
 from sama_plugin.evaluation.targets import union_track
 from sama_plugin.schema import Sample, Turn
-
-logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -124,8 +122,14 @@ def summarise_answers(
     }
     metrics: dict[str, float | None] = {}
     with Meteor() as meteor:
-        videos, absent = _score_videos(by_video, CORRECTED, meteor, judge)
-        official, _ = _score_videos(by_video, OFFICIAL, meteor, judge)
+        videos, absent, notes = _score_videos(by_video, CORRECTED, meteor, judge)
+        official, lacking, _ = _score_videos(by_video, OFFICIAL, meteor, judge)
+    if not any(OFFICIAL_VIDEOS in video for video in by_video):
+        lacking = dict.fromkeys(
+            dict.fromkeys(name for row in videos.values() for name in row),
+            f"the release averages videos of {OFFICIAL_VIDEOS} only, and there is none",
+        )
+    absent |= {f"{OFFICIAL}/{name}": reason for name, reason in lacking.items()}
     _add_means(metrics, counts, "", videos, CORRECTED)
     _add_means(metrics, counts, "official/", official, OFFICIAL)
     for name, chosen in video_groups.items():
@@ -138,7 +142,7 @@ def summarise_answers(
     metrics.update({name: None for name in absent if name not in metrics})
     for dialogue in dialogues:
         dialogue.scores = {k: v for k, v in videos.pop(dialogue.video, {}).items() if v is not None}
-    return Summary(metrics, counts, absent)
+    return Summary(metrics, counts, absent, notes)
 
 
 VideoScores = dict[str, dict[str, float | None]]
@@ -147,19 +151,18 @@ VideoScores = dict[str, dict[str, float | None]]
 
 def _score_videos(
     by_video: Mapping[str, Sequence[Row]], variant: str, meteor: Meteor, judge: Judge | None
-) -> tuple[VideoScores, dict[str, str]]:
-    """All scores of all videos, and why metrics are absent."""
+) -> tuple[VideoScores, dict[str, str], tuple[str, ...]]:
+    """All scores of all videos, why metrics are absent, and notes on captions."""
     pairs = {video: [CaptionPair(r["truth"], r["answer"]) for r in rows] for video, rows in by_video.items()}
     captions = score_captions(pairs, variant, meteor=meteor)
-    for note in captions.notes:
-        logger.warning("%s captions: %s", variant, note)
     scores: VideoScores = {
         video: {**_score_masks(rows, variant), **captions.videos[video]} for video, rows in by_video.items()
     }
     judged = score_clair(pairs, judge, variant)
     for video, value in judged.videos.items():
         scores[video][CLAIR] = value
-    return scores, captions.absent | ({} if judged.absent is None else {CLAIR: judged.absent})
+    absent = captions.absent | ({} if judged.absent is None else {CLAIR: judged.absent})
+    return scores, absent, tuple(f"Captions: {note}" for note in captions.notes)
 
 
 def _score_masks(rows: Sequence[Row], variant: str) -> dict[str, float | None]:
