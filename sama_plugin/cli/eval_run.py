@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,20 +82,24 @@ def run(args: argparse.Namespace) -> int:
 def run_and_score(args: argparse.Namespace) -> int:
     """Run, then score and print the table."""
     from sama_plugin.cli.eval_score import score_and_print
+    from sama_plugin.evaluation.benchmarks.expressions import check_scored_here
     from sama_plugin.evaluation.metrics.object_matching import check_scipy
     from sama_plugin.evaluation.predictions import ALL
 
     check_scipy()
-    _ask_all(args, ALL)
+    _ask_all(args, ALL, check=check_scored_here)
     return score_and_print(args, args.out, args.out)
 
 
-def _ask_all(args: argparse.Namespace, shard: Any) -> None:
+def _ask_all(
+    args: argparse.Namespace, shard: Any, *, check: Callable[[object], None] = lambda benchmark: None
+) -> None:
     from sama_plugin.evaluation.harness import check_media, run_benchmark
     from sama_plugin.inference.outputs import check_folder
 
     opener = benchmark_opener(args)
     benchmark = opener()
+    check(benchmark)
     check_folder(args.out)
     checkpoint = None
     if args.answerer == MODEL:

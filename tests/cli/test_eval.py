@@ -71,6 +71,15 @@ def test_a_split_is_named_in_what_to_do_next(tmp_path, capsys) -> None:
     assert f"`sama eval score mevis --predictions {out} --data {data} --split valid_u`" in said
 
 
+def test_what_a_server_scores_is_refused_before_anything_is_asked(tmp_path, capsys):
+    data, out = write_mevis(tmp_path / "data"), tmp_path / "out"
+    options = ["--split", "valid", "--answerer", "whole-frame"]
+    assert main.main(["eval", "mevis", "--data", str(data), "--out", str(out), *options]) == 2
+    assert "are with its server; ask with `sama eval run`" in capsys.readouterr().err
+    assert not out.exists()
+    assert main.main(["eval", "run", "mevis", "--data", str(data), "--out", str(out), *options]) == 0
+
+
 def test_every_metric_says_what_it_means(capsys) -> None:
     assert main.main(["eval", "list", "--metrics"]) == 0
     assert "mIoU                corrected, official  1     overlap of mask volumes" in capsys.readouterr().out

@@ -123,10 +123,7 @@ class ExpressionBenchmark:
         Raises:
             DataError: the masks are not published.
         """
-        if not self.has_masks:
-            raise DataError(
-                f"The masks of '{self.name}' are with its server; make a zip for it with `sama eval submit`."
-            )
+        check_scored_here(self)
         expression, (prediction,) = self.expressions[dialogue_id], predictions
         faults: list[Fault] = []
         row = self.score_expression(expression, prediction, faults)
@@ -266,3 +263,16 @@ def mean_scores(rows: Sequence[Mapping[str, float]], prefix: str = "") -> dict[s
     """Mean of each score over rows, its name with a prefix."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {prefix + name: float(np.mean([row[name] for row in rows])) for name in names}
+
+
+def check_scored_here(benchmark: object) -> None:
+    """See that the true masks of a benchmark are at hand.
+
+    Raises:
+        DataError: only its server has them.
+    """
+    if isinstance(benchmark, ExpressionBenchmark) and not benchmark.has_masks:
+        raise DataError(
+            f"The masks of '{benchmark.name}' are with its server; ask with `sama eval run`, then make a zip for it "
+            "with `sama eval submit`."
+        )

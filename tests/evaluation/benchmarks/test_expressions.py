@@ -125,7 +125,7 @@ def test_frames_that_cannot_be_read_are_counted_and_score_as_no_answer(tmp_path)
 def test_the_server_s_splits_are_not_scored_here(tmp_path):
     data = write_mevis(tmp_path / "data")
     folder = write_predictions(tmp_path / "predictions", "mevis", {})
-    with pytest.raises(DataError, match="are with its server; make a zip"):
+    with pytest.raises(DataError, match="are with its server; ask with `sama eval run`, then make a zip"):
         score_predictions(open_benchmark("mevis", data, "valid"), folder, tmp_path / "out")
     with pytest.raises(DataError, match="--split is 'test', but 'mevis' has: valid_u, valid"):
         open_benchmark("mevis", data, "test")
