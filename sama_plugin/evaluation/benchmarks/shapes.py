@@ -21,6 +21,7 @@ from sama_plugin.evaluation.answerer import Answerer
 from sama_plugin.evaluation.benchmark import Scored, Summary
 from sama_plugin.evaluation.faults import Fault, fit_objects
 from sama_plugin.evaluation.metrics.object_matching import score_objects
+from sama_plugin.evaluation.metrics.temporal_iou import temporal_iou, visibility_iou
 from sama_plugin.evaluation.metrics.text_match import (
     answer_matches,
     normalise,
@@ -155,7 +156,9 @@ METRICS = {
     "multi_turn_accuracy": "turns that need the history: whether words, masks, span or denial are right",
     "no_target_accuracy": "turns about what is not there: whether that is said and no object produced",
     "no_object_rate": "turns about what is not there: whether no object was produced, whatever was said",
+    "visibility_iou": "turns with targets: overlap of the frames where a target and its object show",
     "span_error": "turns that ask for a time: mean distance of start and end, as a share of the clip",
+    "temporal_iou": "turns that ask for a time: overlap of the span with the true one",
 }
 """Name → which turns it is measured on, and what."""
 
@@ -223,7 +226,10 @@ def _score_turn(
     elif turn.span is not None:
         truth = parse_span(turn.answer)
         assert truth is not None, "checked when it was read"
-        scores = {"span_error": span_error(text, truth)}
+        scores = {
+            "span_error": span_error(text, truth),
+            "temporal_iou": temporal_iou(parse_span(text), truth),
+        }
         right = scores["span_error"] <= GOOD_SPAN
     else:
         assert fact.answer_key is not None, "checked when it was read"
@@ -250,13 +256,17 @@ def _score_masks(sample: Sample, turn: Turn, prediction: Prediction, faults: lis
     shown = prediction.shown
     tracks = fit_objects(prediction.question_id, shown, targets[0].shape, faults)
     matched = score_objects(targets, tracks)
-    num_called_right = 0
+    num_called_right, visibility = 0, 0.0
     for target, phrase, p in zip(targets, parse_answer(turn.answer).phrases, matched.partners, strict=True):
-        overlaps = p is not None and bool((target & tracks[p]).any())
-        num_called_right += p is not None and overlaps and normalise(shown[p].phrase) == normalise(phrase)
+        if p is None:
+            continue
+        visibility += visibility_iou(target, tracks[p])
+        overlaps = bool((target & tracks[p]).any())
+        num_called_right += overlaps and normalise(shown[p].phrase) == normalise(phrase)
     return {
         "J": matched.region,
         "F": matched.contour,
         "J&F": (matched.region + matched.contour) / 2,
         "phrase_accuracy": num_called_right / len(targets),
+        "visibility_iou": visibility / len(targets),
     }

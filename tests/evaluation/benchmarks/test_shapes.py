@@ -53,6 +53,7 @@ def test_silence_scores_nothing(tmp_path):
         assert metrics[name] == 0.0, name
     assert metrics["false_none_rate"] == 1.0
     assert metrics["span_error"] == 1.0
+    assert metrics["temporal_iou"] == metrics["visibility_iou"] == 0.0
     assert metrics["no_object_rate"] == 0.5  # one of two; the other means an object that was never produced
     assert counts["not_asked"] == 2
 
