@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sama_plugin.data.selection import TurnColumns, text_length
+from sama_plugin.data.selection import SamplesOnAccess, TurnColumns, text_length
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.schema import Rle, Sample
 
@@ -99,7 +99,7 @@ class LazyTracks(Mapping[str, Track]):
         return len(self._ids)
 
 
-class LazySamples(Sequence[Sample]):
+class LazySamples(SamplesOnAccess):
     """Samples made of rows on access. All are made once at the beginning, and of each a few numbers are kept.
 
     Args:
@@ -141,9 +141,12 @@ class LazySamples(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def sample_at(self, index: int) -> Sample:
+        """See `SamplesOnAccess`.
+
+        Raises:
+            DataError: its file has changed since.
+        """
         place = self._places[index]
         try:
             sample = self._make(self._rows[place], LeftOut())
