@@ -63,8 +63,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Choose, write, then say what was kept and why."""
     from sama_plugin.data.corpus import open_corpus
-    from sama_plugin.data.export import export_targets
-    from sama_plugin.data.kept_inputs import check_corpora_kept
     from sama_plugin.data.subset import LENGTH_EDGES, Wishes
     from sama_plugin.data.subset_folder import PAGE, REPORT, format_subset, write_subset
     from sama_plugin.inference.outputs import check_folder
@@ -75,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
     wishes = Wishes(caps, shares, args.even, args.total, args.lengths or LENGTH_EDGES)
     check_folder(args.out)
     files = named_corpus(args.records, args)
-    check_corpora_kept([files], export_targets(args.out))
     subset, facts, exported = write_subset(open_corpus(*files), args.out, wishes, args.seed)
     print(format_subset(subset))
     tell_missing(exported.missing)

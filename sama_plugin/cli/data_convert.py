@@ -71,13 +71,13 @@ def run(args: argparse.Namespace) -> int:
     from sama_plugin.data.conversion import convert_corpus
     from sama_plugin.data.corpus import open_corpus
     from sama_plugin.data.export import export_corpus, export_targets
-    from sama_plugin.data.kept_inputs import check_corpora_kept
+    from sama_plugin.data.kept_inputs import check_inputs_kept
     from sama_plugin.inference.outputs import check_folder
 
     check_folder(args.out)
     files = corpus_files(args.records, args)
-    check_corpora_kept([files], export_targets(args.out, args.name))
     corpus = open_corpus(*files)
+    check_inputs_kept(corpus.files(), export_targets(args.out, args.name))
     written = export_corpus(convert_corpus(corpus, args.to), args.out, name=args.name)
     print(f"{written.records} of {len(corpus)} records and {written.masks} masks written:", end=" ")
     print(", ".join(map(str, written.files)))

@@ -30,13 +30,11 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write, then say what was written and what is missing."""
     from sama_plugin.data.corpus import open_corpus
-    from sama_plugin.data.export import export_corpus, export_targets
-    from sama_plugin.data.kept_inputs import check_corpora_kept
+    from sama_plugin.data.export import export_corpus
     from sama_plugin.inference.outputs import check_folder
 
     check_folder(args.out)
     files = corpus_files(args.records, args)
-    check_corpora_kept([files], export_targets(args.out, args.name))
     written = export_corpus(open_corpus(*files), args.out, name=args.name)
     tell_missing(written.missing)
     print(

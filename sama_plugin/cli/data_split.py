@@ -36,8 +36,6 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Split, then say what is in each part."""
     from sama_plugin.data.corpus import open_corpus
-    from sama_plugin.data.export import export_targets
-    from sama_plugin.data.kept_inputs import check_corpora_kept
     from sama_plugin.data.split_folder import format_split, write_split
     from sama_plugin.data.splitting import read_parts
     from sama_plugin.inference.outputs import check_folder
@@ -47,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
     parts = read_parts(args.parts)
     check_folder(args.out)
     files = named_corpus(args.records, args)
-    check_corpora_kept([files], [path for part in parts for path in export_targets(args.out / part.name)])
     made, facts = write_split(open_corpus(*files), args.out, parts, args.seed)
     print(format_split(made))
     tell_missing([one for part in made for one in part.missing])

@@ -15,12 +15,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sama_plugin.data.corpus import PICKLE_SUFFIXES, Corpus, CorpusFiles, JsonCorpus, open_corpus
+from sama_plugin.data.corpus import PICKLE_SUFFIXES, Corpus, CorpusFiles, JsonCorpus, mask_files, open_corpus
 from sama_plugin.data.defects import Defect, DefectError
 from sama_plugin.data.json_file import repeated_keys
 from sama_plugin.data.json_stream import JsonStream
 from sama_plugin.data.media_check import MEDIA_DEPTHS, check_media
-from sama_plugin.data.record_form import PUBLISHED_MASKS, num_rounds, object_ids
+from sama_plugin.data.record_form import num_rounds, object_ids
 from sama_plugin.data.record_rules import ClipFacts, find_defects, kept_descriptions, kept_rounds
 from sama_plugin.data.run_file import RunFile
 from sama_plugin.data.worker_pool import map_parallel
@@ -92,8 +92,7 @@ def _identity(sources: Sequence[CorpusFiles], media: str) -> dict[str, Any]:
 
 
 def _all_files(files: CorpusFiles) -> Iterator[Path]:
-    dictionaries = [files.masks / name for name in PUBLISHED_MASKS] if files.masks.is_dir() else [files.masks]
-    yield from (path for path in (files.records, *dictionaries) if path.is_file())
+    yield from (path for path in (files.records, *mask_files(files.masks)) if path.is_file())
 
 
 def _check_source(

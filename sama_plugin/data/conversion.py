@@ -51,6 +51,10 @@ class ConvertedCorpus:
         """See `Corpus`."""
         return self.corpus.media(record)
 
+    def files(self) -> list[Path]:
+        """See `Corpus`."""
+        return self.corpus.files()
+
 
 def convert_corpus(corpus: Corpus, target: str) -> ConvertedCorpus:
     """Change every record; what breaks a rule is left out first, and so is a record that is there already.

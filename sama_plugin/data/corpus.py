@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from sama_plugin.data.defects import Defect, DefectError, file_fault, missing_file
 from sama_plugin.data.json_stream import JsonStream
 from sama_plugin.data.plain_pickle import load_plain_pickle
-from sama_plugin.data.record_form import DICTIONARIES, dictionary_name, media_path, split_of
+from sama_plugin.data.record_form import DICTIONARIES, PUBLISHED_MASKS, dictionary_name, media_path, split_of
 from sama_plugin.data.track_rules import Track
 from sama_plugin.errors import DataError
 
@@ -55,6 +55,9 @@ class Corpus(Protocol):
     def media(self, record: Mapping[str, Any]) -> Path:
         """Video file or folder of frames, whether or not it is there."""
 
+    def files(self) -> list[Path]:
+        """What its records and masks are read from; not all need be there."""
+
 
 class JsonCorpus:
     """Plain JSON files: the records' text is held in memory, a mask dictionary is loaded when it is first asked for.
@@ -95,6 +98,10 @@ class JsonCorpus:
     def media(self, record: Mapping[str, Any]) -> Path:
         """See `Corpus`."""
         return self.video_root / media_path(record)
+
+    def files(self) -> list[Path]:
+        """See `Corpus`."""
+        return [self.path, *mask_files(self.masks)]
 
     def load(self, path: Path) -> dict[str, Any]:
         """A mask dictionary, kept once it was read.
@@ -162,6 +169,11 @@ def find_corpus(records: Path, masks: Path | None = None, video_root: Path | Non
     return CorpusFiles(
         records, masks or (usual or [folder])[0], video_root or (media if media.is_dir() else folder)
     )
+
+
+def mask_files(masks: Path) -> list[Path]:
+    """Files that the `masks` of a corpus stand for: itself, or all that a folder may have; not all need be there."""
+    return [masks / name for name in sorted(PUBLISHED_MASKS)] if masks.is_dir() else [masks]
 
 
 def published_dictionary(record: Mapping[str, Any], where: Path) -> str:

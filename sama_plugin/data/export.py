@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE, Corpus
+from sama_plugin.data.kept_inputs import check_inputs_kept
 from sama_plugin.data.record_form import DICTIONARIES, NO_MASK, PUBLISHED_MASKS, dictionary_name
 from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import DataError
@@ -69,9 +70,10 @@ def export_corpus(
         progress: whether to show a bar.
 
     Raises:
-        DataError: a mask dictionary cannot be used, one dictionary for all would mix up ids, or see `export_targets`.
+        DataError: a mask dictionary cannot be used, one dictionary for all would mix up ids, a file that the corpus is
+            read from would be written over, or see `export_targets`.
     """
-    export_targets(out, name)
+    check_inputs_kept(corpus.files(), export_targets(out, name))
     chosen = range(len(corpus)) if indices is None else indices
     means = _Meaning(corpus)
     for index in tqdm(chosen, desc="export", unit="record", disable=None if progress else True):

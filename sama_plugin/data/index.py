@@ -94,6 +94,10 @@ class IndexedCorpus:
         """See `Corpus`."""
         return self.video_root / media_path(record)
 
+    def files(self) -> list[Path]:
+        """See `Corpus`: the index, and what it was made from."""
+        return [self.path, *(stamp.path for stamp in self._stamps.values())]
+
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """What a query of the tables (see `index_tables`) gives.
 

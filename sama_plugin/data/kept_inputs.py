@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from sama_plugin.data.corpus import CorpusFiles
+from sama_plugin.data.corpus import CorpusFiles, mask_files
 from sama_plugin.data.index_tables import index_beside
-from sama_plugin.data.record_form import PUBLISHED_MASKS
 from sama_plugin.errors import DataError
 
 
@@ -37,6 +36,5 @@ def check_corpora_kept(corpora: Iterable[CorpusFiles], targets: Iterable[Path]) 
     """
     read: list[Path] = []
     for files in corpora:
-        read += [files.records, index_beside(files.records), files.masks]
-        read += [files.masks / name for name in PUBLISHED_MASKS] if files.masks.is_dir() else []
+        read += [files.records, index_beside(files.records), *mask_files(files.masks)]
     check_inputs_kept(read, targets)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.data.corpus import Corpus
-from sama_plugin.data.export import export_corpus
+from sama_plugin.data.export import export_corpus, export_targets
+from sama_plugin.data.kept_inputs import check_inputs_kept
 from sama_plugin.data.record_facts import CorpusFacts, RecordFacts, gather_facts
 from sama_plugin.data.report_page import align_table
 from sama_plugin.data.splitting import Cell, Part, split_videos
@@ -65,8 +66,11 @@ def write_split(
         progress: whether to show bars.
 
     Raises:
-        DataError: sizes that do not fit the number of videos.
+        DataError: sizes that do not fit the number of videos; a file that the corpus is read from would be written
+            over.
     """
+    targets = [path for part in parts for path in export_targets(out / part.name)]
+    check_inputs_kept(corpus.files(), [*targets, out / REPORT])
     facts = gather_facts(corpus, progress=progress)
     part_of = split_videos(facts.rows, parts, seed)
     made = [

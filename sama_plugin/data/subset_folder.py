@@ -17,7 +17,8 @@ from typing import Any
 
 from sama_plugin.data.bar_chart import CHART_STYLE, draw_legend, draw_rows
 from sama_plugin.data.corpus import Corpus
-from sama_plugin.data.export import Exported, export_corpus
+from sama_plugin.data.export import Exported, export_corpus, export_targets
+from sama_plugin.data.kept_inputs import check_inputs_kept
 from sama_plugin.data.record_facts import CorpusFacts, gather_facts
 from sama_plugin.data.report_page import align_table, format_page, format_table
 from sama_plugin.data.subset import ALL, Cell, Dropped, Subset, Wishes, choose_subset
@@ -44,8 +45,10 @@ def write_subset(
         progress: whether to show bars.
 
     Raises:
-        DataError: wishes that do not fit the corpus, or that no record fits.
+        DataError: wishes that do not fit the corpus, or that no record fits; a file that the corpus is read from would
+            be written over.
     """
+    check_inputs_kept(corpus.files(), [*export_targets(out), out / PAGE, out / REPORT])
     facts = gather_facts(corpus, progress=progress)
     subset = choose_subset(facts.rows, wishes, seed)
     if subset.dropped and not subset.kept:

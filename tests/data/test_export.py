@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sama_plugin.cli.main import main
+from sama_plugin.data.conversion import convert_corpus
 from sama_plugin.data.corpus import JsonCorpus, find_corpus, open_corpus
 from sama_plugin.data.export import export_corpus
 from sama_plugin.data.sources.sama239k import read_corpus
@@ -145,6 +146,23 @@ class MixedCorpus:
 
     def media(self, record: Any) -> Path:
         return Path(record["video"])
+
+    def files(self) -> list[Path]:
+        return []
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_corpus_is_not_written_over_itself(tmp_path: Path, is_indexed: bool) -> None:
+    published = write_published(tmp_path / "set")
+    (records,) = published.records
+    if is_indexed:
+        assert main(["data", "prepare", str(records), "--masks", str(published.masks)]) == 0
+    corpus = open_corpus(records, published.masks, published.media)
+    before = {path: path.read_bytes() for path in published.root.rglob("*") if path.is_file()}
+    for source in (corpus, convert_corpus(corpus, "clean")):
+        with pytest.raises(DataError, match="would destroy the data"):
+            export_corpus(source, published.root, indices=[0], name=records.name, progress=False)
+    assert all(path.read_bytes() == content for path, content in before.items())
 
 
 def test_ids_that_mean_two_things_are_not_mixed_up(tmp_path: Path) -> None:

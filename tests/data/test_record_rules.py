@@ -161,7 +161,7 @@ class OneRecord:
 
     def __init__(self, corpus: JsonCorpus, record: Any) -> None:
         self.corpus, self.one = corpus, record
-        self.track, self.media = corpus.track, corpus.media
+        self.track, self.media, self.files = corpus.track, corpus.media, corpus.files
 
     def __len__(self) -> int:
         return 1
