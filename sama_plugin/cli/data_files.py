@@ -29,7 +29,7 @@ def add_file_options(parser: argparse.ArgumentParser, nargs: str | None = None) 
         type=Path,
         metavar="PATH",
         help="mask dictionary, or a folder of them under their published names; default: mask_dict.json or masks/ "
-        "beside the records, else their folder",
+        "beside the records, else the folder with most of these names, theirs or right below it",
     )
     parser.add_argument(
         "--media",

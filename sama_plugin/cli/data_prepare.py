@@ -32,7 +32,8 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--masks",
         type=Path,
         metavar="PATH",
-        help="mask dictionary, or a folder of them under their published names; default: in PLACE or right below it",
+        help="mask dictionary, or a folder of them under their published names; default: mask_dict.json or masks/ "
+        "beside the records, else the folder with most of these names, theirs or right below it",
     )
     parser.add_argument(
         "--media", type=Path, metavar="DIR", help="folder that the records' videos are relative to"

@@ -151,7 +151,8 @@ def find_corpus(records: Path, masks: Path | None = None, video_root: Path | Non
 
     Args:
         records: JSON list of records, or a folder with `records.json`.
-        masks: default: `mask_dict.json` or the folder `masks` beside the records, else their folder.
+        masks: default: `mask_dict.json` or the folder `masks` beside the records, else their folder or the one right
+            below it that has most of the published dictionaries.
         video_root: default: the folder `media` beside the records, else their folder.
 
     Raises:
@@ -164,11 +165,18 @@ def find_corpus(records: Path, masks: Path | None = None, video_root: Path | Non
             f"{records} does not exist; give a JSON list of records, or a folder with {RECORDS_FILE}."
         )
     folder = records.parent
-    usual = [path for path in (folder / MASKS_FILE, folder / "masks") if path.exists()]
     media = folder / "media"
     return CorpusFiles(
-        records, masks or (usual or [folder])[0], video_root or (media if media.is_dir() else folder)
+        records, masks or _usual_masks(folder), video_root or (media if media.is_dir() else folder)
     )
+
+
+def _usual_masks(folder: Path) -> Path:
+    for path in (folder / MASKS_FILE, folder / "masks"):
+        if path.exists():
+            return path
+    places = [folder, *sorted(path for path in folder.glob("*") if path.is_dir())]
+    return max(places, key=lambda place: sum(path.is_file() for path in mask_files(place)))
 
 
 def mask_files(masks: Path) -> list[Path]:

@@ -60,7 +60,7 @@ def find_corpora(place: Path, masks: Path | None = None, video_root: Path | None
 
     Args:
         place: a file of records, a folder with `records.json`, or a root with published files of records.
-        masks: see `find_corpus`; in a published root, else the folder in it that has the dictionaries.
+        masks: see `find_corpus`.
         video_root: see `find_corpus`.
 
     Raises:
@@ -74,15 +74,7 @@ def find_corpora(place: Path, masks: Path | None = None, video_root: Path | None
         raise DataError(
             f"{place} has no {RECORDS_FILE} and none of {', '.join(PUBLISHED_RECORDS)}; give the file of the records."
         )
-    return [find_corpus(path, masks or _folder_of_masks(place), video_root) for path in records]
-
-
-def _folder_of_masks(root: Path) -> Path | None:
-    """The folder at or right below a root that holds most of the published dictionaries."""
-    counts = Counter(
-        path.parent for pattern in ("*", "*/*") for path in root.glob(pattern) if path.name in PUBLISHED_MASKS
-    )
-    return counts.most_common(1)[0][0] if counts else None
+    return [find_corpus(path, masks, video_root) for path in records]
 
 
 def needed_masks(files: CorpusFiles) -> dict[str, Path]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sama_plugin.cli.main import main
 from sama_plugin.data.conversion import convert_corpus
 from sama_plugin.data.corpus import JsonCorpus, find_corpus, open_corpus
 from sama_plugin.data.export import export_corpus
+from sama_plugin.data.preparation import find_corpora
 from sama_plugin.data.sources.sama239k import read_corpus
 from sama_plugin.errors import DataError
 from tests.data.planted_defects import PLANTED
@@ -196,6 +198,21 @@ def test_export_of_an_export_of_mask_size_is_equal(tmp_path: Path) -> None:
         if path.is_file():
             assert (tmp_path / "two" / path.relative_to(one.root)).read_bytes() == path.read_bytes()
     assert tuple(read_dictionary(one.dictionary("sav"))["900"][0]["size"]) == (HEIGHT, WIDTH)
+
+
+def test_folder_of_published_dictionaries_is_found_under_any_name(
+    train: PublishedSet, tmp_path: Path
+) -> None:
+    root = tmp_path / "set"
+    shutil.copytree(train.root, root)
+    (root / "masks").rename(root / "mask_dict")
+    (root / "a" / "deeper").mkdir(parents=True)
+    shutil.copy(root / "mask_dict" / train.dictionary("sav").name, root / "a")
+    records = root / train.records[0].name
+    assert find_corpus(records).masks == root / "mask_dict"
+    assert [files.masks for files in find_corpora(root)] == [root / "mask_dict"]
+    write_json(tmp_path / "alone.json", [])
+    assert find_corpus(tmp_path / "alone.json").masks == tmp_path
 
 
 @pytest.mark.parametrize("layout", ["own", "published"])
