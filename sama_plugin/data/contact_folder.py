@@ -90,7 +90,7 @@ def write_contact_folder(
         progress: whether to show a bar.
 
     Raises:
-        DataError: a bad number, or an id that there is not.
+        DataError: a bad number, or an id that there is not, or no sample of the tasks.
         MediaError: the disk refuses.
     """
     for name, value in (("num", num), ("frames", num_frames)):
@@ -136,15 +136,26 @@ def _file_name(one: Chosen) -> str:
 
 
 def _drawn(corpus: Corpus, num: int, seed: int, tasks: Collection[str], written: Written) -> Iterator[Chosen]:
-    """Samples in the order of a seed, as many as there are of the tasks up to `num`."""
+    """Samples in the order of a seed, as many as there are of the tasks up to `num`.
+
+    Raises:
+        DataError: there are samples, but none of the tasks.
+    """
     found = 0
+    known: set[str] = set()
     for index in np.random.default_rng(seed).permutation(len(corpus)).tolist():
         for one in _samples_of(corpus, index, "either", written):
-            if not tasks or any(turn.task in tasks for turn in one.sample.turns):
+            own = {turn.task for turn in one.sample.turns}
+            known |= own
+            if not tasks or own.intersection(tasks):
                 yield one
                 found += 1
         if found >= num:
             return
+    if known and not found:
+        raise DataError(
+            f"{corpus.name} has no sample of task {', '.join(sorted(tasks))}; its tasks are {', '.join(sorted(known))}."
+        )
 
 
 def _named(corpus: Corpus, ids: Sequence[str], written: Written) -> Iterator[Chosen]:

@@ -97,6 +97,13 @@ def test_ids_choose_conversations_and_descriptions(shapes_set: Path, tmp_path: P
     assert written.num == 3
 
 
+def test_tasks_that_there_are_not_are_refused(shapes_set: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no sample of task refering; its tasks are .*\breferring\b"):
+        write(corpus_at(shapes_set), tmp_path, tasks=["refering"])
+    assert not (tmp_path / "index.html").exists()
+    assert write(corpus_at(shapes_set), tmp_path, tasks=["refering", "referring"])[0].num > 0
+
+
 @pytest.mark.parametrize("wanted", ["4", "-1", "x", "other/1", "3/description/x"])
 def test_unknown_id_is_refused(shapes_set: Path, tmp_path: Path, wanted: str) -> None:
     with pytest.raises(DataError, match=r"has no sample.*record"):
