@@ -8,7 +8,6 @@ out/mask_dict.json                   else: one dictionary for all
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE, Corpus
 from sama_plugin.data.kept_inputs import check_inputs_kept
 from sama_plugin.data.record_form import DICTIONARIES, NO_MASK, PUBLISHED_MASKS, dictionary_name
-from sama_plugin.data.text_file import write_text
+from sama_plugin.data.text_file import whole_file, write_text
 from sama_plugin.errors import DataError
 
 PICKLE_PROTOCOL = 4
@@ -177,9 +176,8 @@ def ids_of(record: Mapping[str, Any]) -> list[str]:
 def _write_dictionary(path: Path, tracks: Mapping[str, Any]) -> None:
     """In the form that the name stands for: pickle, objects with `segmentations`, or plain lists."""
     if path.suffix == ".pkl":
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(pickle.dumps(dict(tracks), PICKLE_PROTOCOL))
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            partial.write_bytes(pickle.dumps(dict(tracks), PICKLE_PROTOCOL))
         return
     wraps = path.name == DICTIONARIES["val"]["lvvis"]
     rows = (

@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import sama_plugin
-from sama_plugin.data.text_file import write_text
+from sama_plugin.data.text_file import whole_file, write_text
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.catalogue import open_benchmark
 from sama_plugin.evaluation.harness import evaluate
@@ -316,10 +315,9 @@ def draw_rows(rows: list[Row], path: Path) -> None:
     axes.set_ylim(0, 105)
     axes.set_ylabel("%")
     axes.legend(ncols=len(rows), loc="upper center", bbox_to_anchor=(0.5, -0.08), frameon=False)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", dpi=150)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=150)
     pyplot.close(figure)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":
