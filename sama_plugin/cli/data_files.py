@@ -88,10 +88,8 @@ def tell_missing(missing: Sequence[str]) -> None:
 
 def tell_left_out(num_unusable: int, defects: Counter[str]) -> None:
     """Say on stderr what defects cost."""
+    from sama_plugin.data.defects import format_counts
+
     if defects:
-        found = ", ".join(f"{count} {code}" for code, count in defects.most_common())
-        print(
-            f"sama: {num_unusable} records cannot be used and are left out; defects: {found}; `sama data check` says "
-            "where",
-            file=sys.stderr,
-        )
+        found = f"{num_unusable} records cannot be used and are left out; defects: {format_counts(defects)}"
+        print(f"sama: {found}; `sama data check` says where", file=sys.stderr)

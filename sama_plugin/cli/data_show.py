@@ -42,8 +42,9 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page, then say where it is and what could not be shown."""
-    from sama_plugin.data.contact_folder import format_counts, write_contact_folder
+    from sama_plugin.data.contact_folder import write_contact_folder
     from sama_plugin.data.corpus import open_corpus
+    from sama_plugin.data.defects import format_counts
     from sama_plugin.inference.outputs import check_folder
 
     check_folder(args.out)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from sama_plugin.data.contact_page import Article, format_article, format_contact_page
 from sama_plugin.data.contact_sheet import draw_sheet
 from sama_plugin.data.corpus import Corpus
+from sama_plugin.data.defects import format_counts
 from sama_plugin.data.record_rules import kept_descriptions
 from sama_plugin.data.shown_sample import ShownSample, show_sample
 from sama_plugin.data.sources.sama239k import make_samples
@@ -114,11 +115,6 @@ def write_contact_folder(
     title = f"{len(articles)} of {len(corpus):,} records of {corpus.name}"
     write_text(written.page, [format_contact_page(title, articles, notes)])
     return written
-
-
-def format_counts(counts: Counter[str]) -> str:
-    """Defects by code, the most frequent first."""
-    return ", ".join(f"{count} {code}" for code, count in counts.most_common())
 
 
 def _write_sample(shown: ShownSample, name: str, out: Path, with_sheets: bool) -> Article:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -136,6 +138,11 @@ class DefectError(DataError):
     def __init__(self, message: str, defect: Defect):
         super().__init__(message)
         self.defect = defect
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Numbers of defects by code, the most frequent first, such as `3 mask-missing, 1 odd-tail`."""
+    return ", ".join(f"{count} {code}" for code, count in Counter(counts).most_common())
 
 
 def file_fault(code: str, message: str) -> DefectError:

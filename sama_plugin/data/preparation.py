@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.data.corpus import RECORDS_FILE, CorpusFiles, find_corpus
+from sama_plugin.data.defects import format_counts
 from sama_plugin.data.frame_extraction import Extraction, extract_frames
 from sama_plugin.data.index import IndexedCorpus
 from sama_plugin.data.index_builder import IndexReport, build_index, report_on
@@ -49,7 +50,7 @@ class Preparation:
     index: IndexReport
     sources: dict[str, int]
     examples: tuple[int, int]
-    defects: dict[str, int]
+    defects: Counter[str]
     extracted: dict[Path, Extraction]
     num_videos: int
     missing: list[Path]
@@ -139,7 +140,7 @@ def prepare(
         report,
         sources=dict(corpus.rows("SELECT source, count(*) FROM records GROUP BY source ORDER BY source")),
         examples=(int(dialogues[0]), int(dialogues[1])),
-        defects=dict(codes.most_common()),
+        defects=codes,
         extracted=extracted,
         num_videos=len(media),
         missing=[path for path in media if not os.path.exists(path)],  # no error for too long a name
@@ -185,8 +186,7 @@ def format_preparation(done: Preparation) -> Iterator[str]:
             yield f"  masks: {count} tracks in {path}{twice}"
     yield f"  {done.examples[0]} dialogues with {done.examples[1]} turns can be trained on"
     if done.defects:
-        found = ", ".join(f"{count} {code}" for code, count in done.defects.items())
-        yield f"  defects, in records: {found}; `sama data check` says where"
+        yield f"  defects, in records: {format_counts(done.defects)}; `sama data check` says where"
     for folder, result in done.extracted.items():
         failed = "".join(f"; {video}: {reason}" for video, reason in result.failed)
         yield f"  frames: {result.written} folders written to {folder}, {result.kept} were there{failed}"

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from sama_plugin.data.bar_chart import CHART_STYLE, draw_columns, draw_legend, draw_rows
-from sama_plugin.data.defects import RULES
+from sama_plugin.data.defects import RULES, format_counts
 from sama_plugin.data.distribution import Bins, Distribution, whole_bins
 from sama_plugin.data.report_page import align_table, format_page, format_table
 from sama_plugin.data.statistics import MEASURES, Statistics, overall
@@ -120,7 +120,7 @@ def format_text(sources: Sequence[Statistics]) -> str:
 def _left_out_lines(total: Statistics) -> Iterator[str]:
     if total.defects:
         yield ""
-        found = ", ".join(f"{count} {code}" for code, count in total.defects.most_common())
+        found = format_counts(total.defects)
         yield f"What these defects cost is left out: {found}; `sama data check` says where."
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sama_plugin.constants import SEG_TOKEN
 from sama_plugin.data.corpus import Corpus, open_corpus
-from sama_plugin.data.defects import Defect, DefectError
+from sama_plugin.data.defects import Defect, DefectError, format_counts
 from sama_plugin.data.record_form import Round, dataset_of, frame_names, frame_step, strip_media_mark
 from sama_plugin.data.record_rules import find_defects, kept_descriptions, kept_rounds
 from sama_plugin.data.task_rules import infer_task
@@ -93,7 +93,7 @@ def read_corpus(
             (report or (lambda one: counts.update([one.code])))(defect)
         yield from records
     if counts:
-        found = ", ".join(f"{count} {code}" for code, count in counts.most_common())
+        found = format_counts(counts)
         logger.warning("%s: defects left out: %s; `sama data check` says where.", corpus.path, found)
 
 
