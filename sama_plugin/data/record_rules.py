@@ -25,8 +25,6 @@ from sama_plugin.data.record_form import (
 )
 from sama_plugin.data.track_rules import Track, is_seen, track_fault
 
-__all__ = ["RULES", "ClipFacts", "Defect", "TrackLookup", "find_defects", "kept_descriptions", "kept_rounds"]
-
 TrackLookup = Callable[[str], Track | None]
 """Mask id → what the record's dictionary has for it; None if it lacks it."""
 

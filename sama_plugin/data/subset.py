@@ -23,7 +23,6 @@ import numpy as np
 from sama_plugin.data.record_facts import RecordFacts
 from sama_plugin.errors import DataError
 
-DIMENSIONS = ("task", "source", "length")
 OTHERS = "(others)"
 """Cells of a dimension that have no share of their own, together."""
 

@@ -6,9 +6,6 @@ import re
 
 from sama_plugin.constants import DATA_REGION, SEG_TOKEN
 
-INFERRED_TASKS = ("multi_turn", "temporal", "referring", "grounding", "general")
-"""What `infer_task` gives, in the order in which it looks; records of our own also have `none`."""
-
 TIME_WORDS = re.compile(
     r"\b(when|how long|how often|how many times|"
     r"(what|which) (time|moment|order|frames?|seconds?|part of the video)|before|after|until|finally|"
