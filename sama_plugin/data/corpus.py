@@ -11,7 +11,14 @@ from typing import Any, NamedTuple, Protocol
 from sama_plugin.data.defects import Defect, DefectError, file_fault, missing_file
 from sama_plugin.data.json_stream import JsonStream
 from sama_plugin.data.plain_pickle import load_plain_pickle
-from sama_plugin.data.record_form import DICTIONARIES, PUBLISHED_MASKS, dictionary_name, media_path, split_of
+from sama_plugin.data.record_form import (
+    DICTIONARIES,
+    PUBLISHED_MASKS,
+    dictionary_name,
+    has_video,
+    media_path,
+    split_of,
+)
 from sama_plugin.data.track_rules import Track
 from sama_plugin.errors import DataError
 
@@ -123,7 +130,7 @@ class JsonCorpus:
         found: dict[Path, None] = {}
         for index in range(len(self)):
             record = self.record(index)
-            if isinstance(record, dict) and isinstance(record.get("video"), str):
+            if has_video(record):
                 with contextlib.suppress(DefectError):
                     found.setdefault(self.dictionary(record))
         return list(found)

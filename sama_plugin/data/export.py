@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE, Corpus
 from sama_plugin.data.kept_inputs import check_inputs_kept
-from sama_plugin.data.record_form import DICTIONARIES, NO_MASK, PUBLISHED_MASKS, dictionary_name
+from sama_plugin.data.record_form import DICTIONARIES, NO_MASK, PUBLISHED_MASKS, dictionary_name, has_video
 from sama_plugin.data.text_file import whole_file, write_text
 from sama_plugin.errors import DataError
 
@@ -103,7 +103,7 @@ class _Meaning:
     def add(self, index: int) -> None:
         """Note the ids of a record."""
         record = self.corpus.record(index)
-        if not isinstance(record, dict) or not isinstance(record.get("video"), str):
+        if not has_video(record):
             return
         name = dictionary_name(record)
         self.is_published = self.is_published and name is not None

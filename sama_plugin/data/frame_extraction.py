@@ -18,8 +18,8 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
-from sama_plugin.data.json_file import read_json
-from sama_plugin.data.record_form import dataset_of
+from sama_plugin.data.json_stream import JsonStream
+from sama_plugin.data.record_form import dataset_of, has_video
 from sama_plugin.data.worker_pool import map_parallel
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.media.frame_subset import open_frames
@@ -98,14 +98,9 @@ def vidstg_names(records: Path) -> set[str]:
     """Names of the VidSTG videos that a JSON list of records is about.
 
     Raises:
-        DataError: the file is missing or malformed.
+        DataError: the file is missing, malformed or no list.
     """
-    content = read_json(records)
-    if not isinstance(content, list):
-        raise DataError(f"{records} holds a {type(content).__name__}, expected a list of records.")
-    known = (
-        record for record in content if isinstance(record, dict) and isinstance(record.get("video"), str)
-    )
+    known = (entry.value for entry in JsonStream(records, "[") if has_video(entry.value))
     return {PurePosixPath(record["video"]).name for record in known if dataset_of(record) == "VidSTG"}
 
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sama_plugin.data.corpus import RECORDS_FILE, CorpusFiles, find_corpus
 from sama_plugin.data.defects import format_counts
@@ -16,7 +15,7 @@ from sama_plugin.data.index import IndexedCorpus
 from sama_plugin.data.index_builder import IndexReport, build_index, report_on
 from sama_plugin.data.index_tables import ALL_RECORDS, index_beside
 from sama_plugin.data.json_stream import JsonStream
-from sama_plugin.data.record_form import PUBLISHED_MASKS, dictionary_name
+from sama_plugin.data.record_form import PUBLISHED_MASKS, dictionary_name, has_video
 from sama_plugin.errors import DataError
 
 PUBLISHED_RECORDS = (
@@ -86,7 +85,8 @@ def needed_masks(files: CorpusFiles) -> dict[str, Path]:
     """
     if not files.masks.is_dir():
         return {ALL_RECORDS: files.masks}
-    names = {name for name in map(_dictionary_name, JsonStream(files.records, "[")) if name}
+    records = (entry.value for entry in JsonStream(files.records, "["))
+    names = {name for record in records if has_video(record) and (name := dictionary_name(record))}
     found = {name: files.masks / name for name in sorted(names)}
     if absent := [name for name, path in found.items() if not path.is_file()]:
         raise DataError(
@@ -94,11 +94,6 @@ def needed_masks(files: CorpusFiles) -> dict[str, Path]:
             f"{', '.join(sorted(names - set(absent))) or 'no other'}); get them, or say where with --masks."
         )
     return found
-
-
-def _dictionary_name(entry: Any) -> str | None:
-    is_record = isinstance(entry.value, dict) and isinstance(entry.value.get("video"), str)
-    return dictionary_name(entry.value) if is_record else None
 
 
 def prepare(

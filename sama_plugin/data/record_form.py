@@ -72,6 +72,11 @@ class Round:
         return [*self.regions, *(i for ids in self.targets for i in ids)]
 
 
+def has_video(record: Any) -> bool:
+    """Whether something can be told by its video, whatever else is wrong with it."""
+    return isinstance(record, dict) and isinstance(record.get("video"), str)
+
+
 def dataset_of(record: Mapping[str, Any]) -> str | None:
     """One of `DATASETS`, None for any other video."""
     return next((name for name in DATASETS if name in record["video"]), None)
