@@ -117,6 +117,11 @@ def mask_area(rle: Rle) -> int:
     return int(coco.area(_packed(rle)))
 
 
+def shared_area(one: Rle, other: Rle) -> int:
+    """Count the pixels inside both of two such masks of one size, without decoding them."""
+    return int(coco.area(coco.merge([_packed(one), _packed(other)], intersect=True)))
+
+
 def encode_track(masks: np.ndarray) -> list[Rle | None]:
     """Compress the masks of one object over a clip.
 

@@ -47,6 +47,12 @@ def test_area_counts_without_decoding():
     assert masks.mask_area(masks.encode_mask(mask)) == 15
 
 
+def test_shared_area_counts_what_is_in_both():
+    one = picture("##. ##. ...")
+    other = {"size": [3, 3], "counts": [3, 2, 4]}
+    assert masks.shared_area(masks.encode_mask(one), other) == int((one & decode_mask(other)).sum()) == 2
+
+
 def test_non_contiguous_mask_is_encoded_right():
     mask = np.random.default_rng(0).random((20, 30)) < 0.5
     np.testing.assert_array_equal(decode_mask(encode_mask(mask.T)), mask.T)

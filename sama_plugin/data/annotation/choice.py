@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from pycocotools import mask as coco
 
 from sama_plugin.data.annotation.tracks import TrackedVideo
-from sama_plugin.media.masks import mask_area
-from sama_plugin.schema import Rle
+from sama_plugin.media.masks import mask_area, shared_area
 
 
 @dataclass(frozen=True)
@@ -72,17 +70,11 @@ def choose_objects(video: TrackedVideo, choice: Choice) -> Chosen:
 
 def _alike(video: TrackedVideo, a: int, b: int) -> float:
     """Intersection over union of two tracks, over all frames."""
-    shared = total = 0
-    for one, other in zip(video.objects[a].track, video.objects[b].track, strict=True):
-        seen = [_packed(rle) for rle in (one, other) if rle is not None]
-        total += int(coco.area(coco.merge(seen))) if seen else 0
-        shared += int(coco.area(coco.merge(seen, intersect=True))) if len(seen) == 2 else 0
-    return shared / total if total else 0.0
-
-
-def _packed(rle: Rle) -> dict[str, object]:
-    counts = rle["counts"]
-    return {"size": rle["size"], "counts": counts.encode() if isinstance(counts, str) else counts}
+    tracks = (video.objects[a].track, video.objects[b].track)
+    areas = sum(mask_area(rle) for track in tracks for rle in track if rle is not None)
+    both = ((one, other) for one, other in zip(*tracks, strict=True) if one is not None and other is not None)
+    shared = sum(shared_area(one, other) for one, other in both)
+    return shared / (areas - shared) if areas else 0.0
 
 
 def choose_frames(visible: np.ndarray, count: int) -> list[int]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from sama_plugin.data.annotation.choice import Choice, choose_frames, choose_objects
+from sama_plugin.data.annotation.tracks import TrackedObject, TrackedVideo
 from tests.data.annotation.made_tracks import make_video, rectangle_track
 
 
@@ -22,6 +23,12 @@ def test_seldom_small_double_and_surplus_objects_are_left_out_with_reasons() -> 
     assert chosen.rejected[3].startswith("covers 0.033% of the picture")
     assert chosen.rejected[5] == "the video has 2 larger ones"
     assert chosen.rejected[6].startswith("visible on 0.0%")
+
+
+def test_doubles_are_found_among_run_lengths_that_are_not_compressed() -> None:
+    rows = {"size": [4, 6], "counts": [2, 8, 14]}
+    video = TrackedVideo("v", "v.mp4", 4, 6, tuple(TrackedObject([rows, None]) for _ in range(2)))
+    assert choose_objects(video, Choice()).rejected == {1: "nearly the same masks as object 0"}
 
 
 def test_frames_are_spread_over_those_that_show_something() -> None:
