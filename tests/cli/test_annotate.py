@@ -307,3 +307,19 @@ def test_masks_that_do_not_decode_cost_only_their_video(tracks: Path, tmp_path: 
     (why,) = [row["reasons"][0] for row in report["rejected"] if row["id"] == "sav_000010_manual/choice"]
     assert "run lengths" in why
     assert {record["video"] for record in check_clean(tmp_path / "out")} == {"sav_000009.mp4"}
+
+
+def test_masks_that_do_not_decode_do_not_keep_a_run_from_going_on(tmp_path: Path) -> None:
+    track = [encode_mask(np.asarray(mask)) for mask in rectangle_track([(20, 20)] * 20)]
+    broken = [{**track[0], "counts": "0"}, *track[1:]]
+    (tmp_path / "mask_dict.json").write_text(json.dumps({"0": track, "1": broken}))
+    frames = [f"{k:05d}" for k in range(20)]
+    videos = {name: {"frames": frames, "objects": {"0": {"anno_ids": [k]}}} for k, name in enumerate("ab")}
+    records = [{"video": name, "anno_map": [k], "frames": frames} for k, name in enumerate("ab")]
+    for number, content in enumerate(({"videos": videos}, records)):
+        path, out = tmp_path / f"{number}.json", tmp_path / f"out{number}"
+        path.write_text(json.dumps(content))
+        for _ in range(2):
+            assert main(["annotate", str(path), "--out", str(out)]) == 0
+        report = json.loads((out / "report.json").read_text())
+        assert "b/choice" in {row["id"] for row in report["rejected"]}

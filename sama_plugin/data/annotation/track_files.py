@@ -19,7 +19,7 @@ from sama_plugin.data.frame_extraction import VIDEO_SUFFIXES
 from sama_plugin.data.json_file import read_json
 from sama_plugin.data.record_form import NO_MASK, SAV_FRAME_STEP, frame_names, frame_step, media_path
 from sama_plugin.data.track_rules import join_parts, track_fault
-from sama_plugin.errors import DataError
+from sama_plugin.errors import DataError, MediaError
 from sama_plugin.media.masks import check_mask, mask_area, union_masks
 from sama_plugin.schema import Rle
 
@@ -156,7 +156,7 @@ def _mevis_video(path: Path, name: str, about: Any, masks: Masks) -> TrackedVide
         )
         size = next(rle["size"] for thing in objects for rle in thing.track if rle is not None)
         height, width = (int(side) for side in size)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, MediaError) as error:
         raise DataError(
             f"{path}, video '{name}': {type(error).__name__} {error}; expected MeViS's form."
         ) from error
@@ -184,13 +184,12 @@ def _mevis_objects(about: Any) -> dict[tuple[str, ...], list[str]]:
 
 def _united(tracks: Sequence[Sequence[Rle | None]]) -> list[Rle | None]:
     """The union of tracks of one length."""
-    if len(tracks) == 1:
-        return list(tracks[0])
-    united: list[Rle | None] = []
-    for masks in zip(*tracks, strict=True):
-        seen = [rle for rle in masks if rle is not None]
-        united.append(union_masks(seen) if seen else None)
-    return united
+    if len(tracks) > 1:
+        return [union_masks([rle for rle in masks if rle is not None]) for masks in zip(*tracks, strict=True)]
+    for rle in tracks[0]:
+        if rle is not None:
+            check_mask(rle)
+    return list(tracks[0])
 
 
 # Records of our own form.
@@ -221,7 +220,7 @@ def _record_video(corpus: JsonCorpus, index: int) -> TrackedVideo:
     if missing := [key for key, track in tracks.items() if track is None]:
         raise DataError(f"{where}: mask ids {', '.join(missing[:5])} are not in the mask dictionary.")
     for key, track in tracks.items():
-        if fault := track_fault(track, None, (None, None), deep=False):
+        if fault := track_fault(track, None, (None, None), deep=True):
             raise DataError(f"{where}: mask id {key}: {fault[1]} ({fault[0]}).")
     joined = {key: join_parts(track) for key, track in tracks.items() if track is not None}
     things = record.get("objects") or [{}] * len(keys)

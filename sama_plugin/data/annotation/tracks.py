@@ -78,7 +78,7 @@ class VideoEntry:
     Attributes:
         video_id: unique in its source.
         media: file or folder of the video; it may be missing.
-        load: reads its tracks.
+        load: reads its tracks; all their masks decode.
     """
 
     video_id: str

@@ -127,5 +127,5 @@ def test_mask_size_that_is_no_number_is_named(tmp_path: Path) -> None:
     write(tmp_path / "mask_dict.json", {"0": [{"size": [8, "wide"], "counts": "0"}]})
     about = {"frames": ["0"], "objects": {"0": {"anno_ids": [0]}}}
     (entry,) = find_videos([write(tmp_path / "meta.json", {"videos": {"abc": about}})], None, None)
-    with pytest.raises(DataError, match="video 'abc': ValueError"):
+    with pytest.raises(DataError, match="video 'abc': MediaError Not a mask"):
         entry.load()
