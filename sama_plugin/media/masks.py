@@ -46,7 +46,7 @@ def decode_mask(rle: Rle) -> np.ndarray:
         MediaError: not run lengths, or runs that do not fill the size.
     """
     check_mask(rle)
-    return np.ascontiguousarray(coco.decode(_packed(rle))).astype(bool)
+    return np.ascontiguousarray(coco.decode(_packed(rle))).view(bool)
 
 
 def check_mask(rle: Rle) -> None:

@@ -323,3 +323,12 @@ def test_masks_that_do_not_decode_do_not_keep_a_run_from_going_on(tmp_path: Path
             assert main(["annotate", str(path), "--out", str(out)]) == 0
         report = json.loads((out / "report.json").read_text())
         assert "b/choice" in {row["id"] for row in report["rejected"]}
+
+
+def test_a_video_of_which_nothing_is_chosen_is_not_measured(
+    tracks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sama_plugin.data.annotation.work.measure_video", None)
+    assert main(["annotate", str(tracks), "--out", str(tmp_path / "out"), "--min-area", "1"]) == 1
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert (report["objects"]["given"], report["objects"]["chosen"]) == (5, 0)

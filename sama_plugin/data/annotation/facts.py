@@ -228,23 +228,24 @@ def measure_video(video: TrackedVideo) -> VideoFacts:
     Raises:
         MediaError: masks that do not decode.
     """
+    step = -(-max(video.height, video.width) // SMALL_SIDE)
+    cells = slice(step // 2, None, step)
+    size = [len(range(side)[cells]) for side in (video.height, video.width)]
     objects = []
     for thing in video.objects:
         centres = np.full((video.num_frames, 2), np.nan)
         areas = np.zeros(video.num_frames)
-        step = -(-max(video.height, video.width) // SMALL_SIDE)
-        cells = slice(step // 2, None, step)
-        small = np.zeros(
-            (video.num_frames, *np.zeros((video.height, video.width))[cells, cells].shape), dtype=bool
-        )
+        small = np.zeros((video.num_frames, *size), dtype=bool)
         for frame, rle in enumerate(thing.track):
-            mask = None if rle is None else decode_mask(rle)
-            if mask is None or not mask.any():
+            if rle is None:
                 continue
-            rows, columns = np.nonzero(mask)
-            centres[frame] = (columns.mean() + 0.5) / mask.shape[1], (rows.mean() + 0.5) / mask.shape[0]
-            areas[frame] = rows.size / mask.size
-            small[frame] = mask[cells, cells]
+            mask = decode_mask(rle)
+            counts = [mask.sum(axis=axis) for axis in (0, 1)]  # pixels inside, of each column and of each row
+            if area := int(counts[0].sum()):
+                inner = [np.arange(len(own)) @ own / area for own in counts]
+                centres[frame] = (inner[0] + 0.5) / mask.shape[1], (inner[1] + 0.5) / mask.shape[0]
+                areas[frame] = area / mask.size
+                small[frame] = mask[cells, cells]
         objects.append(ObjectFacts(areas > 0, centres, areas, small))
     return VideoFacts(tuple(objects), video.num_frames)
 

@@ -61,7 +61,7 @@ def annotate_videos(
     """
     _check_unchanged(entries, run_file)
     shelf = VideoShelf(concurrency + 1)
-    jobs = [Job(choice_id(e), partial(_choose, shelf, e, plan.choice)) for e in entries]
+    jobs = [Job(choice_id(e), partial(_choose, e, plan.choice)) for e in entries]
     run_jobs(jobs, run_file, name="choose", concurrency=concurrency)
     chosen = {e.video_id: chosen_numbers(run_file, e) for e in entries}
     jobs = [
@@ -130,10 +130,10 @@ def descriptions_of(run_file: RunFile, entry: VideoEntry, numbers: Sequence[int]
     return said
 
 
-def _choose(shelf: VideoShelf, entry: VideoEntry, choice: Choice) -> Mapping[str, Any]:
+def _choose(entry: VideoEntry, choice: Choice) -> Mapping[str, Any]:
     """Chosen objects, and why the others are not; a video whose masks cannot be used has none, with the reason."""
     try:
-        video = shelf.load(entry).video
+        video = entry.load()
     except (DataError, MediaError) as error:
         return {"given": 0, "chosen": [], "rejected": {}, "reasons": [str(error)], "tracks": UNUSABLE}
     numbers, rejected = choose_objects(video, choice)
