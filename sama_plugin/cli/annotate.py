@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -274,24 +275,25 @@ def _check(args: argparse.Namespace) -> None:
 
 def _find_entries(args: argparse.Namespace) -> list[Any]:
     """The videos of all inputs; SAM2 is loaded only for clicks and boxes."""
-    from sama_plugin.data.annotation.track_files import find_videos, is_prompt_file
+    from sama_plugin.data.annotation.track_files import find_videos
 
-    prompted = [path for path in args.inputs if is_prompt_file(path)]
-    others = [path for path in args.inputs if path not in prompted]
-    entries = find_videos(others, args.masks, args.video_root) if others else []
-    if prompted:
+    head = functools.cache(lambda: _load_head(args))
+
+    def prompted(path: Path, prompts: Any, video_root: Path) -> list[Any]:
         from sama_plugin.data.annotation.sam2_tracks import find_prompted_videos
 
-        head = load_model(args).model.sam2_head
-        if head is None:
-            raise DataError(
-                f"{prompted[0]} has clicks and boxes, but the checkpoint has no SAM2; give another --model."
-            )
-        for path in prompted:
-            found = find_prompted_videos(path, args.video_root or path.parent, head, args.out / TRACKS)
-            _check_media(found, "")
-            entries += found
-    return entries
+        found = find_prompted_videos(path, prompts, video_root, head(), args.out / TRACKS)
+        _check_media(found, "")
+        return found
+
+    return find_videos(args.inputs, args.masks, args.video_root, prompted)
+
+
+def _load_head(args: argparse.Namespace) -> Any:
+    head = load_model(args).model.sam2_head
+    if head is None:
+        raise DataError("Clicks and boxes need SAM2, which the checkpoint has not; give another --model.")
+    return head
 
 
 def _check_media(entries: list[Any], otherwise: str) -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from sama_plugin.media.masks import encode_mask
 from tests.data.annotation.made_tracks import HEIGHT, WIDTH, line, rectangle_track
 from tests.data.annotation.scripted_model import answer
 from tests.data.chat_server import ChatServer, Misbehaviour, chat_server
+from tests.grounding.tiny_sam2 import MemoryClip, new_head
 
 KEY = "sk-secret-0123456789"
 TROUBLE = {
@@ -332,3 +334,24 @@ def test_a_video_of_which_nothing_is_chosen_is_not_measured(
     assert main(["annotate", str(tracks), "--out", str(tmp_path / "out"), "--min-area", "1"]) == 1
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert (report["objects"]["given"], report["objects"]["chosen"]) == (5, 0)
+
+
+def test_files_of_clicks_load_sam2_once_and_other_files_never(
+    tracks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Any] = []
+    model = SimpleNamespace(model=SimpleNamespace(sam2_head=new_head()))
+    monkeypatch.setattr("sama_plugin.cli.annotate.load_model", lambda args: loads.append(args) or model)
+    assert main(["annotate", str(tracks), "--out", str(tmp_path / "a")]) == 0
+    assert loads == []
+    prompts = []
+    for name in "bc":
+        write_video(tmp_path / f"{name}.mp4", MemoryClip(6).frames, 10.0)
+        row = {"video": f"{name}.mp4", "objects": [{"at": "box@0:10,20,50,60"}]}
+        prompts.append(tmp_path / f"{name}.json")
+        prompts[-1].write_text(json.dumps({"prompts": [row]}))
+    out = tmp_path / "d"
+    main(["annotate", str(prompts[0]), str(tracks), str(prompts[1]), "--out", str(out)])
+    assert len(loads) == 1
+    chosen = [row["dialogue"] for row in rows_of(out) if row["dialogue"].endswith("/choice")]
+    assert chosen == ["b.mp4/choice", "sav_000009_manual/choice", "c.mp4/choice"]

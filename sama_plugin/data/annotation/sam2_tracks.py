@@ -25,11 +25,14 @@ from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.regions import parse_regions
 
 
-def find_prompted_videos(path: Path, video_root: Path, head: Sam2Head, folder: Path) -> list[VideoEntry]:
+def find_prompted_videos(
+    path: Path, prompts: Any, video_root: Path, head: Sam2Head, folder: Path
+) -> list[VideoEntry]:
     """Videos of a file of prompts.
 
     Args:
-        path: the file.
+        path: the file, for errors.
+        prompts: what it holds under that name.
         video_root: folder that its videos are relative to.
         head: tracks them.
         folder: keeps tracks that were found.
@@ -37,9 +40,8 @@ def find_prompted_videos(path: Path, video_root: Path, head: Sam2Head, folder: P
     Raises:
         DataError: not of the form.
     """
-    rows = read_json(path)["prompts"]
     entries = []
-    for index, row in enumerate(rows if isinstance(rows, list) else [rows]):
+    for index, row in enumerate(prompts if isinstance(prompts, list) else [prompts]):
         try:
             video, objects = str(row["video"]), row["objects"]
             texts = [f"r{n}={thing['at']}" for n, thing in enumerate(objects)]

@@ -7,7 +7,7 @@ Source: SA-V's `*_manual.json` and `*_auto.json` (a list of RLEs per mask frame,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,27 @@ SAV_SUFFIXES = ("_manual", "_auto")
 
 Masks = Mapping[str, Sequence[Rle | None]]
 
+Prompted = Callable[[Path, Any, Path], list[VideoEntry]]
+"""A file with clicks and boxes, what it holds as `prompts`, and its video root → its videos."""
 
-def find_videos(paths: Sequence[Path], masks: Path | None, video_root: Path | None) -> list[VideoEntry]:
+
+def find_videos(
+    paths: Sequence[Path], masks: Path | None, video_root: Path | None, prompted: Prompted | None = None
+) -> list[VideoEntry]:
     """List the videos of some files; only lists of records and mask dictionaries are read at once.
 
     Args:
         paths: files, or folders of SA-V files.
         masks: mask dictionary of MeViS-like files and of records; None looks for `mask_dict.json` beside them.
         video_root: folder that videos are relative to; None is the folder of each file.
+        prompted: called for a file with clicks and boxes in place of masks; None takes no such file.
 
     Raises:
         DataError: a file of no known form, a missing dictionary, nothing found, or two videos of one id.
     """
     entries: list[VideoEntry] = []
     for path in _files(paths):
-        entries += _entries_of(path, masks, video_root or path.parent)
+        entries += _entries_of(path, masks, video_root or path.parent, prompted)
     counts = Counter(entry.video_id for entry in entries)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DataError(
@@ -50,14 +56,6 @@ def find_videos(paths: Sequence[Path], masks: Path | None, video_root: Path | No
     if not entries:
         raise DataError(f"There is no video with tracks in {', '.join(map(str, paths))}.")
     return entries
-
-
-def is_prompt_file(path: Path) -> bool:
-    """Whether a file holds clicks and boxes in place of masks."""
-    if path.suffix != ".json" or not path.is_file():
-        return False
-    content = read_json(path)
-    return isinstance(content, dict) and "prompts" in content
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -74,12 +72,16 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _entries_of(path: Path, masks: Path | None, video_root: Path) -> list[VideoEntry]:
+def _entries_of(
+    path: Path, masks: Path | None, video_root: Path, prompted: Prompted | None
+) -> list[VideoEntry]:
     if path.stem.endswith(SAV_SUFFIXES):
         return [_sav_entry(path, video_root)]
     content = read_json(path)
     if isinstance(content, dict) and "masklet" in content:
         return [_sav_entry(path, video_root)]
+    if isinstance(content, dict) and "prompts" in content and prompted is not None:
+        return prompted(path, content["prompts"], video_root)
     dictionary = masks or path.parent / MASKS_FILE
     if isinstance(content, dict) and isinstance(content.get("videos"), dict):
         tracks = _read_masks(dictionary)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from sama_plugin.data.annotation.sam2_tracks import find_prompted_videos
-from sama_plugin.data.annotation.track_files import is_prompt_file
+from sama_plugin.data.annotation.track_files import find_videos
+from sama_plugin.data.annotation.tracks import VideoEntry
 from sama_plugin.errors import DataError
 from sama_plugin.grounding.feature_store import FeatureStore
 from sama_plugin.grounding.prompt_tracking import track_prompts
@@ -52,8 +53,7 @@ def test_a_file_of_prompts_is_tracked_once(
     objects = [{"at": "box@0:10,20,50,60", "name": "red square"}, {"at": "point@0:20,30"}]
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps({"prompts": [{"video": "a.mp4", "objects": objects}]}))
-    assert is_prompt_file(path)
-    (entry,) = find_prompted_videos(path, tmp_path, new_head(), tmp_path / "tracks")
+    (entry,) = find_all(path)
     first = entry.load()
     assert [thing.name for thing in first.objects] == ["red square", ""]
     assert (first.video, first.num_frames, first.height, first.width) == ("a.mp4", 6, 90, 120)
@@ -73,4 +73,17 @@ def test_a_file_that_points_at_nothing_is_refused(tmp_path: Path, row: dict, wor
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps({"prompts": [row]}))
     with pytest.raises(DataError, match=words):
-        find_prompted_videos(path, tmp_path, new_head(), tmp_path)
+        find_all(path)
+
+
+def test_a_video_that_is_pointed_at_twice_is_refused(tmp_path: Path) -> None:
+    row = {"video": "a.mp4", "objects": [{"at": "box@0:10,20,50,60"}]}
+    path = tmp_path / "prompts.json"
+    path.write_text(json.dumps({"prompts": [row, row]}))
+    with pytest.raises(DataError, match=r"the same id as another, such as 'a\.mp4'"):
+        find_all(path)
+
+
+def find_all(path: Path) -> list[VideoEntry]:
+    head, folder = new_head(), path.parent / "tracks"
+    return find_videos([path], None, None, lambda *what: find_prompted_videos(*what, head, folder))

@@ -72,6 +72,7 @@ def test_records_of_the_small_world_bring_names_and_each_video_once(shapes_set: 
     ("value", "words"),
     [
         ({"x": 1}, "no form that is known"),
+        ({"prompts": []}, "no form that is known"),
         ([{"video": "a", "anno_map": [1]}], "mask ids 1 are not in the mask dictionary"),
         (
             {"videos": {"v": {"frames": ["0"], "objects": {"0": {"anno_ids": [9]}}}}},
