@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.annotate_options import add_choice_options, add_endpoint_options, check_options
 from sama_plugin.cli.model_options import add_model_options, load_model
 from sama_plugin.errors import DataError, EndpointError
 
@@ -74,8 +75,8 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--copy-prompts", type=Path, metavar="DIR", help="copy the prompts there, to be changed, and end"
     )
-    _add_choice_options(parser.add_argument_group("what is made"))
-    _add_endpoint_options(parser.add_argument_group("the model that writes"))
+    add_choice_options(parser)
+    add_endpoint_options(parser)
     add_model_options(parser, title="the checkpoint whose SAM2 tracks clicks and boxes")
     parser.set_defaults(run=run)
 
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
             f"{len(paths)} prompts: {args.copy_prompts}; change them and give --prompts {args.copy_prompts}"
         )
         return 0
-    _check(args)
+    check_options(args)
     from sama_plugin.data.annotation.export import REPORT
     from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE
     from sama_plugin.data.kept_inputs import check_inputs_kept
@@ -165,112 +166,6 @@ def _tell(out: Path, report: dict[str, Any], left: int) -> int:
         print(f"nothing could be used; the reasons are in {out / 'report.json'}")
         return 1
     return 0
-
-
-def _add_choice_options(options: Any) -> None:
-    options.add_argument("--dialogues", type=int, default=2, metavar="K", help="per video (default 2)")
-    options.add_argument(
-        "--rounds", type=int, default=5, metavar="N", help="of a dialogue, at most (default 5)"
-    )
-    options.add_argument("--max-objects", type=int, default=10, metavar="N", help="per video (default 10)")
-    options.add_argument(
-        "--min-seen",
-        type=float,
-        default=0.05,
-        metavar="SHARE",
-        help="of the frames an object is on (default 0.05)",
-    )
-    options.add_argument(
-        "--min-area",
-        type=float,
-        default=0.001,
-        metavar="SHARE",
-        help="of the picture it covers (default 0.001)",
-    )
-    options.add_argument(
-        "--max-alike",
-        type=float,
-        default=0.7,
-        metavar="IOU",
-        help="with a larger object, above which it is a duplicate (default 0.7)",
-    )
-    options.add_argument(
-        "--max-share",
-        type=float,
-        default=0.6,
-        metavar="SHARE",
-        help="of one task in all rounds (default 0.6)",
-    )
-
-
-def _add_endpoint_options(options: Any) -> None:
-    options.add_argument(
-        "--endpoint", metavar="URL", help="OpenAI-compatible, up to /v1; without it rules write"
-    )
-    options.add_argument("--llm", metavar="NAME", help="the model's name there")
-    options.add_argument(
-        "--key-env", metavar="VAR", help="environment variable with the key; without it none is sent"
-    )
-    options.add_argument("--prompts", type=Path, metavar="DIR", help="your own, see --copy-prompts")
-    options.add_argument("--min-rounds", type=int, default=3, metavar="N", help="of a dialogue (default 3)")
-    options.add_argument("--temperature", type=float, default=0.7, help="of the writing (default 0.7)")
-    options.add_argument(
-        "--max-tokens", type=int, default=2048, metavar="N", help="of a reply (default 2048)"
-    )
-    options.add_argument(
-        "--no-verdicts", action="store_true", help="do not let the model judge its dialogues once more"
-    )
-    options.add_argument(
-        "--pictures", type=int, default=16, metavar="N", help="frames shown, at most (default 16)"
-    )
-    options.add_argument(
-        "--side", type=int, default=512, metavar="PX", help="longer side of a picture (default 512)"
-    )
-    options.add_argument(
-        "--blank-frames", action="store_true", help="show masks on grey, for videos that are not at hand"
-    )
-    options.add_argument("--rate", type=float, metavar="N", help="requests a minute, at most")
-    options.add_argument("--tries", type=int, default=6, metavar="N", help="at a request (default 6)")
-    options.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="of a request (default 120)"
-    )
-    options.add_argument("--price-in", type=float, default=0.0, metavar="X", help="of a million tokens read")
-    options.add_argument(
-        "--price-out", type=float, default=0.0, metavar="X", help="of a million tokens written"
-    )
-    options.add_argument("--cache", type=Path, metavar="DIR", help="of the replies (default: --out/replies)")
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Refuse what cannot be meant."""
-    if not args.inputs:
-        raise DataError("sama annotate: name a file with tracks, such as sav_000001_manual.json.")
-    for name in ("llm", "key_env", "prompts", "cache"):
-        if args.endpoint is None and getattr(args, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise DataError(
-                f"{option} is given without --endpoint; give the URL of the server that runs the model."
-            )
-    if args.endpoint is not None and args.llm is None:
-        raise DataError("--endpoint is given without --llm; give the model's name there.")
-    whole = ("rounds", "concurrency", "max_objects", "min_rounds", "max_tokens", "pictures", "side", "tries")
-    for name in whole:
-        if getattr(args, name) < 1:
-            raise DataError(f"--{name.replace('_', '-')} is {getattr(args, name)}, expected 1 or more.")
-    for name in ("min_seen", "min_area", "max_alike", "max_share"):
-        if not 0 <= getattr(args, name) <= 1:
-            raise DataError(
-                f"--{name.replace('_', '-')} is {getattr(args, name)}, expected a share from 0 to 1."
-            )
-    for name in ("seed", "dialogues", "price_in", "price_out", "temperature"):
-        if not 0 <= getattr(args, name) < float("inf"):
-            raise DataError(f"--{name.replace('_', '-')} is {getattr(args, name)}, expected 0 or more.")
-    for name in ("timeout", "rate"):
-        value = getattr(args, name)
-        if value is not None and not 0 < value < float("inf"):
-            raise DataError(f"--{name} is {value}, expected more than 0.")
-    if args.endpoint is not None and args.min_rounds > args.rounds:
-        raise DataError(f"--min-rounds is {args.min_rounds}, more than --rounds, {args.rounds}.")
 
 
 def _find_entries(args: argparse.Namespace) -> list[Any]:
