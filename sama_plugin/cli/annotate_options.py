@@ -52,38 +52,28 @@ def add_endpoint_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--endpoint", metavar="URL", help="OpenAI-compatible, up to /v1; without it rules write"
     )
-    options.add_argument("--llm", metavar="NAME", help="the model's name there")
-    options.add_argument(
-        "--key-env", metavar="VAR", help="environment variable with the key; without it none is sent"
-    )
-    options.add_argument("--prompts", type=Path, metavar="DIR", help="your own, see --copy-prompts")
-    options.add_argument("--min-rounds", type=int, default=3, metavar="N", help="of a dialogue (default 3)")
-    options.add_argument("--temperature", type=float, default=0.7, help="of the writing (default 0.7)")
-    options.add_argument(
-        "--max-tokens", type=int, default=2048, metavar="N", help="of a reply (default 2048)"
-    )
-    options.add_argument(
-        "--no-verdicts", action="store_true", help="do not let the model judge its dialogues once more"
-    )
-    options.add_argument(
-        "--pictures", type=int, default=16, metavar="N", help="frames shown, at most (default 16)"
-    )
-    options.add_argument(
-        "--side", type=int, default=512, metavar="PX", help="longer side of a picture (default 512)"
-    )
-    options.add_argument(
-        "--blank-frames", action="store_true", help="show masks on grey, for videos that are not at hand"
-    )
-    options.add_argument("--rate", type=float, metavar="N", help="requests a minute, at most")
-    options.add_argument("--tries", type=int, default=6, metavar="N", help="at a request (default 6)")
-    options.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="of a request (default 120)"
-    )
-    options.add_argument("--price-in", type=float, default=0.0, metavar="X", help="of a million tokens read")
-    options.add_argument(
-        "--price-out", type=float, default=0.0, metavar="X", help="of a million tokens written"
-    )
-    options.add_argument("--cache", type=Path, metavar="DIR", help="of the replies (default: --out/replies)")
+    add = options.add_argument
+    needing_it = [
+        add("--llm", metavar="NAME", help="the model's name there"),
+        add("--key-env", metavar="VAR", help="environment variable with the key; without it none is sent"),
+        add("--prompts", type=Path, metavar="DIR", help="your own, see --copy-prompts"),
+        add("--min-rounds", type=int, default=3, metavar="N", help="of a dialogue (default 3)"),
+        add("--temperature", type=float, default=0.7, help="of the writing (default 0.7)"),
+        add("--max-tokens", type=int, default=2048, metavar="N", help="of a reply (default 2048)"),
+        add("--no-verdicts", action="store_true", help="do not let the model judge its dialogues once more"),
+        add("--pictures", type=int, default=16, metavar="N", help="frames shown, at most (default 16)"),
+        add("--side", type=int, default=512, metavar="PX", help="longer side of a picture (default 512)"),
+        add(
+            "--blank-frames", action="store_true", help="show masks on grey, for videos that are not at hand"
+        ),
+        add("--rate", type=float, metavar="N", help="requests a minute, at most"),
+        add("--tries", type=int, default=6, metavar="N", help="at a request (default 6)"),
+        add("--timeout", type=float, default=120.0, metavar="S", help="of a request (default 120)"),
+        add("--price-in", type=float, default=0.0, metavar="X", help="of a million tokens read"),
+        add("--price-out", type=float, default=0.0, metavar="X", help="of a million tokens written"),
+        add("--cache", type=Path, metavar="DIR", help="of the replies (default: --out/replies)"),
+    ]
+    parser.set_defaults(needing_endpoint=needing_it)
 
 
 def check_options(args: argparse.Namespace) -> None:
@@ -94,11 +84,11 @@ def check_options(args: argparse.Namespace) -> None:
     """
     if not args.inputs:
         raise DataError("sama annotate: name a file with tracks, such as sav_000001_manual.json.")
-    for name in ("llm", "key_env", "prompts", "cache"):
-        if args.endpoint is None and getattr(args, name) is not None:
-            option = f"--{name.replace('_', '-')}"
+    for option in args.needing_endpoint:
+        if args.endpoint is None and getattr(args, option.dest) != option.default:
             raise DataError(
-                f"{option} is given without --endpoint; give the URL of the server that runs the model."
+                f"{option.option_strings[0]} is given without --endpoint; give the URL of the server that runs "
+                "the model."
             )
     if args.endpoint is not None and args.llm is None:
         raise DataError("--endpoint is given without --llm; give the model's name there.")

@@ -239,6 +239,9 @@ def num_lines(out: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+ASKING = ["x.json", "--endpoint", "http://h/v1", "--llm", "m"]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -247,11 +250,15 @@ def num_lines(out: Path) -> int:
         (["x.json", "--llm", "m"], "--llm is given without --endpoint"),
         (["x.json", "--prompts", "mine"], "--prompts is given without --endpoint"),
         (["x.json", "--key-env", "KEY"], "--key-env is given without --endpoint"),
+        *(
+            (["x.json", *option.split()], f"{option.split()[0]} is given without --endpoint")
+            for option in ("--rate 5", "--price-out 2", "--temperature 0", "--no-verdicts", "--blank-frames")
+        ),
         (["x.json", "--endpoint", "http://h/v1"], "--endpoint is given without --llm"),
         (["x.json", "--rounds", "0"], "--rounds is 0, expected 1 or more"),
         (["x.json", "--min-seen", "2"], "--min-seen is 2.0, expected a share"),
         (["x.json", "--seed", "-1"], "--seed is -1, expected 0 or more"),
-        (["x.json", "--rate", "0"], "--rate is 0.0, expected more than 0"),
+        ([*ASKING, "--rate", "0"], "--rate is 0.0, expected more than 0"),
     ],
 )
 def test_bad_options_are_refused(options: list[str], words: str, capsys: pytest.CaptureFixture) -> None:
