@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from sama_plugin.cli.model_options import (
 )
 
 if TYPE_CHECKING:
+    from sama_plugin.evaluation.benchmark import Benchmark
     from sama_plugin.evaluation.harness import OpenedAnswerer
 
 MODEL = "model"
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from sama_plugin.evaluation.predictions import Shard
 
     shard = Shard.parse(args.shard)
-    _ask_all(args, shard)
+    _ask_all(args, benchmark_opener(args)(), shard)
     print(f"asked; score it with {scoring_hint(args)}")
     return 0
 
@@ -87,19 +87,16 @@ def run_and_score(args: argparse.Namespace) -> int:
     from sama_plugin.evaluation.predictions import ALL
 
     check_scipy()
-    _ask_all(args, ALL, check=check_scored_here)
-    return score_and_print(args, args.out, args.out)
+    benchmark = benchmark_opener(args)()
+    check_scored_here(benchmark)
+    _ask_all(args, benchmark, ALL)
+    return score_and_print(args, benchmark, args.out, args.out)
 
 
-def _ask_all(
-    args: argparse.Namespace, shard: Any, *, check: Callable[[object], None] = lambda benchmark: None
-) -> None:
+def _ask_all(args: argparse.Namespace, benchmark: Benchmark, shard: Any) -> None:
     from sama_plugin.evaluation.harness import check_media, run_benchmark
     from sama_plugin.inference.outputs import check_folder
 
-    opener = benchmark_opener(args)
-    benchmark = opener()
-    check(benchmark)
     check_folder(args.out)
     checkpoint = None
     if args.answerer == MODEL:
@@ -113,7 +110,7 @@ def _ask_all(
         checkpoint=checkpoint,
         shard=shard,
         processes=args.processes,
-        reopen=opener,
+        reopen=benchmark_opener(args),
     )
 
 

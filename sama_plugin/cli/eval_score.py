@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sama_plugin.cli.eval_options import (
     add_benchmark_options,
@@ -13,6 +13,9 @@ from sama_plugin.cli.eval_options import (
     benchmark_opener,
     text_scoring,
 )
+
+if TYPE_CHECKING:
+    from sama_plugin.evaluation.benchmark import Benchmark
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -44,23 +47,27 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score and print."""
-    beside = args.predictions if args.predictions.is_dir() else args.predictions.parent
-    return score_and_print(args, args.predictions, args.out or beside)
-
-
-def score_and_print(args: argparse.Namespace, predictions: Path, out: Path) -> int:
-    """Score what is there and print the table."""
     from sama_plugin.evaluation.metrics.object_matching import check_scipy
+
+    check_scipy()
+    beside = args.predictions if args.predictions.is_dir() else args.predictions.parent
+    return score_and_print(args, benchmark_opener(args)(), args.predictions, args.out or beside)
+
+
+def score_and_print(args: argparse.Namespace, benchmark: Benchmark, predictions: Path, out: Path) -> int:
+    """Score what is there and print the table."""
     from sama_plugin.evaluation.results import format_table
     from sama_plugin.evaluation.scoring import RESULTS_FILE, score_predictions
     from sama_plugin.inference.outputs import check_folder
 
-    check_scipy()
-    opener = benchmark_opener(args)
     check_folder(out)
-    settings = text_scoring(args).settings
     results = score_predictions(
-        opener(), predictions, out, settings=settings, processes=args.processes, reopen=opener
+        benchmark,
+        predictions,
+        out,
+        settings=text_scoring(args).settings,
+        processes=args.processes,
+        reopen=benchmark_opener(args),
     )
     print(format_table(results))
     print(f"\nwritten: {out / RESULTS_FILE}")

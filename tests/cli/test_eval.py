@@ -9,8 +9,9 @@ import pytest
 
 from sama_plugin.cli import main
 from sama_plugin.cli.eval import complete_arguments
-from sama_plugin.evaluation.catalogue import ANSWERERS, BENCHMARKS
-from tests.evaluation.benchmarks.made_expressions import write_mevis, write_predictions
+from sama_plugin.evaluation import catalogue
+from sama_plugin.evaluation.catalogue import ANSWERERS, BENCHMARKS, open_benchmark
+from tests.evaluation.benchmarks.made_expressions import write_davis, write_mevis, write_predictions
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,23 @@ def test_what_a_server_scores_is_refused_before_anything_is_asked(tmp_path, caps
     assert "are with its server; ask with `sama eval run`" in capsys.readouterr().err
     assert not out.exists()
     assert main.main(["eval", "run", "mevis", "--data", str(data), "--out", str(out), *options]) == 0
+
+
+def test_masks_that_are_pictures_are_scored_here(tmp_path, capsys):
+    data, out = write_davis(tmp_path / "data"), tmp_path / "out"
+    command = ["eval", "ref-davis17", "--data", str(data), "--out", str(out), "--answerer", "truth"]
+    assert main.main(command) == 0
+    assert json.loads((out / "results.json").read_text())["metrics"]["J&F"] == 1.0
+
+
+def test_a_benchmark_is_read_once_to_be_run_and_scored(shapes_set: Path, tmp_path: Path, monkeypatch) -> None:
+    opened = []
+    monkeypatch.setattr(
+        catalogue, "open_benchmark", lambda *args: opened.append(args) or open_benchmark(*args)
+    )
+    command = ["eval", "shapes", "--data", str(shapes_set), "--out", str(tmp_path / "out")]
+    assert main.main([*command, "--answerer", "nothing"]) == 0
+    assert len(opened) == 1
 
 
 def test_every_metric_says_what_it_means(capsys) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from sama_plugin.data.json_file import read_json
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.answerer import Answerer
-from sama_plugin.evaluation.benchmark import Scored, Summary
+from sama_plugin.evaluation.benchmark import Benchmark, Scored, Summary
 from sama_plugin.evaluation.data_fingerprint import fingerprint_data
 from sama_plugin.evaluation.faults import Fault, fit_objects, fit_track
 from sama_plugin.evaluation.metrics.contour_accuracy import contour_accuracy
@@ -265,7 +265,7 @@ def mean_scores(rows: Sequence[Mapping[str, float]], prefix: str = "") -> dict[s
     return {prefix + name: float(np.mean([row[name] for row in rows])) for name in names}
 
 
-def check_scored_here(benchmark: object) -> None:
+def check_scored_here(benchmark: Benchmark) -> None:
     """See that the true masks of a benchmark are at hand.
 
     Raises:

@@ -63,6 +63,7 @@ class RefDavis17Benchmark(ExpressionBenchmark):
     def __init__(self, data: Path) -> None:
         meta = data / "meta_expressions" / "valid" / "meta_expressions.json"
         super().__init__(meta, None, data / "valid" / "JPEGImages")
+        self.has_masks = True  # as pictures
         self.annotations = data / "valid" / "Annotations"
         self.files += sorted(self.annotations.glob("*/*.png"))
         for video, expressions in self.of_video.items():
