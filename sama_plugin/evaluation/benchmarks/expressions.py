@@ -253,7 +253,6 @@ def count_rows(dialogues: Sequence[Scored]) -> dict[str, int]:
     return {
         "videos": len({dialogue.video for dialogue in dialogues}),
         "expressions": len(rows),
-        "refused": sum(row["error"] is not None for row in rows),
         "without_object": sum(row["num_objects"] == 0 for row in rows),
         "several_objects": sum(row["num_objects"] > 1 for row in rows),
     }

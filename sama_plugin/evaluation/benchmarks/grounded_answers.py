@@ -118,7 +118,6 @@ def summarise_answers(
         "videos": len(by_video),
         "questions": len(rows),
         "not_asked": sum(not row["asked"] for row in rows),
-        "refused": sum(row["error"] is not None for row in rows),
     }
     metrics: dict[str, float | None] = {}
     with Meteor() as meteor:

@@ -119,7 +119,7 @@ class RefcocoBenchmark:
             "question": sample.turns[0].question,
             "answer": prediction.raw,
             "error": prediction.error,
-            "scores": {"gIoU": overlap.shared / overlap.union if overlap.union else 1.0},
+            "scores": {"gIoU": generalised_iou([overlap])},
             "overlap": list(overlap),
             "official_overlap": list(official),
         }
@@ -140,7 +140,6 @@ class RefcocoBenchmark:
             **dict.fromkeys(metrics, len(rows)),
             "images": len({dialogue.video for dialogue in dialogues}),
             "sentences": len(rows),
-            "refused": sum(row["error"] is not None for row in rows),
             "without_object": sum(not overlap.is_given for overlap in overlaps),
         }
         return Summary(metrics, counts)

@@ -133,7 +133,6 @@ class ShapesBenchmark:
             "dialogues": len(dialogues),
             "turns": len(turns),
             "not_asked": sum(not turn["asked"] for turn in turns),
-            "refused": sum(turn["error"] is not None for turn in turns),
         }
         _measure(turns, "", metrics, counts)
         for subset, wanted in (("held_out", True), ("familiar", False)):

@@ -64,7 +64,6 @@ class VideoReferBenchQ(VideoReferBenchmark):
         for kind in sorted({row["type"] for row in rows}):
             own = [row["scores"]["accuracy"] for row in rows if row["type"] == kind]
             metrics[f"accuracy/{kind}"], counts[f"accuracy/{kind}"] = float(np.mean(own)), len(own)
-        counts["refused"] = sum(row["error"] is not None for row in rows)
         return Summary(metrics, counts)
 
 

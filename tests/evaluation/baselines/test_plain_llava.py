@@ -127,7 +127,7 @@ def test_text_metrics_of_a_benchmark(
     benchmark.dialogue_ids = benchmark.dialogue_ids[:2]
     made = evaluate(benchmark, answerer, tmp_path / "out", answerer.settings)
     assert 0 <= (made.metrics["ROUGE-L"] or 0) < 1
-    assert made.counts["refused"] == 0
+    assert made.counts["refused_questions"] == 0
     assert made.settings["template"] == "qwen_1_5"
 
 

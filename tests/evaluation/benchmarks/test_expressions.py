@@ -39,7 +39,7 @@ def score(name: str, data: Path, dialogues: dict, tmp_path: Path) -> Results:
 def test_the_truth_scores_full(name, write, tmp_path):
     results = evaluate(open_benchmark(name, write(tmp_path / "data")), TruthAnswerer(), tmp_path / "out", {})
     assert {key: value for key, value in results.metrics.items() if value != 1.0} == {}
-    assert results.counts["refused"] == results.counts["missing_predictions"] == 0
+    assert results.counts["refused_questions"] == results.counts["missing_predictions"] == 0
 
 
 def test_questions_are_as_published(tmp_path):
@@ -117,7 +117,7 @@ def test_frames_that_cannot_be_read_are_counted_and_score_as_no_answer(tmp_path)
 
     results = evaluate(open_benchmark("mevis", write_mevis(tmp_path / "data")), Blind(), tmp_path / "out", {})
     assert results.metrics["J"] == pytest.approx((0 + 1) / 2)
-    assert results.counts["refused"] == results.counts["refused_questions"] == 1
+    assert (results.counts["refused_questions"], results.counts["missing_predictions"]) == (1, 0)
     row = read_scores(tmp_path / "out")["v1/0"]["questions"][0]
     assert row["error"] == "lacks 1 of 2 frames, such as 00005"
 

@@ -34,7 +34,7 @@ def test_the_truth_scores_full(tmp_path):
     for name, value in metrics.items():
         if counts[name]:
             assert value == (0.0 if name.split("/")[-1] in errors else 1.0), name
-    assert (counts["dialogues"], counts["turns"], counts["not_asked"], counts["refused"]) == (2, 7, 0, 0)
+    assert (counts["dialogues"], counts["turns"], counts["not_asked"]) == (2, 7, 0)
     assert (counts["J"], counts["referring_accuracy"], counts["multi_turn_accuracy"]) == (2, 1, 3)
     assert (counts["no_target_accuracy"], counts["span_error"]) == (2, 1)
 
@@ -137,10 +137,10 @@ def test_a_refused_question_is_wrong_and_said(tmp_path):
             return super().reply(question)
 
     benchmark = ShapesBenchmark(write_shapes(tmp_path, [[FIRST_DIALOGUE[0], SECOND_DIALOGUE[0]]]))
-    metrics, counts = run_all(benchmark, FakeAnswerer(Refuser))
-    assert metrics["referring_accuracy"] == 0.0
-    assert metrics["span_error"] == 0.0
-    assert counts["refused"] == 1
+    turns = ask_and_score(benchmark, benchmark.dialogue_ids[0], FakeAnswerer(Refuser)).questions
+    assert [turn["error"] for turn in turns] == ["too long", None]
+    assert turns[0]["scores"] == {"referring_accuracy": 0.0}
+    assert turns[1]["scores"]["span_error"] == 0.0
 
 
 def test_regions_are_pointed_at_where_they_are_well_visible_and_keep_their_name(tmp_path):
