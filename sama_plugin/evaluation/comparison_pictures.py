@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sama_plugin.constants import DATA_REGION
-from sama_plugin.errors import DataError
 from sama_plugin.evaluation.benchmark import Benchmark
 from sama_plugin.evaluation.comparison import Case, Run
 from sama_plugin.evaluation.faults import fit_track
@@ -87,13 +86,8 @@ def _given_answer(prediction: Prediction, clip: VideoClip, question: str) -> Gro
 
 
 def _read(predictions: PredictionSet, case: Case, question_ids: Sequence[str]) -> Prediction:
-    if case.dialogue_id not in predictions.places:
-        return Prediction(case.question_id, error="no prediction")
     aligned, _ = align_predictions(question_ids, parse_line(predictions.read(case.dialogue_id)))
-    found = next((one for one in aligned if one.question_id == case.question_id), None)
-    if found is None:
-        raise DataError(f"Dialogue '{case.dialogue_id}' has no question '{case.question_id}'.")
-    return found
+    return aligned[question_ids.index(case.question_id)]
 
 
 def _renumber(answers: Sequence[GroundedAnswer]) -> list[GroundedAnswer]:

@@ -58,8 +58,10 @@ class PredictionSet:
         self.header = headers[0]
 
     def read(self, dialogue_id: str) -> bytes:
-        """The line of a dialogue, for `parse_line`."""
-        place = self.places[dialogue_id]
+        """The line of a dialogue, for `parse_line`; empty where there is none."""
+        place = self.places.get(dialogue_id)
+        if place is None:
+            return b""
         with place.file.open("rb") as stream:
             stream.seek(place.offset)
             return stream.readline()
@@ -104,8 +106,8 @@ class PredictionSet:
 
 
 def parse_line(line: bytes) -> list[Any]:
-    """Answers of a line of a prediction file."""
-    answers: list[Any] = json.loads(line)["answers"]
+    """Answers of a line of a prediction file; none of an empty one."""
+    answers: list[Any] = json.loads(line)["answers"] if line else []
     return answers
 
 

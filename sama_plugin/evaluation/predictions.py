@@ -22,7 +22,7 @@ from typing import Any
 
 from sama_plugin.errors import DataError, MediaError
 from sama_plugin.evaluation.faults import Fault
-from sama_plugin.media.masks import check_mask, decode_mask
+from sama_plugin.media.masks import check_mask, mask_area
 from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.schema import GroundedAnswer, GroundedObject, Rle
 
@@ -68,7 +68,7 @@ class Prediction:
         question_id: unique in its dialogue.
         question: as it was asked; empty if it was not.
         raw: the answer, special tokens kept.
-        objects: of the answer, one per `[SEG]`.
+        objects: of the answer, one per `[SEG]`; their masks can be decoded.
         asked: False where the question means an object of an earlier answer that was never produced.
         error: why there is no answer though it was asked.
     """
@@ -93,7 +93,7 @@ class Prediction:
     @property
     def shown(self) -> list[GroundedObject]:
         """Objects that have a pixel on some frame."""
-        return [thing for thing in self.objects if any(map(has_pixels, thing.rle))]
+        return [thing for thing in self.objects if any(rle and mask_area(rle) for rle in thing.rle)]
 
     @classmethod
     def of_answer(cls, question_id: str, answer: GroundedAnswer) -> Prediction:
@@ -114,14 +114,6 @@ class Prediction:
                 {"id": o.id, "phrase": o.phrase, "score": o.score, "rle": list(o.rle)} for o in self.objects
             ],
         }
-
-
-def has_pixels(rle: Rle | None) -> bool:
-    """Whether a mask shows anything; one that cannot be read does not."""
-    try:
-        return rle is not None and bool(decode_mask(rle).any())
-    except (MediaError, ValueError, TypeError):
-        return False
 
 
 def read_row(row: Any) -> tuple[Prediction, list[Fault]]:

@@ -67,10 +67,7 @@ def score_predictions(
     open_worker: Callable[[int], Benchmark] = partial(_open_scorer, reopen)
     if processes == 1:
         open_worker = lambda number: benchmark  # noqa: E731
-    tasks = (
-        (i, predictions.read(i) if i in predictions.places else None, predictions.where(i))
-        for i in benchmark.dialogue_ids
-    )
+    tasks = ((i, predictions.read(i), predictions.where(i)) for i in benchmark.dialogue_ids)
     scored: dict[str, Scored] = {}
     with (
         WorkerPool(processes, open_worker) as pool,
@@ -138,11 +135,10 @@ def _open_scorer(reopen: OpenBenchmark | None, number: int) -> Benchmark:
     return reopen()
 
 
-def _score(benchmark: Benchmark, task: tuple[str, bytes | None, str]) -> Scored:
+def _score(benchmark: Benchmark, task: tuple[str, bytes, str]) -> Scored:
     dialogue_id, line, where = task
     try:
-        rows = [] if line is None else parse_line(line)
-        predictions, faults = align_predictions(benchmark.question_ids(dialogue_id), rows)
+        predictions, faults = align_predictions(benchmark.question_ids(dialogue_id), parse_line(line))
     except DataError as error:
         raise DataError(f"{where}, dialogue '{dialogue_id}': {error}") from error
     try:

@@ -143,7 +143,7 @@ def _predicted_masks(
 ) -> np.ndarray:
     """(T, H, W) bool; all objects of the answer to an expression."""
     expression = benchmark.expressions[dialogue_id]
-    rows = parse_line(predictions.read(dialogue_id)) if dialogue_id in predictions.places else []
+    rows = parse_line(predictions.read(dialogue_id))
     (prediction,), own = align_predictions(benchmark.question_ids(dialogue_id), rows)
     shape = (len(benchmark.frames[expression.video]), *_frame_size(benchmark, expression.video))
     tracks = fit_objects(prediction.question_id, prediction.shown, shape, own)

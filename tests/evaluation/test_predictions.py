@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.prediction_files import PredictionSet, parse_line
 from sama_plugin.evaluation.predictions import Shard, align_predictions
+from sama_plugin.media.masks import encode_mask
 
 HEADER = {"schema": "sama.predictions/1", "benchmark": "mevis"}
 
@@ -31,6 +33,7 @@ def test_shards_of_a_run_are_one_set(tmp_path):
     assert sorted(found.places) == ["a", "b"]
     assert found.header == HEADER
     assert parse_line(found.read("b")) == [{"question_id": "0", "raw": "yes"}]
+    assert parse_line(found.read("c")) == []
 
 
 def test_a_shard_that_is_missing_is_named(tmp_path):
@@ -132,6 +135,13 @@ def test_masks_that_cannot_be_read_are_named_and_empty_even_where_an_object_has_
     assert (found.objects[0].rle, found.shown) == ([None, None, None], [])
     assert [fault.rule for fault in faults] == ["unreadable_masks"]
     assert "question '0', object 0: 2 frames, first frame 1: Not a mask" in faults[0].said
+
+
+def test_an_object_without_a_pixel_is_not_shown():
+    empty, full = (encode_mask(np.full((2, 2), value)) for value in (False, True))
+    things = [{"id": "none", "rle": [None, empty]}, {"id": "one", "rle": [empty, full]}]
+    (found,), faults = align_predictions(["0"], [{"question_id": "0", "objects": things}])
+    assert ([thing.id for thing in found.shown], faults) == (["one"], [])
 
 
 def test_a_mask_of_no_size_is_named_and_empty():
