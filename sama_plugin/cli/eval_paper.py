@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.eval_options import add_scoring_options, text_scoring
-from sama_plugin.cli.eval_run import MODEL, open_answerer
+from sama_plugin.cli.eval_run import MODEL, check_videos, open_answerer
 from sama_plugin.cli.model_options import (
     add_model_options,
     add_session_options,
@@ -80,6 +80,7 @@ def _run_row(args: argparse.Namespace, row: str, folder: Path) -> None:
     """All benchmarks of one row; whoever answers is made once; sam2 is that of --model."""
     from sama_plugin.evaluation.catalogue import open_benchmark
     from sama_plugin.evaluation.harness import run_benchmark
+    from sama_plugin.evaluation.predictions import ALL
     from sama_plugin.evaluation.scoring import score_predictions
 
     name = f"sam2:model={args.model or ''},device={args.device}" if row == "sam2" else row
@@ -89,6 +90,7 @@ def _run_row(args: argparse.Namespace, row: str, folder: Path) -> None:
     scoring = text_scoring(args)
     for benchmark_name in args.benchmarks or BENCHMARKS:
         benchmark = open_benchmark(benchmark_name, args.data, None, scoring)
+        check_videos(name, benchmark, ALL)
         out = folder / benchmark_name
         run_benchmark(benchmark, open_once, out, checkpoint=checkpoint)
         score_predictions(benchmark, out, out, settings=scoring.settings)

@@ -94,14 +94,14 @@ def run_and_score(args: argparse.Namespace) -> int:
 
 
 def _ask_all(args: argparse.Namespace, benchmark: Benchmark, shard: Any) -> None:
-    from sama_plugin.evaluation.harness import check_media, run_benchmark
+    from sama_plugin.evaluation.harness import run_benchmark
     from sama_plugin.inference.outputs import check_folder
 
     check_folder(args.out)
+    check_videos(args.answerer, benchmark, shard)
     checkpoint = None
     if args.answerer == MODEL:
         session_options(args)
-        check_media(benchmark, shard)
         checkpoint = model_folder(args)
     run_benchmark(
         benchmark,
@@ -112,6 +112,19 @@ def _ask_all(args: argparse.Namespace, benchmark: Benchmark, shard: Any) -> None
         processes=args.processes,
         reopen=benchmark_opener(args),
     )
+
+
+def check_videos(answerer: str, benchmark: Benchmark, shard: Any) -> None:
+    """See before any weights are loaded that the videos are there, if who answers needs them.
+
+    Raises:
+        DataError: they are not.
+    """
+    from sama_plugin.evaluation.catalogue import WATCHERS
+    from sama_plugin.evaluation.harness import check_media
+
+    if answerer.partition(":")[0] in (MODEL, *WATCHERS):
+        check_media(benchmark, shard)
 
 
 def open_answerer(args: argparse.Namespace, number: int) -> OpenedAnswerer:

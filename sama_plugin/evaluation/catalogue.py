@@ -148,6 +148,9 @@ ANSWERERS: dict[str, str] = {
 One that needs weights has `settings`, which are kept with its predictions.
 """
 
+WATCHERS = ("sam2", "llava")
+"""Those of `ANSWERERS` that load weights and then open every video; the rest does without, where there are masks."""
+
 
 def entry_of(name: str) -> Entry:
     """A registered benchmark.

@@ -133,11 +133,13 @@ def test_wrong_options_are_one_line(arguments, said, shapes_set: Path, tmp_path:
     assert error.count("\n") == 1
 
 
-def test_videos_that_are_not_there_are_told_before_a_model_is_loaded(tmp_path, capsys) -> None:
+@pytest.mark.parametrize("answerer", ["model", "sam2:device=cpu", "llava:model=none"])
+def test_videos_that_are_not_there_are_told_before_a_model_is_loaded(answerer, tmp_path, capsys) -> None:
     data = write_mevis(tmp_path / "data")
     frames = data / "valid_u" / "JPEGImages" / "v1"
     frames.rename(frames.with_name("elsewhere"))
-    assert main.main(["eval", "mevis", "--data", str(data), "--out", str(tmp_path / "out")]) == 2
+    command = ["eval", "mevis", "--data", str(data), "--out", str(tmp_path / "out")]
+    assert main.main([*command, "--answerer", answerer]) == 2
     assert "1 of the 1 videos of 'mevis' are not there" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -46,6 +46,17 @@ def test_other_data_in_the_same_folder_are_refused(tmp_path: Path, capsys: pytes
     assert "data" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("row", ["model", "sam2", "llava:model=none"])
+def test_rows_that_need_videos_are_not_asked_without(
+    row: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data, out = write_shapes(tmp_path / "data"), tmp_path / "out"
+    command = ["eval", "paper", "--data", str(data), "--out", str(out), "--benchmark", "shapes"]
+    assert main([*command, "--row", row]) == 2
+    assert "2 of the 2 videos of 'shapes' are not there" in capsys.readouterr().err
+    assert not list(out.rglob("predictions.jsonl"))
+
+
 def test_unknown_rows_are_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     data = write_shapes(tmp_path / "data")
     command = [
