@@ -96,24 +96,23 @@ def score_question(truth: GroundedText, given: GroundedText, similarity: PhraseS
         "phrases_without_mask": max(len(phrases) - len(tracks), 0),
     }
     phrases = (phrases + [""] * len(tracks))[: len(tracks)]
-    ious = iou_matrix(wanted, tracks)
+    ious = iou_matrix(wanted, tracks, both_empty=np.nan)  # 1 or 0, as the variant has it
+    corrected, official = (np.nan_to_num(ious, nan=both_empty) for both_empty in (1.0, 0.0))
     alike = similarity.compare(gt_phrases, phrases)
     alike[:, [not phrase for phrase in phrases]] = 0
     return QuestionScores(
-        VariantScores(mean_iou(ious), count_found(ious, alike)),
-        _score_officially(truth, given, similarity),
+        VariantScores(mean_iou(corrected), count_found(corrected, alike)),
+        _score_officially(truth, given, official, similarity),
         {name: count for name, count in faults.items() if count},
     )
 
 
 def _score_officially(
-    truth: GroundedText, given: GroundedText, similarity: PhraseSimilarity
+    truth: GroundedText, given: GroundedText, found: np.ndarray, similarity: PhraseSimilarity
 ) -> VariantScores:
-    tracks = [track for track in given.tracks if track is not None]
-    ious = np.zeros((len(truth.tracks), len(tracks)))
-    for row, track in zip(ious, truth.tracks, strict=True):
-        if track is not None:
-            row[:] = iou_matrix([track], tracks, both_empty=0.0)[0]
+    """The release's scores; `found` are the IoUs of the true tracks, to which empty entries add rows of 0."""
+    ious = np.zeros((len(truth.tracks), found.shape[1]))
+    ious[[track is not None for track in truth.tracks]] = found
     alike = similarity.compare(official_phrases_of(truth.text), official_phrases_of(given.text))
     return VariantScores(official_mean_iou(ious), official_count_found(ious, alike))
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from sama_plugin.errors import DataError, MediaError
+from sama_plugin.evaluation.metrics import volume_overlap
 from sama_plugin.evaluation.metrics.phrase_similarity import LexicalSimilarity
 from sama_plugin.evaluation.metrics.sama_bench_scores import (
     GroundedText,
@@ -11,6 +13,7 @@ from sama_plugin.evaluation.metrics.sama_bench_scores import (
     score_question,
     score_video,
 )
+from sama_plugin.evaluation.metrics.volume_overlap import volume_iou
 from tests.evaluation.metrics.official_case import LEFT, RIGHT, TOP, question
 
 ALIKE = LexicalSimilarity()
@@ -52,6 +55,26 @@ def test_an_empty_entry_counts_only_officially() -> None:
     assert row.corrected == (1, (1, 1, 1))
     assert row.official.mean_iou == 1
     assert row.official.counts == (1, 1, 1)
+
+
+def test_two_empty_volumes_agree_only_when_corrected() -> None:
+    nothing = np.zeros_like(LEFT)
+    row = score("<p> cat </p> [SEG]", [nothing], gt=[nothing])
+    assert row.corrected == (1, (1, 1, 1))
+    assert row.official == (0, (0, 1, 1))
+
+
+def test_both_variants_come_from_one_look_at_the_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = []
+
+    def count(gt: np.ndarray, pred: np.ndarray, **options: float) -> float:
+        pairs.append((gt, pred))
+        return volume_iou(gt, pred, **options)
+
+    monkeypatch.setattr(volume_overlap, "volume_iou", count)
+    row = score("<p> cat </p> [SEG]", [LEFT, RIGHT], gt=[None, LEFT])
+    assert (row.corrected.mean_iou, row.official.mean_iou) == (0.5, 1)
+    assert len(pairs) == 2
 
 
 def test_a_ground_truth_that_does_not_fit_itself_raises() -> None:
