@@ -117,12 +117,13 @@ def prepare(
         DataError: see `needed_masks`, `build_index` and `extract_frames`.
     """
     place = index or index_beside(files.records)
-    if _is_ready(files, place):
+    corpus = _current_index(files, place)
+    if corpus is not None:
         report = report_on(place)
     else:
         name = files.name or files.records.stem
         report = build_index(files.records, needed_masks(files), place, name=name, progress=progress)
-    corpus = IndexedCorpus(place, files.video_root)
+        corpus = IndexedCorpus(place, files.video_root)
     extracted = {} if vidstg is None else _extract(corpus, vidstg, workers, progress)
     media = [
         files.video_root / path
@@ -142,13 +143,14 @@ def prepare(
     )
 
 
-def _is_ready(files: CorpusFiles, index: Path) -> bool:
-    """Whether there is an index of these files as they are now."""
+def _current_index(files: CorpusFiles, index: Path) -> IndexedCorpus | None:
+    """The index of these files as they are now; None if there is none."""
     try:
-        IndexedCorpus(index, files.video_root).check_files(files.records, files.masks)
+        corpus = IndexedCorpus(index, files.video_root)
+        corpus.check_files(files.records, files.masks)
     except DataError:
-        return False
-    return True
+        return None
+    return corpus
 
 
 def _extract(corpus: IndexedCorpus, videos: Path, workers: int, progress: bool) -> dict[Path, Extraction]:
