@@ -31,16 +31,6 @@ from tests.data.published_fixture import (
 )
 
 
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> PublishedSet:
-    return write_published(tmp_path_factory.mktemp("train") / "set")
-
-
-@pytest.fixture(scope="module")
-def val(tmp_path_factory: pytest.TempPathFactory) -> PublishedSet:
-    return write_published(tmp_path_factory.mktemp("val") / "set", "val")
-
-
 def open_set(published: PublishedSet, file: int = 0) -> JsonCorpus:
     return JsonCorpus(published.records[file], published.masks, published.media)
 

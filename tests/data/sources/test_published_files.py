@@ -25,16 +25,6 @@ from tests.data.published_fixture import (
 )
 
 
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> PublishedSet:
-    return write_published(tmp_path_factory.mktemp("train") / "set")
-
-
-@pytest.fixture(scope="module")
-def val(tmp_path_factory: pytest.TempPathFactory) -> PublishedSet:
-    return write_published(tmp_path_factory.mktemp("val") / "set", "val")
-
-
 def read(published: PublishedSet, file: int = 0, **settings: object) -> dict[str, Record]:
     corpus = open_corpus(published.records[file], published.masks, published.media, "sama239k")
     records = read_corpus(corpus, strict=True, **settings)  # type: ignore[arg-type]
