@@ -184,8 +184,7 @@ def load_sam2_head(folder: Path, device: str = "auto") -> Sam2Head:
         CheckpointError: another model's folder, one without SAM2, or damaged weights.
         HostError: a device this machine does not have.
     """
-    is_any_gpu = device == "auto" and torch.cuda.is_available()
-    place = _device_map("cuda:0" if is_any_gpu else device)[""]
+    place = one_device(device)
     sama = SamaConfig.from_dict(read_config(folder, classes_of(folder)[0]).sama)
     if sama.grounding.head != "sam2":
         raise CheckpointError(f"{folder} has the mask head '{sama.grounding.head}', and no SAM2.")
@@ -255,6 +254,16 @@ def classes_of(folder: Path) -> tuple[Any, Any]:
             "this is not a SAMA checkpoint."
         )
     return CLASSES[model_type]
+
+
+def one_device(device: str) -> str:
+    """The one device that `auto`, `cpu`, `cuda` or `cuda:N` means.
+
+    Raises:
+        HostError: this machine does not have it.
+    """
+    is_any_gpu = device == "auto" and torch.cuda.is_available()
+    return str(_device_map("cuda:0" if is_any_gpu else device)[""])
 
 
 def _device_map(device_map: Any) -> Any:

@@ -18,6 +18,7 @@ import torch
 from sama_plugin.errors import CheckpointError, HostError, PromptError
 from sama_plugin.host.checkpoint import read_config_json, resolve_folder
 from sama_plugin.host.compat import quiet_host_import
+from sama_plugin.host.loading import one_device
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +69,7 @@ class PlainChat:
         self.tokenizer, self.model, self.image_processor = self._load(model_type, device)
 
     def _load(self, name: str, device: str) -> tuple[Any, Any, Any]:
-        on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-        if not on_cpu and not torch.cuda.is_available():
-            raise HostError(f"The device is '{device}' but this machine has no CUDA device; use cpu or auto.")
+        on_cpu = one_device(device) == "cpu"
         builder = importlib.import_module("llava.model.builder")
         said = io.StringIO()
         try:

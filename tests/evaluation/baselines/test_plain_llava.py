@@ -140,3 +140,16 @@ def test_other_folders_are_refused(tiny_checkpoint: Path, plain_folder: Path, tm
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="The host cannot load"):
         PlainLlavaAnswerer(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("cuda:7", "but this machine has 1 CUDA devices, from 0"), ("gpu", "expected auto, cpu or cuda:N")],
+)
+def test_device_that_is_not_there_is_refused_before_anything_is_loaded(
+    plain_folder: Path, monkeypatch: pytest.MonkeyPatch, device: str, message: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(HostError, match=message):
+        PlainLlavaAnswerer(str(plain_folder), device=device)
