@@ -175,7 +175,7 @@ def _description_turns(raw: Mapping[str, Any], defects: list[Defect]) -> list[Tu
 
 
 def _sample(corpus: Corpus, index: int, raw: Mapping[str, Any], ending: str, turns: list[Turn]) -> Sample:
-    used = {i for turn in turns for ids in (turn.region_ids, *turn.target_ids) for i in ids}
+    used = dict.fromkeys(i for turn in turns for i in turn.mask_ids)
     sample_id = f"{raw.get('video_id', raw['video'])}/{index}{ending}"
     try:
         masks = {i: join_parts(corpus.track(raw, i) or []) for i in used}
