@@ -77,7 +77,7 @@ class ModelWriter:
         """See `Writer`; only this object is marked, and it is visible in most pictures."""
         facts = write_description(loaded.video, loaded.facts, number, self.seed)
         words = self.prompts.fill("describe", object=f"obj{number}", facts=facts)
-        messages = self._messages(loaded, [number], words)
+        messages = self._messages(self._show(loaded, [number]), words)
         asked = self._ask(messages, DESCRIPTION, lambda value: description_faults(value["description"]))
         return asked.outcome(text=asked.value["description"].strip()) if asked.value else asked.outcome()
 
@@ -96,24 +96,24 @@ class ModelWriter:
             focus=self.prompts.focus(index),
             number=index + 1,
         )
-        messages = self._messages(loaded, numbers, words)
+        pictures = self._show(loaded, numbers)
 
         def faults_of(value: Any) -> list[str]:
             return dialogue_faults(_rounds_in(value), numbers, least, most)
 
-        asked = self._ask(messages, DIALOGUE, faults_of)
+        asked = self._ask(self._messages(pictures, words), DIALOGUE, faults_of)
         if not asked.value:
             return asked.outcome()
         outcome = asked.outcome(rounds=tuple(_rounds_in(asked.value)))
-        return self._judge(loaded, numbers, outcome) if self.has_verdicts else outcome
+        return self._judge(pictures, outcome) if self.has_verdicts else outcome
 
-    def _judge(self, loaded: LoadedVideo, numbers: Sequence[int], outcome: Outcome) -> Outcome:
+    def _judge(self, pictures: Sequence[dict[str, Any]], outcome: Outcome) -> Outcome:
         """The dialogue without the rounds that the model calls wrong, and without what depends on them."""
         shown = "\n".join(
             f"Round {k}\nQuestion: {one.question}\nAnswer: {one.answer}"
             for k, one in enumerate(outcome.rounds, start=1)
         )
-        messages = self._messages(loaded, numbers, self.prompts.fill("verify", rounds=shown))
+        messages = self._messages(pictures, self.prompts.fill("verify", rounds=shown))
         wanted = list(range(1, len(outcome.rounds) + 1))
 
         def faults_of(value: Any) -> list[str]:
@@ -135,15 +135,17 @@ class ModelWriter:
         state = outcome.state if rounds else REJECTED
         return Outcome(state, rounds=rounds, reasons=reasons, usage=usage)
 
-    def _messages(self, loaded: LoadedVideo, numbers: Sequence[int], words: str) -> list[dict[str, Any]]:
+    def _show(self, loaded: LoadedVideo, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Marked frames as parts of a message."""
         visible = np.stack([loaded.facts.objects[n].visible for n in numbers])
         frames = choose_frames(visible, self.pictures)
         media = None if self.is_blank else loaded.media
-        pictures = mark_frames(loaded.video, media, frames, numbers, self.side)
-        parts = [image_part(picture) for picture in pictures]
+        return [image_part(p) for p in mark_frames(loaded.video, media, frames, numbers, self.side)]
+
+    def _messages(self, pictures: Sequence[dict[str, Any]], words: str) -> list[dict[str, Any]]:
         return [
             {"role": "system", "content": self.prompts.fill("system")},
-            {"role": "user", "content": [*parts, text_part(words)]},
+            {"role": "user", "content": [*pictures, text_part(words)]},
         ]
 
     def _ask(

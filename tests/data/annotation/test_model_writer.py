@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sama_plugin.data.annotation import model_writer
 from sama_plugin.data.annotation.facts import measure_video
+from sama_plugin.data.annotation.marking import mark_frames
 from sama_plugin.data.annotation.model_writer import ModelWriter
 from sama_plugin.data.annotation.prompts import load_prompts
 from sama_plugin.data.annotation.writer import LoadedVideo, Outcome
@@ -63,6 +65,17 @@ def test_a_dialogue_is_told_of_objects_and_facts_and_judged(loaded: LoadedVideo)
     assert "Round 2\nQuestion: Segment it." in prompt_of(requests[1])
     assert [request["temperature"] for request in requests] == [0.7, 0.0]
     assert outcome.usage.requests == 2
+
+
+def test_a_judge_sees_the_pictures_that_were_drawn_for_the_dialogue(
+    loaded: LoadedVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[object] = []
+    monkeypatch.setattr(model_writer, "mark_frames", lambda *how: drawn.append(how) or mark_frames(*how))
+    _, requests = ask(loaded, answer)
+    shown = [request["messages"][1]["content"][:-1] for request in requests]
+    assert shown[0] == shown[1]
+    assert len(drawn) == 1
 
 
 def test_what_is_wrong_is_told_once_and_then_repaired(loaded: LoadedVideo) -> None:
