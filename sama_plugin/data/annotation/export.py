@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.data.annotation.conversion import make_record
-from sama_plugin.data.annotation.pipeline import chosen_numbers, dialogue_id, object_id
+from sama_plugin.data.annotation.pipeline import (
+    choice_id,
+    chosen_numbers,
+    descriptions_of,
+    dialogue_id,
+    object_id,
+)
 from sama_plugin.data.annotation.sifting import WrittenDialogue, balance_tasks, drop_repeats
 from sama_plugin.data.annotation.tracks import TrackedVideo, VideoEntry
 from sama_plugin.data.annotation.writer import REJECTED, Outcome
@@ -86,7 +92,7 @@ def _write_masks(
     opening, next_id = "{\n", 0
     for entry in entries:
         numbers = chosen_numbers(run_file, entry)
-        said = _descriptions(run_file, entry, numbers)
+        said = descriptions_of(run_file, entry, numbers)
         talks = by_video.get(entry.video_id, [])
         if not said and not talks:
             continue
@@ -110,12 +116,6 @@ def _records_of(
         yield make_record(video, ids, talk.rounds, said if index == 0 else {}, index)
 
 
-def _descriptions(run_file: RunFile, entry: VideoEntry, numbers: Sequence[int]) -> dict[int, str]:
-    rows = {n: run_file.dialogues.get(object_id(entry, n)) for n in numbers}
-    outcomes = {n: Outcome.from_json(row) for n, row in rows.items() if row is not None}
-    return {n: outcome.text for n, outcome in outcomes.items() if outcome.state != REJECTED}
-
-
 def _make_report(
     entries: Sequence[VideoEntry], run_file: RunFile, dialogues: int, records: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -123,15 +123,12 @@ def _make_report(
     objects: Counter[str] = Counter(given=0, chosen=0, kept=0, repaired=0, rejected=0, left=0)
     talks: Counter[str] = Counter(wanted=0, kept=0, repaired=0, rejected=0, left=0)
     for entry in entries:
-        choice = run_file.dialogues[f"{entry.video_id}/choice"]
+        choice = run_file.dialogues[choice_id(entry)]
         numbers = chosen_numbers(run_file, entry)
         objects.update(given=choice["given"], chosen=len(numbers))
-        rejected += (
-            [{"id": f"{entry.video_id}/choice", "reasons": choice["reasons"]}] if choice["reasons"] else []
-        )
-        rejected += [
-            {"id": f"{entry.video_id}/obj{n}", "reasons": [why]} for n, why in choice["rejected"].items()
-        ]
+        if choice["reasons"]:
+            rejected.append({"id": choice_id(entry), "reasons": choice["reasons"]})
+        rejected += [{"id": object_id(entry, n), "reasons": [why]} for n, why in choice["rejected"].items()]
         wanted = [dialogue_id(entry, k) for k in range(dialogues)] if numbers else []
         talks["wanted"] += len(wanted)
         for counts, names in ((objects, [object_id(entry, n) for n in numbers]), (talks, wanted)):

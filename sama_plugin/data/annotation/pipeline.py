@@ -71,9 +71,9 @@ def annotate_videos(
     ]
     left = run_jobs(jobs, run_file, name="describe", concurrency=concurrency)
     jobs = [
-        Job(dialogue_id(e, k), partial(_converse, shelf, e, writer, numbers, said, k))
+        Job(dialogue_id(e, k), partial(_converse, shelf, e, writer, run_file, numbers, k))
         for e in entries
-        if (numbers := chosen[e.video_id]) and (said := descriptions_of(run_file, e, numbers)) is not None
+        if (numbers := chosen[e.video_id]) and all(object_id(e, n) in run_file.dialogues for n in numbers)
         for k in range(plan.dialogues)
     ]
     left += run_jobs(jobs, run_file, name="converse", concurrency=concurrency)
@@ -117,17 +117,11 @@ def chosen_numbers(run_file: RunFile, entry: VideoEntry) -> list[int]:
     return [int(n) for n in run_file.dialogues[choice_id(entry)]["chosen"]]
 
 
-def descriptions_of(run_file: RunFile, entry: VideoEntry, numbers: Sequence[int]) -> dict[int, str] | None:
-    """Descriptions that can be used; None while one is left to be made."""
-    said: dict[int, str] = {}
-    for number in numbers:
-        row = run_file.dialogues.get(object_id(entry, number))
-        if row is None:
-            return None
-        outcome = Outcome.from_json(row)
-        if outcome.state != REJECTED:
-            said[number] = outcome.text
-    return said
+def descriptions_of(run_file: RunFile, entry: VideoEntry, numbers: Sequence[int]) -> dict[int, str]:
+    """Descriptions that can be used, of those that are made."""
+    rows = {n: run_file.dialogues.get(object_id(entry, n)) for n in numbers}
+    outcomes = {n: Outcome.from_json(row) for n, row in rows.items() if row is not None}
+    return {n: outcome.text for n, outcome in outcomes.items() if outcome.state != REJECTED}
 
 
 def _choose(entry: VideoEntry, choice: Choice) -> Mapping[str, Any]:
@@ -154,8 +148,9 @@ def _converse(
     shelf: VideoShelf,
     entry: VideoEntry,
     writer: Writer,
+    run_file: RunFile,
     numbers: Sequence[int],
-    descriptions: Mapping[int, str],
     index: int,
 ) -> Mapping[str, Any]:
+    descriptions = descriptions_of(run_file, entry, numbers)
     return writer.converse(shelf.load(entry), numbers, descriptions, index).to_json()
