@@ -6,6 +6,7 @@ Source: SA-V's `*_manual.json` and `*_auto.json` (a list of RLEs per mask frame,
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -27,6 +28,9 @@ SAV_SUFFIXES = ("_manual", "_auto")
 
 Masks = Mapping[str, Sequence[Rle | None]]
 
+Below = Callable[[Path], Mapping[str, Path]]
+"""A folder → videos somewhere in it, by their file names."""
+
 Prompted = Callable[[Path, Any, Path], list[VideoEntry]]
 """A file with clicks and boxes, what it holds as `prompts`, and its video root → its videos."""
 
@@ -46,8 +50,9 @@ def find_videos(
         DataError: a file of no known form, a missing dictionary, nothing found, or two videos of one id.
     """
     entries: list[VideoEntry] = []
+    below = functools.cache(_videos_below)
     for path in _files(paths):
-        entries += _entries_of(path, masks, video_root or path.parent, prompted)
+        entries += _entries_of(path, masks, video_root or path.parent, prompted, below)
     counts = Counter(entry.video_id for entry in entries)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DataError(
@@ -73,13 +78,13 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _entries_of(
-    path: Path, masks: Path | None, video_root: Path, prompted: Prompted | None
+    path: Path, masks: Path | None, video_root: Path, prompted: Prompted | None, below: Below
 ) -> list[VideoEntry]:
     if path.stem.endswith(SAV_SUFFIXES):
-        return [_sav_entry(path, video_root)]
+        return [_sav_entry(path, video_root, below)]
     content = read_json(path)
     if isinstance(content, dict) and "masklet" in content:
-        return [_sav_entry(path, video_root)]
+        return [_sav_entry(path, video_root, below)]
     if isinstance(content, dict) and "prompts" in content and prompted is not None:
         return prompted(path, content["prompts"], video_root)
     dictionary = masks or path.parent / MASKS_FILE
@@ -107,14 +112,23 @@ def _read_masks(path: Path) -> Masks:
 # SA-V.
 
 
-def _sav_entry(path: Path, video_root: Path) -> VideoEntry:
+def _videos_below(folder: Path) -> dict[str, Path]:
+    """Videos of a folder and all folders in it by their file names; the first of a name."""
+    found: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*.mp4")):
+        found.setdefault(file.name, file)
+    return found
+
+
+def _sav_entry(path: Path, video_root: Path, below: Below) -> VideoEntry:
     video_id = path.stem
     for suffix in SAV_SUFFIXES:
         video_id = video_id.removesuffix(suffix)
     media = next(
         (path.with_name(video_id + s) for s in VIDEO_SUFFIXES if path.with_name(video_id + s).exists()), None
     )
-    media = media or next(iter(sorted(video_root.rglob(f"{video_id}.mp4"))), video_root / f"{video_id}.mp4")
+    name = f"{video_id}.mp4"
+    media = media or below(video_root).get(name, video_root / name)
     video = media.relative_to(video_root) if media.is_relative_to(video_root) else Path(media.name)
     return VideoEntry(path.stem, media, partial(_sav_video, path, str(video)))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sama_plugin.data.annotation import track_files
 from sama_plugin.data.annotation.track_files import find_videos
 from sama_plugin.errors import DataError
 from sama_plugin.media.masks import decode_track, encode_mask
@@ -87,6 +88,23 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, value: Any, words: str) ->
     path = write(tmp_path / "in.json", value)
     with pytest.raises(DataError, match=words):
         [entry.load() for entry in find_videos([path], None, None)]
+
+
+def test_the_videos_of_many_sav_files_are_looked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sav_1", "sav_2", "sav_3"):
+        write(tmp_path / f"tracks/{name}_manual.json", sav(TRACKS))
+    write(tmp_path / "videos/b/sav_1.mp4", "")
+    write(tmp_path / "videos/a/sav_2.mp4", "")
+    write(tmp_path / "videos/b/sav_2.mp4", "")
+    looks: list[Path] = []
+    find = track_files._videos_below
+    monkeypatch.setattr(track_files, "_videos_below", lambda folder: looks.append(folder) or find(folder))
+    entries = find_videos([tmp_path / "tracks"], None, tmp_path / "videos")
+    media = [str(entry.media.relative_to(tmp_path / "videos")) for entry in entries]
+    assert media == ["b/sav_1.mp4", "a/sav_2.mp4", "sav_3.mp4"]
+    assert looks == [tmp_path / "videos"]
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:
