@@ -90,7 +90,9 @@ def ask_shift(talk: Talk, number: int) -> TaggedRound | None:
 def ask_growth(talk: Talk, number: int) -> TaggedRound | None:
     """Whether it becomes larger."""
     growth = talk.of(number).growth
-    return growth and told_round(talk.word("growth", r=tag(number)), GROWTHS[growth], "growth")  # type: ignore[return-value]
+    if growth is None:
+        return None
+    return told_round(talk.word("growth", r=tag(number)), GROWTHS[growth], "growth")
 
 
 def ask_when(talk: Talk, number: int) -> TaggedRound | None:
@@ -144,7 +146,7 @@ def ask_half(talk: Talk, number: int) -> TaggedRound | None:
 
 def ask_side_at(talk: Talk) -> TaggedRound | None:
     """On which side of another it is at the start or at the end."""
-    moment, axis = talk.toss(["start", "end"]), int(talk.rng.integers(2))
+    moment, axis = talk.toss(list(MOMENTS)), int(talk.rng.integers(2))
     pair = talk.pick(2)
     if len(pair) < 2 or not talk.is_new("side_at", moment, axis, frozenset(pair)):
         return None

@@ -209,9 +209,9 @@ def none_round(question: str, answer: str, kind: str) -> TaggedRound:
     return TaggedRound(question, answer, "none", kind, answer_key="none")
 
 
-def in_history(made: TaggedRound | None, kind: str) -> TaggedRound | None:
+def in_history(made: TaggedRound, kind: str) -> TaggedRound:
     """The same round as one that needs the earlier ones."""
-    return None if made is None else replace(made, task="multi_turn", kind=kind, needs_history=True)
+    return replace(made, task="multi_turn", kind=kind, needs_history=True)
 
 
 def as_it(question: str, number: int) -> str:

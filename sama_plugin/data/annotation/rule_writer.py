@@ -26,13 +26,12 @@ TRIES = 60
 """Questions that are tried for one round before a dialogue ends."""
 
 OPENERS: dict[str, dict[str, Asker]] = {
-    "referring": {
-        **{kind: about_one(ask, kind) for kind, (task, ask) in SINGLES.items() if task == "referring"},
-        **{kind: ask for kind, (task, ask) in PAIRS.items() if task == "referring"},
-    },
-    "temporal": {
-        **{kind: about_one(ask, kind) for kind, (task, ask) in SINGLES.items() if task == "temporal"},
-        **{kind: ask for kind, (task, ask) in PAIRS.items() if task == "temporal"},
+    **{
+        name: {
+            **{kind: about_one(ask, kind) for kind, (task, ask) in SINGLES.items() if task == name},
+            **{kind: ask for kind, (task, ask) in PAIRS.items() if task == name},
+        }
+        for name in ("referring", "temporal")
     },
     "grounding": COMPARISONS,
     "none": {"those": COMPARISONS["those"]},
