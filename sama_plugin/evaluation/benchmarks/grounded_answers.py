@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sama_plugin.constants import PHRASE_END, PHRASE_START, SEG_TOKEN
+from sama_plugin.data.endpoint import Endpoint
 from sama_plugin.evaluation.benchmark import Scored, Summary
 from sama_plugin.evaluation.faults import Fault, fit_objects
 from sama_plugin.evaluation.metrics.caption_scores import CaptionPair, score_captions
-from sama_plugin.evaluation.metrics.clair import CLAIR, Judge, score_clair
+from sama_plugin.evaluation.metrics.clair import CLAIR, score_clair
 from sama_plugin.evaluation.metrics.meteor import Meteor
 from sama_plugin.evaluation.metrics.phrase_similarity import PhraseSimilarity
 from sama_plugin.evaluation.metrics.sama_bench_scores import (
@@ -99,7 +100,7 @@ def summarise_answers(
     dialogues: Sequence[Scored],
     video_groups: Mapping[str, Iterable[str]],
     row_groups: Mapping[str, Sequence[Row]],
-    judge: Judge | None,
+    judge: Endpoint | None,
 ) -> Summary:
     """Sum up answers by video; the first dialogue about a video gets the video's `scores`.
 
@@ -149,7 +150,7 @@ VideoScores = dict[str, dict[str, float | None]]
 
 
 def _score_videos(
-    by_video: Mapping[str, Sequence[Row]], variant: str, meteor: Meteor, judge: Judge | None
+    by_video: Mapping[str, Sequence[Row]], variant: str, meteor: Meteor, judge: Endpoint | None
 ) -> tuple[VideoScores, dict[str, str], tuple[str, ...]]:
     """All scores of all videos, why metrics are absent, and notes on captions."""
     pairs = {video: [CaptionPair(r["truth"], r["answer"]) for r in rows] for video, rows in by_video.items()}

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from sama_plugin.data.endpoint import Endpoint
 from sama_plugin.errors import DataError, EndpointError, ReplyError
 from sama_plugin.evaluation.metrics.caption_scores import CaptionPair
 from sama_plugin.evaluation.metrics.caption_text import caption_of, official_caption_of
@@ -38,23 +39,6 @@ FIELDS = ("{candidate}", "{reference}")
 BEST = 100.0
 MAX_TOKENS = 256
 NUMBER = re.compile(r"\d*\.?\d+")
-
-
-class Judge(Protocol):
-    """What is asked of a model: `sama_plugin.data.endpoint.Endpoint` is one."""
-
-    model: str
-
-    def complete(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        schema: Mapping[str, Any] | None = None,
-        *,
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-    ) -> Any:
-        """Give a reply that has its words as `text`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +68,7 @@ class _Judgements:
 
 def score_clair(
     videos: Mapping[str, Sequence[CaptionPair]],
-    judge: Judge | None,
+    judge: Endpoint | None,
     variant: str = CORRECTED,
     *,
     prompt: str = PROMPT,
@@ -133,7 +117,7 @@ def score_clair(
 
 
 def _judge_all(
-    videos: Mapping[str, Sequence[CaptionPair]], judge: Judge, prompt: str, clean: Any, workers: int
+    videos: Mapping[str, Sequence[CaptionPair]], judge: Endpoint, prompt: str, clean: Any, workers: int
 ) -> Iterator[tuple[str, float | None]]:
     """Video and score of each pair, in order; several are under way at a time."""
     names = [video for video, pairs in videos.items() for _ in pairs]
@@ -146,7 +130,7 @@ def _judge_all(
         pool.shutdown(cancel_futures=True)
 
 
-def judge_pair(judge: Judge, candidate: str, reference: str, *, prompt: str = PROMPT) -> float | None:
+def judge_pair(judge: Endpoint, candidate: str, reference: str, *, prompt: str = PROMPT) -> float | None:
     """Ask the judge about one answer, once more with a reminder if its reply is no score.
 
     Args:
