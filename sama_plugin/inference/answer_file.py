@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.data.text_file import write_text
 from sama_plugin.errors import MediaError
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.masks import encode_mask
@@ -71,21 +72,16 @@ def write_answer_file(path: str | Path, document: dict[str, Any]) -> None:
     """Write the document, whole or not at all.
 
     Args:
-        path: in an existing folder; a file that is there, or that a link leads to, is replaced.
+        path: its folder is made if missing; a file that is there, or that a link leads to, is replaced.
         document: from `answer_document`.
 
     Raises:
         MediaError: the disk refuses.
     """
-    target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name}.part")
     try:
-        part.write_text(format_document(document), encoding="utf-8")
-        part.replace(target)
+        write_text(Path(os.path.realpath(path)), [format_document(document)])
     except OSError as error:
         raise MediaError(f"Cannot write '{path}': {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _object(thing: GroundedObject) -> dict[str, Any]:
