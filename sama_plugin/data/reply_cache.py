@@ -74,11 +74,15 @@ class ReplyCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(reply, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    json.dump(reply, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(part, path)
+            except OSError:
+                os.unlink(part)
+                raise
         except OSError as error:
             raise DataError(f"{path} cannot be written: {error}; choose another cache.") from error
 

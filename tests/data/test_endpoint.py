@@ -15,7 +15,7 @@ from sama_plugin.data.chat_format import image_part, text_part, token_counts
 from sama_plugin.data.endpoint import Endpoint
 from sama_plugin.data.reply_cache import ReplyCache
 from sama_plugin.data.request_pace import RequestPace, backoff_s, retry_after_s
-from sama_plugin.errors import EndpointError, HostError, ReplyError
+from sama_plugin.errors import DataError, EndpointError, HostError, ReplyError
 from tests.data.chat_server import Misbehaviour, chat_server
 
 KEY = "sk-secret-0123456789"
@@ -333,3 +333,13 @@ def test_no_folder_keeps_nothing() -> None:
     cache = ReplyCache(None)
     cache.write("ab", {"text": "x"})
     assert cache.read("ab") is None
+
+
+def test_a_reply_that_cannot_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*what: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DataError, match="No space left on device; choose another cache"):
+        ReplyCache(tmp_path).write("ab", {"text": "x", "usage": {}})
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
