@@ -123,12 +123,7 @@ def summarise_answers(
     metrics: dict[str, float | None] = {}
     with Meteor() as meteor:
         videos, absent, notes = _score_videos(by_video, CORRECTED, meteor, judge)
-        official, lacking, _ = _score_videos(by_video, OFFICIAL, meteor, judge)
-    if not any(OFFICIAL_VIDEOS in video for video in by_video):
-        lacking = dict.fromkeys(
-            dict.fromkeys(name for row in videos.values() for name in row),
-            f"the release averages videos of {OFFICIAL_VIDEOS} only, and there is none",
-        )
+        official, lacking = _score_officially(by_video, videos, meteor, judge)
     absent |= {f"{OFFICIAL}/{name}": reason for name, reason in lacking.items()}
     _add_means(metrics, counts, "", videos, CORRECTED)
     _add_means(metrics, counts, "official/", official, OFFICIAL)
@@ -163,6 +158,19 @@ def _score_videos(
         scores[video][CLAIR] = value
     absent = captions.absent | ({} if judged.absent is None else {CLAIR: judged.absent})
     return scores, absent, tuple(f"Captions: {note}" for note in captions.notes)
+
+
+def _score_officially(
+    by_video: Mapping[str, Sequence[Row]], corrected: VideoScores, meteor: Meteor, judge: Judge | None
+) -> tuple[VideoScores, dict[str, str]]:
+    """Scores of the videos that the release averages, the only ones it takes; and why metrics are absent."""
+    chosen = {video: rows for video, rows in by_video.items() if OFFICIAL_VIDEOS in video}
+    if chosen:
+        scores, absent, _ = _score_videos(chosen, OFFICIAL, meteor, judge)
+        return scores, absent
+    nothing: dict[str, float | None] = dict.fromkeys(name for row in corrected.values() for name in row)
+    reason = f"the release averages videos of {OFFICIAL_VIDEOS} only, and there is none"
+    return {"": nothing}, dict.fromkeys(nothing, reason)
 
 
 def _score_masks(rows: Sequence[Row], variant: str) -> dict[str, float | None]:

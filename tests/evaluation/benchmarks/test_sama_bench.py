@@ -150,6 +150,30 @@ def test_misses_and_false_alarms_cost(shapes, tmp_path):
     assert scores["test_00000/0/0"]["video"] == "videos/00000.mp4"
 
 
+@pytest.mark.parametrize(("folder", "official"), [("VidSTG", ["VidSTG/00000.mp4"]), ("videos", [])])
+def test_officially_only_videos_that_the_release_averages_are_scored(folder, official, tmp_path, monkeypatch):
+    shapes = write_shapes(tmp_path / "shapes", [TALK, TALK])
+    path = shapes / "records.json"
+    records = json.loads(path.read_text())
+    records[0]["video"] = f"{folder}/00000.mp4"
+    path.write_text(json.dumps(records))
+    scored = {"corrected": [], "official": []}
+
+    def note(videos, variant, **options):
+        scored[variant] += videos
+        return CaptionScores({video: {"METEOR": 0.5} for video in videos}, {}, None)
+
+    monkeypatch.setattr(grounded_answers, "score_captions", note)
+    results = evaluate(open_benchmark("sama-bench-g", shapes), TruthAnswerer(), tmp_path / "out", {})
+    assert scored == {"corrected": [f"{folder}/00000.mp4", "videos/00001.mp4"], "official": official}
+    for name, best in (
+        ("mIoU", pytest.approx(2 / 3)),
+        ("METEOR", 0.5),
+    ):  # a question without objects counts 0
+        assert results.metrics[f"official/{name}"] == (best if official else None)
+        assert results.counts[f"official/{name}"] == len(official)
+
+
 def test_a_dialogue_means_objects_the_model_has_shown_and_points_at_others(shapes, tmp_path):
     class OnlyFirst(OracleDialogue):
         def reply(self, question):
