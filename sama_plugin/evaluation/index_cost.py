@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,8 +23,7 @@ from sama_plugin.data.index_tables import ALL_RECORDS, index_beside
 from sama_plugin.data.indexed_samples import IndexedSamples
 from sama_plugin.data.sources.sama239k import make_samples
 from sama_plugin.data.text_file import write_text
-from sama_plugin.errors import SamaError
-from sama_plugin.evaluation.apart import measure_apart
+from sama_plugin.evaluation.apart import measure_apart, peak_resident_mb, report
 from sama_plugin.media.masks import encode_mask
 
 RECORDS, READS = 100_000, 5_000
@@ -89,7 +87,7 @@ def measure_index(
     write_corpus(work, records)
     began = time.perf_counter()
     report = build_index(*_files(work), index_beside(work / "records.json"), name="synthetic")
-    build_s, build_peak_mb = time.perf_counter() - began, _peak_mb()
+    build_s, build_peak_mb = time.perf_counter() - began, peak_resident_mb()
     costs: dict[str, ReadingCost | None] = {}
     for side in sides:
         made = measure_apart([__name__, side, str(work), "--reads", str(reads)], f"reading by {side}")
@@ -189,7 +187,7 @@ def _read(side: str, work: Path, reads: int) -> ReadingCost:
         for i in tqdm(range(len(corpus)), desc="reading all", disable=None):
             make_samples(corpus, i)
     columns_s = time.perf_counter() - began
-    return ReadingCost(open_s, columns_s, reads / records_s, reads / samples_s, _peak_mb())
+    return ReadingCost(open_s, columns_s, reads / records_s, reads / samples_s, peak_resident_mb())
 
 
 def _read_record(corpus: Corpus, place: int) -> None:
@@ -203,12 +201,6 @@ def _seconds(read: Any, corpus: Corpus, places: Sequence[int]) -> float:
     for place in places:
         read(corpus, place)
     return time.perf_counter() - began
-
-
-def _peak_mb() -> float:
-    """Of this program's resident memory; what `getrusage` says may be that of the process which started it."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024 / 1e6
 
 
 def format_index(cost: IndexCost) -> str:
@@ -241,12 +233,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--reads", type=int, required=True)
     options = parser.parse_args(argv)
-    cost = _read(options.side, options.work, options.reads)
-    sys.stdout.write(json.dumps(cost._asdict()) + "\n")
+    report(lambda: _read(options.side, options.work, options.reads)._asdict())
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except SamaError as error:
-        sys.exit(f"sama: {error}")
+    main()

@@ -7,8 +7,6 @@ steadily however long they last. Each measurement runs in a process of its own, 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,8 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from sama_plugin.data.shapes.writer import sample_clip
-from sama_plugin.errors import SamaError
-from sama_plugin.evaluation.apart import measure_apart, peak_mb
+from sama_plugin.evaluation.apart import measure_apart, peak_mb, report
 from sama_plugin.evaluation.metrics.region_similarity import region_similarity
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video
@@ -272,12 +269,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--question", required=True)
     options = parser.parse_args(argv)
-    cost = _measure_side(options.side, options.model, options.video, options.mask, options.question)
-    sys.stdout.write(json.dumps(cost._asdict()) + "\n")
+    chosen = (options.side, options.model, options.video, options.mask, options.question)
+    report(lambda: _measure_side(*chosen)._asdict())
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except SamaError as error:
-        sys.exit(f"sama: {error}")
+    main()

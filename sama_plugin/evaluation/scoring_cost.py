@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sama_plugin.errors import HostError, SamaError
-from sama_plugin.evaluation.apart import measure_apart, peak_mb
+from sama_plugin.evaluation.apart import measure_apart, peak_resident_mb, report
 from sama_plugin.evaluation.metrics import contour_accuracy, region_similarity
 
 SIZE = (480, 854)
@@ -180,11 +178,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Score videos in this process and print one JSON line; `measure_videos` calls it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, required=True)
-    for _ in range(parser.parse_args(argv).videos):
+    count = parser.parse_args(argv).videos
+    report(lambda: {"peak_mb": _score_videos(count)})
+
+
+def _score_videos(count: int) -> float:
+    """Score so many videos one after another; the peak of this process's memory."""
+    for _ in range(count):
         pair = draw_pair("small", FRAMES)
         region_similarity(*pair)
         contour_accuracy(*pair)
-    sys.stdout.write(json.dumps({"peak_mb": peak_mb()}) + "\n")
+    return peak_resident_mb()
 
 
 if __name__ == "__main__":
