@@ -7,6 +7,7 @@ Published layout: `meta_expressions_valid_.json`, whose video names are folders 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ class RevosBenchmark(ExpressionBenchmark):
         if foreground.is_file():
             self.foreground = read_json(foreground)
             self.files.append(foreground)
+        # the expressions of a video follow each other, and each is measured several times
+        self._foreground = lru_cache(maxsize=1)(self._decode_foreground)
 
     def measure(
         self, expression: Expression, gt_masks: np.ndarray, pred_masks: np.ndarray
@@ -86,7 +89,7 @@ class RevosBenchmark(ExpressionBenchmark):
                     metrics.update({f"{group}/{name}": value for name, value in values.items()})
         return Summary(metrics, {**dict.fromkeys(metrics, len(rows)), **count_rows(dialogues)})
 
-    def _foreground(self, video: str, shape: tuple[int, ...]) -> np.ndarray:
+    def _decode_foreground(self, video: str, shape: tuple[int, ...]) -> np.ndarray:
         """(T, H, W) bool; every annotated object of a video."""
         size = (shape[1], shape[2])
         if video in self.foreground:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sama_plugin.errors import DataError, MediaError
+from sama_plugin.evaluation.benchmarks.revos import RevosBenchmark
 from sama_plugin.evaluation.catalogue import open_benchmark
 from sama_plugin.evaluation.harness import evaluate
 from sama_plugin.evaluation.results import Results
@@ -148,6 +149,20 @@ def test_revos_averages_types_and_leaves_the_third_out(tmp_path):
     # 8-bit: no hit counts and a false pixel weighs 255
     assert metrics["official/R"] == pytest.approx(0.5)
     assert metrics["official/A"] == pytest.approx(1 - (72 + 72 + 36) / 2 / 768, abs=1e-4)
+
+
+def test_revos_decodes_the_foreground_of_a_video_once(tmp_path, monkeypatch):
+    decoded = []
+
+    def note(self, video, shape):
+        decoded.append(video)
+        return decode(self, video, shape)
+
+    decode = RevosBenchmark._decode_foreground
+    monkeypatch.setattr(RevosBenchmark, "_decode_foreground", note)
+    dialogues = {"set/v1/0": [answer("0", box(LEFT), box(RIGHT))]}
+    assert score("revos", write_revos(tmp_path / "data"), dialogues, tmp_path).metrics["R"] is not None
+    assert decoded == ["set/v1"]
 
 
 def annotated(per_annotator: dict[int, list[dict]]) -> dict:
