@@ -120,7 +120,6 @@ BENCHMARKS: dict[str, Entry] = {
         "questions about objects with options: accuracy",
         "VideoRefer-Bench-Q.json, the videos it names (there or in videos/)",
         "VideoRefer-Bench (https://huggingface.co/datasets/DAMO-NLP-SG/VideoRefer-Bench), DAVIS, MeViS",
-        scores_text=True,
     ),
     "gcg": Entry(
         f"{ROOM}.gcg:GcgBenchmark",

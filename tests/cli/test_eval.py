@@ -12,6 +12,7 @@ from sama_plugin.cli.eval import complete_arguments
 from sama_plugin.evaluation import catalogue
 from sama_plugin.evaluation.catalogue import ANSWERERS, BENCHMARKS, open_benchmark
 from tests.evaluation.benchmarks.made_expressions import write_davis, write_mevis, write_predictions
+from tests.evaluation.fake_answerers import write_shapes
 
 
 @pytest.mark.parametrize(
@@ -142,6 +143,15 @@ def test_videos_that_are_not_there_are_told_before_a_model_is_loaded(answerer, t
     assert main.main([*command, "--answerer", answerer]) == 2
     assert "1 of the 1 videos of 'mevis' are not there" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_judge_without_its_key_is_told_before_anything_is_asked(tmp_path, capsys) -> None:
+    data, out = write_shapes(tmp_path / "data"), tmp_path / "out"
+    command = ["eval", "sama-bench-g", "--data", str(data), "--out", str(out), "--answerer", "truth"]
+    judge = ["--judge-url", "http://localhost:9", "--judge-model", "m", "--judge-key-env", "NO_SUCH_KEY"]
+    assert main.main([*command, *judge]) == 2
+    assert "NO_SUCH_KEY" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_predictions_of_another_benchmark_or_data_are_refused(tmp_path, capsys) -> None:

@@ -46,13 +46,14 @@ class GcgBenchmark:
 
     Raises:
         DataError: files missing or malformed, or a description that means a mask that is not there.
+        HostError: as for `SamaBench`.
     """
 
     name = "gcg"
 
     def __init__(self, data: Path, split: str, scoring: TextScoring = DEFAULT_SCORING) -> None:
         self._file = data / "video_gcg" / "instruction_data" / f"{split}.json"
-        self._data, self._scoring = data, scoring
+        self._data, self._judge = data, scoring.open_judge()
         self._similarity = open_similarity(scoring.similarity)
         content = read_json(self._file)
         try:
@@ -102,7 +103,7 @@ class GcgBenchmark:
 
     def summarise(self, dialogues: Sequence[Scored]) -> Summary:
         """Means over videos."""
-        return summarise_answers(dialogues, {}, {}, self._scoring.open_judge())
+        return summarise_answers(dialogues, {}, {}, self._judge)
 
     def _read_video(self, number: int, row: Mapping[str, Any]) -> tuple[str, Sample]:
         """Id and sample of a video."""

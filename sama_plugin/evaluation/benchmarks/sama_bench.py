@@ -49,7 +49,7 @@ class SamaBench:
 
     Raises:
         DataError: no questions, or files that cannot be used.
-        HostError: the similarity's model cannot be loaded.
+        HostError: the similarity's model cannot be loaded, or a judge is named whose key or package is missing.
     """
 
     name = ""
@@ -58,7 +58,7 @@ class SamaBench:
 
     def __init__(self, data: Path, scoring: TextScoring = DEFAULT_SCORING) -> None:
         self._bench = read_bench(data, self.part)
-        self._scoring = scoring
+        self._judge = scoring.open_judge()
         self._similarity = open_similarity(scoring.similarity)
         self._dialogues: dict[str, Dialogue] = {}
         for item in self._bench.items:
@@ -111,9 +111,7 @@ class SamaBench:
         for dialogue in dialogues:
             by_dataset[dialogue.facts["dataset"]].append(dialogue.video)
         video_groups = by_dataset if len(by_dataset) > 1 else {}
-        summary = summarise_answers(
-            dialogues, video_groups, self.row_groups(dialogues), self._scoring.open_judge()
-        )
+        summary = summarise_answers(dialogues, video_groups, self.row_groups(dialogues), self._judge)
         summary.counts.update(self._bench.left_out)
         return summary
 

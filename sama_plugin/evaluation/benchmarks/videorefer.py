@@ -21,7 +21,6 @@ from sama_plugin.evaluation.answerer import Answerer
 from sama_plugin.evaluation.data_fingerprint import fingerprint_data
 from sama_plugin.evaluation.predictions import Prediction
 from sama_plugin.evaluation.questioner import ask_alone
-from sama_plugin.evaluation.text_scoring import DEFAULT_SCORING, TextScoring
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.masks import encode_segmentation
 from sama_plugin.schema import Rle, Sample, Turn
@@ -36,7 +35,6 @@ class VideoReferBenchmark(abc.ABC):
 
     Args:
         data: the data folder.
-        scoring: of words.
 
     Raises:
         DataError: the file is missing or has another form, or no entry can be asked.
@@ -46,8 +44,8 @@ class VideoReferBenchmark(abc.ABC):
     file = ""
     fields: tuple[str, ...] = ()
 
-    def __init__(self, data: Path, scoring: TextScoring = DEFAULT_SCORING) -> None:
-        self._file, self.scoring = data / self.file, scoring
+    def __init__(self, data: Path) -> None:
+        self._file = data / self.file
         self._videos = data / "videos" if (data / "videos").is_dir() else data
         self.entries: dict[str, dict[str, Any]] = {}
         self.left_out: Counter[str] = Counter()

@@ -7,6 +7,7 @@ here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from sama_plugin.evaluation.benchmarks.grounded_answers import Row, answer_row, 
 from sama_plugin.evaluation.benchmarks.videorefer import VideoReferBenchmark
 from sama_plugin.evaluation.metrics.caption_text import caption_of
 from sama_plugin.evaluation.predictions import Prediction
+from sama_plugin.evaluation.text_scoring import DEFAULT_SCORING, TextScoring
 from sama_plugin.schema import Turn
 
 DESCRIBE = f"Please give a detailed description of the highlighted object {DATA_REGION} in the video."
@@ -38,11 +40,23 @@ NO_JUDGE = "no judge was named; it needs a model behind an OpenAI-compatible URL
 
 
 class VideoReferBenchD(VideoReferBenchmark):
-    """A description per entry."""
+    """A description per entry.
+
+    Args:
+        data: the data folder.
+        scoring: of words.
+
+    Raises:
+        HostError: a judge is named whose key or package is missing.
+    """
 
     name = "videorefer-bench-d"
     file = "VideoRefer-Bench-D.json"
     fields = ("caption",)
+
+    def __init__(self, data: Path, scoring: TextScoring = DEFAULT_SCORING) -> None:
+        super().__init__(data)
+        self._judge = scoring.open_judge()
 
     def turn(self, entry: Mapping[str, Any], region_ids: tuple[str, ...]) -> Turn:
         """The published question."""
@@ -59,11 +73,10 @@ class VideoReferBenchD(VideoReferBenchmark):
 
     def summarise(self, dialogues: Sequence[Scored]) -> Summary:
         """Means of the grades over entries, their mean `average`, and captions over videos."""
-        judge = self.scoring.open_judge()
-        summary = summarise_answers(dialogues, {}, {}, judge)
+        summary = summarise_answers(dialogues, {}, {}, self._judge)
         rows = [row for dialogue in dialogues for row in dialogue.questions]
         names = [*ASPECTS, "average"]
-        reason, num_unclear = (NO_JUDGE, 0) if judge is None else _grade(rows, judge)
+        reason, num_unclear = (NO_JUDGE, 0) if self._judge is None else _grade(rows, self._judge)
         graded = [row["grades"] for row in rows if "grades" in row]
         for name in names:
             values = [grades[name] for grades in graded]
