@@ -161,7 +161,7 @@ def _score_videos(
 
 
 def _score_officially(
-    by_video: Mapping[str, Sequence[Row]], corrected: VideoScores, meteor: Meteor, judge: Judge | None
+    by_video: Mapping[str, Sequence[Row]], corrected: VideoScores, meteor: Meteor, judge: Endpoint | None
 ) -> tuple[VideoScores, dict[str, str]]:
     """Scores of the videos that the release averages, the only ones it takes; and why metrics are absent."""
     chosen = {video: rows for video, rows in by_video.items() if OFFICIAL_VIDEOS in video}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sama_plugin.constants import DATA_REGION
+from sama_plugin.data.endpoint import Endpoint
 from sama_plugin.errors import EndpointError, ReplyError
 from sama_plugin.evaluation.benchmark import Scored, Summary
 from sama_plugin.evaluation.benchmarks.grounded_answers import Row, answer_row, summarise_answers
@@ -87,7 +88,7 @@ class VideoReferBenchD(VideoReferBenchmark):
         return summary._replace(absent={**summary.absent, **absent})
 
 
-def _grade(rows: Sequence[Row], judge: Any) -> tuple[str, int]:
+def _grade(rows: Sequence[Row], judge: Endpoint) -> tuple[str, int]:
     """Let the judge grade all answers; gives why there are no grades (empty if there are), and replies without any."""
     schema = {
         "type": "object",
