@@ -131,7 +131,7 @@ def _annotate(args: argparse.Namespace, entries: Any, writer: Any, settings: dic
         try:
             left = annotate_videos(entries, writer, run_file, plan, concurrency=args.concurrency)
         except EndpointError as error:
-            kept = f"{len(run_file.dialogues)} finished pieces are kept; run the same command again to go on."
+            kept = f"{len(run_file.rows)} finished pieces are kept; run the same command again to go on."
             raise EndpointError(f"{error} {kept}", error.kind) from error
         report = export_run(
             entries, run_file, args.out, dialogues=args.dialogues, most_share=args.max_share, seed=args.seed

@@ -151,7 +151,7 @@ def _results(
     checker: RecordChecker, parts: list[range], workers: int, run: RunFile | None, prefix: str
 ) -> Iterator[tuple[range, dict[str, Any]]]:
     """Each part's result in order, from the run file where it has been checked before."""
-    done = run.dialogues if run else {}
+    done = run.rows if run else {}
     names = [f"{prefix}#{part.start}" for part in parts]
     to_do = [part for part, name in zip(parts, names, strict=True) if name not in done]
     results = map_parallel(checker.check_part, to_do, workers)

@@ -1,4 +1,4 @@
-"""A long run on disk: a JSONL file that says what is run, then a line per finished dialogue; it can be gone on with."""
+"""A long run on disk: a JSONL file that says what is run, then a line per finished piece; it can be gone on with."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from sama_plugin.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+ID_KEY = "dialogue"
+"""Key of the id in a line, whatever the line is of; files that are there have it."""
+
 
 class RunFile:
-    """The finished dialogues of a run on disk; held by one process at a time, to be used in a `with`.
+    """The finished pieces of a run on disk; held by one process at a time, to be used in a `with`.
 
     Args:
         path: the JSONL file; made if it is not there.
@@ -26,7 +29,7 @@ class RunFile:
         keeps_content: False for files larger than the memory: only the ids of what was appended are kept.
 
     Attributes:
-        dialogues: id → what was appended, in this run and in earlier ones it goes on with.
+        rows: id → what was appended, in this run and in earlier ones it goes on with.
 
     Raises:
         DataError: a file of something else (what differs is said), or damaged; another process is writing to it, or it
@@ -37,7 +40,7 @@ class RunFile:
         self.path = path
         self.keeps_content = keeps_content
         self.identity = dict(identity)
-        self.dialogues: dict[str, dict[str, Any]] = {}
+        self.rows: dict[str, dict[str, Any]] = {}
         self._descriptor = -1
 
     def __enter__(self) -> RunFile:
@@ -65,14 +68,14 @@ class RunFile:
         with contextlib.suppress(OSError):
             os.close(self._descriptor)  # releases the lock
 
-    def append(self, dialogue_id: str, dialogue: dict[str, Any]) -> None:
-        """Add a finished dialogue; when this returns it is on the disk.
+    def append(self, row_id: str, row: dict[str, Any]) -> None:
+        """Add a finished piece; when this returns it is on the disk.
 
         Raises:
             DataError: the disk refuses.
         """
-        self._write_line({"dialogue": dialogue_id, **dialogue})
-        self.dialogues[dialogue_id] = dialogue if self.keeps_content else {}
+        self._write_line({ID_KEY: row_id, **row})
+        self.rows[row_id] = row if self.keeps_content else {}
 
     def _read_lines(self) -> None:
         """Load what is there, drop a torn last line, and begin an empty file with the identity."""
@@ -87,7 +90,7 @@ class RunFile:
         if not whole and not self._line(self.identity).startswith(line):
             raise DataError(f"{self.path} is there and holds something else; choose another place.")
         if num_lines and not line.endswith(b"\n"):
-            logger.info("%s: its last line was cut off in the middle; that dialogue is run again.", self.path)
+            logger.info("%s: its last line was cut off in the middle; what it held is run again.", self.path)
             os.ftruncate(self._descriptor, whole)
         if not whole:
             self._write_line(self.identity)
@@ -96,11 +99,11 @@ class RunFile:
         """Check the first line, keep another one."""
         if number == 1:
             self._check_identity(row)
-        elif "dialogue" not in row:
-            raise DataError(f"{self.path}, line {number} has no 'dialogue'; delete the file to start anew.")
+        elif ID_KEY not in row:
+            raise DataError(f"{self.path}, line {number} has no '{ID_KEY}'; delete the file to start anew.")
         else:
-            dialogue_id = row.pop("dialogue")
-            self.dialogues[dialogue_id] = row if self.keeps_content else {}
+            row_id = row.pop(ID_KEY)
+            self.rows[row_id] = row if self.keeps_content else {}
 
     def _parse_line(self, number: int, line: bytes) -> dict[str, Any]:
         try:

@@ -120,7 +120,7 @@ def run_benchmark(
         }
         ids = shard.part(benchmark.dialogue_ids)
         with RunFile(out / predictions_file(shard), identity, keeps_content=False) as run:
-            left = [i for i in ids if i not in run.dialogues]
+            left = [i for i in ids if i not in run.rows]
             if len(left) < len(ids):
                 logger.info("%s: %d dialogues are done, %d are left.", out, len(ids) - len(left), len(left))
             with tqdm(

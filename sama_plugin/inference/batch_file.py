@@ -152,13 +152,13 @@ def run_batch(
         raise DataError(f"--batch-size is {batch_size}, expected 1 or more.")
     with RunFile(out, {"schema": BATCH_SCHEMA, **identity}) as run:
         for job in jobs:
-            kept = run.dialogues.get(job.job_id)
+            kept = run.rows.get(job.job_id)
             if kept is not None and kept["job"] != job.fields:
                 raise DataError(
                     f"'{out}' has an answer to another job '{job.job_id}': {kept['job']}; choose another file, or give "
                     "the new job an id of its own."
                 )
-        left = [job for job in jobs if job.job_id not in run.dialogues]
+        left = [job for job in jobs if job.job_id not in run.rows]
         with tqdm(
             total=len(jobs), initial=len(jobs) - len(left), desc="batch", unit="conversation", disable=None
         ) as bar:
@@ -166,7 +166,7 @@ def run_batch(
                 for job, outcome in zip(some, _hold(parts, some, session_options), strict=True):
                     run.append(job.job_id, {"job": job.fields, **outcome})
                     bar.update()
-        return sum(run.dialogues[job.job_id]["error"] is not None for job in jobs)
+        return sum(run.rows[job.job_id]["error"] is not None for job in jobs)
 
 
 def _chunks(jobs: list[Job], size: int) -> Iterator[list[Job]]:

@@ -76,7 +76,7 @@ def export_run(
 
 def _dialogues_of(run_file: RunFile, entry: VideoEntry, count: int) -> Iterator[WrittenDialogue]:
     for name in (dialogue_id(entry, k) for k in range(count)):
-        row = run_file.dialogues.get(name)
+        row = run_file.rows.get(name)
         outcome = None if row is None else Outcome.from_json(row)
         if outcome is not None and outcome.state != REJECTED and outcome.rounds:
             yield WrittenDialogue(name, entry.video_id, outcome.rounds)
@@ -123,7 +123,7 @@ def _make_report(
     objects: Counter[str] = Counter(given=0, chosen=0, kept=0, repaired=0, rejected=0, left=0)
     talks: Counter[str] = Counter(wanted=0, kept=0, repaired=0, rejected=0, left=0)
     for entry in entries:
-        choice = run_file.dialogues[choice_id(entry)]
+        choice = run_file.rows[choice_id(entry)]
         numbers = chosen_numbers(run_file, entry)
         objects.update(given=choice["given"], chosen=len(numbers))
         if choice["reasons"]:
@@ -133,7 +133,7 @@ def _make_report(
         talks["wanted"] += len(wanted)
         for counts, names in ((objects, [object_id(entry, n) for n in numbers]), (talks, wanted)):
             for name in names:
-                row = run_file.dialogues.get(name)
+                row = run_file.rows.get(name)
                 outcome = None if row is None else Outcome.from_json(row)
                 counts["left" if outcome is None else outcome.state] += 1
                 if outcome is not None:

@@ -73,7 +73,7 @@ def annotate_videos(
     jobs = [
         Job(dialogue_id(e, k), partial(_converse, shelf, e, writer, run_file, numbers, k))
         for e in entries
-        if (numbers := chosen[e.video_id]) and all(object_id(e, n) in run_file.dialogues for n in numbers)
+        if (numbers := chosen[e.video_id]) and all(object_id(e, n) in run_file.rows for n in numbers)
         for k in range(plan.dialogues)
     ]
     left += run_jobs(jobs, run_file, name="converse", concurrency=concurrency)
@@ -83,7 +83,7 @@ def annotate_videos(
 def _check_unchanged(entries: Sequence[VideoEntry], run_file: RunFile) -> None:
     """See that what was annotated in an earlier run still has the same tracks."""
     for entry in entries:
-        row = run_file.dialogues.get(choice_id(entry))
+        row = run_file.rows.get(choice_id(entry))
         if row is None:
             continue
         try:
@@ -114,12 +114,12 @@ def dialogue_id(entry: VideoEntry, index: int) -> str:
 
 def chosen_numbers(run_file: RunFile, entry: VideoEntry) -> list[int]:
     """Objects of a video that are annotated."""
-    return [int(n) for n in run_file.dialogues[choice_id(entry)]["chosen"]]
+    return [int(n) for n in run_file.rows[choice_id(entry)]["chosen"]]
 
 
 def descriptions_of(run_file: RunFile, entry: VideoEntry, numbers: Sequence[int]) -> dict[int, str]:
     """Descriptions that can be used, of those that are made."""
-    rows = {n: run_file.dialogues.get(object_id(entry, n)) for n in numbers}
+    rows = {n: run_file.rows.get(object_id(entry, n)) for n in numbers}
     outcomes = {n: Outcome.from_json(row) for n, row in rows.items() if row is not None}
     return {n: outcome.text for n, outcome in outcomes.items() if outcome.state != REJECTED}
 

@@ -51,7 +51,7 @@ def run_jobs(jobs: Sequence[Job], run_file: RunFile, *, name: str, concurrency: 
         SamaError: of a job's; what is finished is kept.
     """
     left = in_a_row = 0
-    todo = [job for job in jobs if job.job_id not in run_file.dialogues]
+    todo = [job for job in jobs if job.job_id not in run_file.rows]
     waiting = iter(todo)
     running: dict[Future[Mapping[str, Any]], str] = {}
     bar = tqdm(

@@ -36,14 +36,14 @@ def test_each_job_is_done_once_over_runs(tmp_path: Path, concurrency: int) -> No
             assert run_jobs(jobs[:stop], run_file, name="x", concurrency=concurrency) == 0
     assert sorted(done) == list(range(9))
     with RunFile(tmp_path / "run.jsonl", IDENTITY) as run_file:
-        assert {k: row["k"] for k, row in run_file.dialogues.items()} == {f"v/{k}": k for k in range(9)}
+        assert {k: row["k"] for k, row in run_file.rows.items()} == {f"v/{k}": k for k in range(9)}
 
 
 def test_single_failures_are_left_for_another_run(tmp_path: Path) -> None:
     jobs = [Job(f"v/{k}", fail("slow") if k % 2 else lambda: {}) for k in range(2 * MOST_FAILURES)]
     with RunFile(tmp_path / "run.jsonl", IDENTITY) as run_file:
         assert run_jobs(jobs, run_file, name="x", concurrency=1) == MOST_FAILURES
-        assert list(run_file.dialogues) == [f"v/{k}" for k in range(0, 2 * MOST_FAILURES, 2)]
+        assert list(run_file.rows) == [f"v/{k}" for k in range(0, 2 * MOST_FAILURES, 2)]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_another_error_ends_the_run_and_what_is_done_is_kept(tmp_path: Path) -> 
     with RunFile(tmp_path / "run.jsonl", IDENTITY) as run_file, pytest.raises(DataError, match="broken"):
         run_jobs(jobs, run_file, name="x", concurrency=1)
     with RunFile(tmp_path / "run.jsonl", IDENTITY) as run_file:
-        assert run_file.dialogues == {"a": {"x": 1}}
+        assert run_file.rows == {"a": {"x": 1}}
 
 
 def test_a_video_is_loaded_once_while_it_is_in_use() -> None:
