@@ -42,7 +42,7 @@ def sleep(k):
     os.write(1, f"{os.getpid()}\\n".encode())  # whole, whatever the other one writes
     time.sleep(600)
 
-list(map_parallel(sleep, range(2), 2))
+list(map_parallel(sleep, range(2), 3))  # one of them idle
 """
 
 
@@ -72,7 +72,7 @@ def test_workers_end_with_their_parent(how: signal.Signals) -> None:
     while any(map(is_running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_running, workers))
-    assert said.count("Traceback") <= 1  # the parent's own
+    assert "Process ForkProcess" not in said  # tracebacks of the parent only
 
 
 def test_no_worker_is_refused() -> None:
