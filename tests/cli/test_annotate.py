@@ -7,8 +7,6 @@ import random
 import sys
 import time
 from collections import Counter
-from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +22,7 @@ from sama_plugin.media.masks import encode_mask
 from tests.data.annotation.made_tracks import HEIGHT, WIDTH, line, rectangle_track
 from tests.data.annotation.scripted_model import answer
 from tests.data.chat_server import ChatServer, Misbehaviour, chat_server
+from tests.forked import fork
 from tests.grounding.tiny_sam2 import MemoryClip, new_head
 
 KEY = "sk-secret-0123456789"
@@ -200,11 +199,8 @@ def test_an_endpoint_that_is_down_ends_the_run_and_nothing_is_lost(
     check_clean(out)
 
 
-def fork(command: list[str]) -> BaseProcess:
-    """The command in a process of its own, without the seconds that an interpreter takes to start."""
-    process = get_context("fork").Process(target=lambda: sys.exit(main(command)))
-    process.start()
-    return process
+def run_alone(command: list[str]) -> None:
+    sys.exit(main(command))
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
@@ -219,13 +215,13 @@ def test_killed_and_gone_on_with_each_object_is_annotated_once(
         )
         for _ in range(kills):
             wanted = num_lines(out) + rng.randint(1, 2)
-            process = fork(command)
+            process = fork(run_alone, command)
             while process.is_alive() and num_lines(out) < wanted:
                 time.sleep(0.002)
             assert process.is_alive(), "it was done before it was killed"
             process.kill()
             process.join()
-        process = fork(command)
+        process = fork(run_alone, command)
         process.join()
         assert process.exitcode == 0
     counts = Counter(row["dialogue"] for row in rows_of(out))

@@ -31,6 +31,7 @@ from sama_plugin.data.sources.sama239k import PARTS, read_corpus
 from sama_plugin.errors import DataError
 from tests.data.planted_defects import MORE_PLANTED, PLANTED
 from tests.data.published_fixture import PublishedSet, write_published
+from tests.forked import fork
 
 UNREADABLE = ("file-cut", "file-damaged", "file-form", "pickle-refused")
 
@@ -207,8 +208,7 @@ def build_and_die(folder: Path, commits: int) -> None:
 
 def test_killed_build_goes_on_behind_its_last_commit(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for commits in (3, 9):  # in the masks, then in the records
-        process = multiprocessing.get_context("fork").Process(target=build_and_die, args=(small, commits))
-        process.start()
+        process = fork(build_and_die, small, commits)
         process.join()
         assert process.exitcode == -signal.SIGKILL
         index = index_beside(small / "records.json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import subprocess
@@ -22,6 +21,7 @@ from sama_plugin.evaluation.results import code_version, read_results
 from sama_plugin.evaluation.scoring import score_predictions
 from sama_plugin.evaluation.workers import WorkerPool
 from tests.evaluation.fake_answerers import FIRST_DIALOGUE, SECOND_DIALOGUE, FakeAnswerer, write_shapes
+from tests.forked import fork
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 20
@@ -111,9 +111,7 @@ class Fork:
     """A run in a copy of this process, which has everything imported."""
 
     def __init__(self, data: Path, out: Path) -> None:
-        context = multiprocessing.get_context("fork")
-        self.process = context.Process(target=ask_alone_in_a_fork, args=(data, out))
-        self.process.start()
+        self.process = fork(ask_alone_in_a_fork, data, out)
 
     def is_running(self) -> bool:
         return self.process.is_alive()
