@@ -61,7 +61,7 @@ setup(
     install_requires=[*MODEL, *MEDIA, "packaging", "pyyaml", "tqdm"],
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["sama = sama_plugin.cli.main:main"],
+        "console_scripts": ["sama = sama_plugin.cli.main:run_process"],
         "llava.plugins.early": ["sama = sama_plugin.host.compat:before_host"],
         "llava.plugins.ready": ["sama = sama_plugin.host.registration:register"],
         "lmms_eval.models": ["sama = sama_plugin.evaluation.lmms_eval.manifest:manifest"],

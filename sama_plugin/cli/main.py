@@ -1,25 +1,38 @@
-"""Entry point of `sama`: finds the verb, and turns any error of the user's into one line and exit code 2."""
+"""Entry point of `sama`: finds the verb, and turns any error of the user's into one line and its exit code."""
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import errno
 import io
 import logging
 import os
+import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 import sama_plugin
 from sama_plugin.cli import annotate, bench, chat, convert, data, demo, doctor, eval, shapes, train
+from sama_plugin.cli.exit_codes import BUG, INTERRUPTED, NO_READER, USER_ERROR
+from sama_plugin.cli.root_parser import RootParser
 from sama_plugin.errors import SamaError, own_words
 
-VERBS = (demo, chat, shapes, train, bench, eval, annotate, data, convert, doctor)
-"""Modules with `add_parser`; what is heavy they import when they run."""
+VERBS = {
+    "look": (demo, doctor),
+    "talk": (chat,),
+    "data": (shapes, data, annotate),
+    "train": (train, convert),
+    "measure": (eval, bench),
+}
+"""Modules with `add_parser`, in the order a newcomer needs them; what is heavy they import when they run."""
 
-USER_ERROR = 2
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+SIGNAL_BASE = 128
+"""A shell tells of a process that a signal ended by this and the signal's number."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,15 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes them from the process.
 
     Returns:
-        Exit code: 0 well done, 2 an error of the user's or an interruption, else what the verb says.
+        Exit code, see `exit_codes`.
     """
     _set_up_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     own, passed_on = train.split_arguments(eval.complete_arguments(arguments))
-    args = build_parser().parse_args(own)
+    parser = build_parser()
+    args = parser.parse_args(own)
     args.passed_on, args.verbose = passed_on, getattr(args, "verbose", False)
     if args.run is None:
-        build_parser().print_help()
+        parser.print_help()
         return USER_ERROR
     _set_up_messages(args.verbose)
     try:
@@ -47,32 +61,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SamaError as error:
         return _fail(own_words(error))
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing half-written is left.")
+        return _fail("interrupted; nothing half-written is left.", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: say no more
-        return USER_ERROR
+        return NO_READER
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("sama_plugin"):
+            raise
+        return _fail(f"the package '{error.name}' is not installed; `sama doctor` says what mends it.")
     except OSError as error:
         if error.errno in NO_SPACE:
             return _fail(f"no space left on the disk ({error}); free some and run again.")
         return _fail(str(error))
 
 
-def build_parser() -> argparse.ArgumentParser:
+def run_process() -> NoReturn:
+    """`main` as a process of its own: a bug ends with its traceback and a code of its own.
+
+    An interruption ends it by the signal itself, as shells expect: a script that called it stops too.
+    """
+    code = 0
+    atexit.register(lambda: _end_by_signal(code))  # registered first, so that it runs last
+    try:
+        code = main()
+    except Exception:  # noqa: BLE001 - whatever it is, nothing else will tell of it
+        traceback.print_exc()
+        code = _fail(
+            f"this is a defect of sama {sama_plugin.__version__}; please report it with the lines above.", BUG
+        )
+    sys.exit(code)
+
+
+def build_parser() -> RootParser:
     """Parser of all verbs."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="say what is done, on stderr"
     )
-    parser = argparse.ArgumentParser(
-        prog="sama",
-        description="SAMA for LLaVA-NeXT: point at things in a video, ask, and get text with masks.",
-        parents=[common],
-    )
-    parser.add_argument("--version", action="version", version=f"sama {sama_plugin.__version__}")
-    parser.set_defaults(run=None)
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for verb in VERBS:
-        verb.add_parser(verbs, common)
+    parser = RootParser(common)
+    for title, modules in VERBS.items():
+        with parser.group(title) as verbs:
+            for verb in modules:
+                verb.add_parser(verbs, common)
     return parser
 
 
@@ -100,11 +130,19 @@ def _set_up_messages(is_verbose: bool) -> None:
         warnings.simplefilter("ignore")
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: int = USER_ERROR) -> int:
     """Say what is wrong in one line."""
     print(f"sama: {' '.join(message.split())}", file=sys.stderr)
-    return USER_ERROR
+    return code
+
+
+def _end_by_signal(code: int) -> None:
+    """Let the process die of the signal that its exit code stands for, if it stands for one."""
+    if code > SIGNAL_BASE and os.name == "posix":
+        sys.stdout.flush()
+        signal.signal(code - SIGNAL_BASE, signal.SIG_DFL)
+        os.kill(os.getpid(), code - SIGNAL_BASE)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()
