@@ -8,70 +8,58 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.annotate_options import add_choice_options, add_endpoint_options, check_options
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.model_options import add_model_options, load_model
 from sama_plugin.errors import DataError, EndpointError
 
 RUN_FILE, REPLIES, TRACKS = "annotation.jsonl", "replies", "tracks"
 
-DESCRIPTION = """\
-Make SAMA-239K-like data from videos with mask tracks: choose objects, mark them on frames, describe each, write
-grounded multi-turn dialogues, verify, and write records in the published form.
+LESSON = Lesson(
+    summary="make dialogues with masks from videos with mask tracks",
+    purpose="Make data like SAMA-239K from videos with mask tracks: objects, descriptions and grounded dialogues.",
+    details="""\
+It chooses objects, marks them on frames, describes each, writes multi-turn dialogues, verifies them, and writes \
+records in the published form. Without --endpoint a rule-based writer works from the masks alone (positions, motion, \
+order, relations, size): no key, no model, no video needed. With it, a model that sees the marked frames writes, and \
+every reply is checked, asked for again once, or rejected with the reason.
 
-Without --endpoint a rule-based writer works from the masks alone (positions, motion, order, relations, size): no
-key, no model, no video needed. With it, a model that sees the marked frames writes, and every reply is checked,
-asked for again once, or rejected with the reason.
-"""
+INPUT: SA-V files (*_manual.json, *_auto.json) or folders of them; MeViS-like files with 'videos' and a mask \
+dictionary; lists of SAMA records and a mask dictionary; or clicks and boxes from which SAM2 tracks:
 
-EPILOG = """\
-inputs:
-  SA-V files (*_manual.json, *_auto.json) or folders of them; MeViS-like files with 'videos' and a mask dictionary;
-  lists of SAMA records and a mask dictionary; or clicks and boxes from which SAM2 tracks:
-    {"prompts": [{"video": "a.mp4", "objects": [{"at": "box@12:40,30,120,160", "name": "brown dog"}]}]}
-
-outputs in --out:
-  records.json, mask_dict.json   the data; `sama data check` and training read them
-  report.json                    what was kept, repaired, rejected and left out, with reasons; tokens and cost
-  annotation.jsonl               one line per finished piece; a run that was cut off, even by kill -9, goes on from it
-  replies/                       the model's replies; no request is paid for twice
-
-exit codes: 0 all done; 1 something is left (run again), or nothing could be used; 2 an error
-
-examples:
-  sama annotate sav_000001_manual.json --out made
-  sama annotate sav_train/ --endpoint http://localhost:8000/v1 --llm Qwen2.5-VL-72B --concurrency 16
-  sama annotate meta_expressions.json --masks mask_dict.json --video-root JPEGImages --llm gemini-2.5-pro \\
-      --endpoint https://generativelanguage.googleapis.com/v1beta/openai --key-env GEMINI_API_KEY --rate 60
-"""
+  {"prompts": [{"video": "a.mp4", "objects": [{"at": "box@12:40,30,120,160", "name": "brown dog"}]}]}""",
+    writes="""\
+below --out:
+records.json, mask_dict.json   the data; `sama data check` and training read them
+report.json                    what was kept, repaired, rejected and left out, with reasons; tokens and cost
+annotation.jsonl               a line per finished piece; a run that was cut off, even by kill -9, goes on from it
+replies/                       the model's replies; no request is paid for twice""",
+    says_no="something is left for another run of the same command, or nothing could be used",
+    examples=(
+        "sama annotate shapes/records.json --out made",
+        "sama annotate sav_train --endpoint http://localhost:8000/v1 --llm Qwen2.5-VL-72B --concurrency 16",
+        "sama annotate meta_expressions.json --masks mask_dict.json --video-root JPEGImages --llm gemini-2.5-pro "
+        "--endpoint https://generativelanguage.googleapis.com/v1beta/openai --key-env GEMINI_API_KEY --rate 60",
+    ),
+)
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
-    parser = verbs.add_parser(
-        "annotate",
-        parents=[common],
-        help="make dialogues with masks from videos with mask tracks",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("inputs", nargs="*", type=Path, metavar="INPUT", help="files with tracks, see below")
+    parser = add_command(verbs, common, "annotate", LESSON)
+    parser.add_argument("inputs", nargs="*", type=Path, metavar="INPUT", help="files with tracks, see above")
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("annotated"),
         metavar="DIR",
-        help="default: ./annotated; a cut-off run goes on",
+        help="a cut-off run goes on",
     )
     parser.add_argument("--masks", type=Path, metavar="FILE", help="default: mask_dict.json beside the input")
     parser.add_argument(
         "--video-root", type=Path, metavar="DIR", help="of the videos; default: the input's folder"
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="the same seed gives the same data by rules (default 0)"
-    )
-    parser.add_argument(
-        "--concurrency", type=int, default=1, metavar="N", help="pieces at a time (default 1)"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same data by rules")
+    parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="pieces at a time")
     parser.add_argument(
         "--copy-prompts", type=Path, metavar="DIR", help="copy the prompts there, to be changed, and end"
     )

@@ -11,38 +11,36 @@ from sama_plugin.errors import DataError
 def add_choice_options(parser: argparse.ArgumentParser) -> None:
     """Which objects, and how much about them."""
     options = parser.add_argument_group("what is made")
-    options.add_argument("--dialogues", type=int, default=2, metavar="K", help="per video (default 2)")
-    options.add_argument(
-        "--rounds", type=int, default=5, metavar="N", help="of a dialogue, at most (default 5)"
-    )
-    options.add_argument("--max-objects", type=int, default=10, metavar="N", help="per video (default 10)")
+    options.add_argument("--dialogues", type=int, default=2, metavar="K", help="per video")
+    options.add_argument("--rounds", type=int, default=5, metavar="N", help="of a dialogue, at most")
+    options.add_argument("--max-objects", type=int, default=10, metavar="N", help="per video")
     options.add_argument(
         "--min-seen",
         type=float,
         default=0.05,
         metavar="SHARE",
-        help="of the frames an object is on (default 0.05)",
+        help="of the frames an object is on",
     )
     options.add_argument(
         "--min-area",
         type=float,
         default=0.001,
         metavar="SHARE",
-        help="of the picture it covers (default 0.001)",
+        help="of the picture it covers",
     )
     options.add_argument(
         "--max-alike",
         type=float,
         default=0.7,
         metavar="IOU",
-        help="with a larger object, above which it is a duplicate (default 0.7)",
+        help="with a larger object, above which it is a duplicate",
     )
     options.add_argument(
         "--max-share",
         type=float,
         default=0.6,
         metavar="SHARE",
-        help="of one task in all rounds (default 0.6)",
+        help="of one task in all rounds",
     )
 
 
@@ -57,18 +55,18 @@ def add_endpoint_options(parser: argparse.ArgumentParser) -> None:
         add("--llm", metavar="NAME", help="the model's name there"),
         add("--key-env", metavar="VAR", help="environment variable with the key; without it none is sent"),
         add("--prompts", type=Path, metavar="DIR", help="your own, see --copy-prompts"),
-        add("--min-rounds", type=int, default=3, metavar="N", help="of a dialogue (default 3)"),
-        add("--temperature", type=float, default=0.7, help="of the writing (default 0.7)"),
-        add("--max-tokens", type=int, default=2048, metavar="N", help="of a reply (default 2048)"),
+        add("--min-rounds", type=int, default=3, metavar="N", help="of a dialogue"),
+        add("--temperature", type=float, default=0.7, help="of the writing"),
+        add("--max-tokens", type=int, default=2048, metavar="N", help="of a reply"),
         add("--no-verdicts", action="store_true", help="do not let the model judge its dialogues once more"),
-        add("--pictures", type=int, default=16, metavar="N", help="frames shown, at most (default 16)"),
-        add("--side", type=int, default=512, metavar="PX", help="longer side of a picture (default 512)"),
+        add("--pictures", type=int, default=16, metavar="N", help="frames shown, at most"),
+        add("--side", type=int, default=512, metavar="PX", help="longer side of a picture"),
         add(
             "--blank-frames", action="store_true", help="show masks on grey, for videos that are not at hand"
         ),
         add("--rate", type=float, metavar="N", help="requests a minute, at most"),
-        add("--tries", type=int, default=6, metavar="N", help="at a request (default 6)"),
-        add("--timeout", type=float, default=120.0, metavar="S", help="of a request (default 120)"),
+        add("--tries", type=int, default=6, metavar="N", help="at a request"),
+        add("--timeout", type=float, default=120.0, metavar="S", help="of a request"),
         add("--price-in", type=float, default=0.0, metavar="X", help="of a million tokens read"),
         add("--price-out", type=float, default=0.0, metavar="X", help="of a million tokens written"),
         add("--cache", type=Path, metavar="DIR", help="of the replies (default: --out/replies)"),

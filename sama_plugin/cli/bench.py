@@ -7,51 +7,83 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command, add_command_group
 from sama_plugin.cli.model_options import add_model_options, load_model, model_folder
 from sama_plugin.errors import DataError
+
+LESSON = Lesson(
+    summary="measure time and memory: training steps, conversations, tracking, scoring",
+    purpose="Measure what things cost on this machine, each beside what it is compared with, in one run.",
+    examples=("sama bench scoring", "sama bench turns --plot turns.png", "sama bench index --records 1000"),
+)
+
+PLOT = "--plot: a picture; without it nothing"
+LESSONS = {
+    "train": Lesson(
+        summary="a training step beside the host's own",
+        purpose="Time and memory of a training step, beside the host's llava_qwen on the same clips, LLM and tower.",
+        examples=("sama bench train", "sama bench train --batch 2 --steps 3"),
+    ),
+    "turns": Lesson(
+        summary="a conversation turn by turn",
+        purpose="Seconds of each turn as a session keeps things, computed anew, and as other projects do it.",
+        writes=PLOT,
+        examples=("sama bench turns", "sama bench turns --plot turns.png"),
+    ),
+    "objects": Lesson(
+        summary="tracking several objects beside SAM2's own predictor",
+        purpose="Seconds of tracking 1, 2, 4 and 8 objects at once, beside SAM2's own video predictor.",
+        writes=PLOT,
+        examples=("sama bench objects", "sama bench objects --plot objects.png"),
+    ),
+    "memory": Lesson(
+        summary="peak memory over the length of a video",
+        purpose="Peak memory over 200, 2,000 and 10,000 frames, beside that of SAM2's own video predictor.",
+        writes=PLOT,
+        examples=("sama bench memory --frames 200 400", "sama bench memory --plot memory.png"),
+    ),
+    "index": Lesson(
+        summary="the index of a data set beside its plain files",
+        purpose="Time and memory of the index of a data set, beside its plain files, on synthetic records.",
+        examples=("sama bench index --records 1000 --reads 100", "sama bench index --only-index"),
+    ),
+    "long": Lesson(
+        summary="ten seconds near the end of two hours",
+        purpose="Time to the first token on ten seconds near the end of two hours, beside these seconds alone.",
+        examples=("sama bench long", "sama bench long --device cuda"),
+    ),
+    "scoring": Lesson(
+        summary="J and F of 480p masks, and memory over the number of videos",
+        purpose="Time of J and F of 480p masks beside vos-benchmark, and memory over the number of videos.",
+        examples=("sama bench scoring", "sama bench scoring -v"),
+    ),
+}
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb, and below it one for each measurement."""
-    parser = verbs.add_parser(
-        "bench", parents=[common], help="measure time and memory of training, of conversations and of scoring"
-    )
-    benches = parser.add_subparsers(title="what to measure", metavar="WHAT", required=True)
+    benches = add_command_group(verbs, common, "bench", LESSON, metavar="WHAT")
 
-    def add(name: str, measure: Any, text: str) -> argparse.ArgumentParser:
-        bench: argparse.ArgumentParser = benches.add_parser(
-            name, parents=[common], help=text, description=text
-        )
+    def add(name: str, measure: Any) -> argparse.ArgumentParser:
+        bench = add_command(benches, common, name, LESSONS[name])
         bench.set_defaults(run=run, measure=measure)
         return bench
 
-    train = add(
-        "train", _train, "a training step beside the host's own llava_qwen on the same clips, LLM and tower"
-    )
-    train.add_argument("--batch", type=int, default=4, metavar="N", help="clips per step (default 4)")
-    train.add_argument("--steps", type=int, default=8, metavar="N", help="measured per round (default 8)")
-    turns = add(
-        "turns",
-        _turns,
-        "a conversation as a session keeps things, computed anew, and as other projects do it",
-    )
-    objects = add("objects", _objects, "tracking 1, 2, 4 and 8 objects beside SAM2's own video predictor")
-    memory = add("memory", _memory, "the peak over 200, 2,000 and 10,000 frames beside the predictor's")
+    train = add("train", _train)
+    train.add_argument("--batch", type=int, default=4, metavar="N", help="clips per step")
+    train.add_argument("--steps", type=int, default=8, metavar="N", help="measured per round")
+    turns = add("turns", _turns)
+    objects = add("objects", _objects)
+    memory = add("memory", _memory)
     memory.add_argument("--frames", type=int, nargs="+", metavar="N", help="other lengths")
-    index = add("index", _index, "the index of a data set beside its plain files, on synthetic records")
-    index.add_argument(
-        "--records", type=int, default=100_000, metavar="N", help="in a temporary folder (default 100000)"
-    )
+    index = add("index", _index)
+    index.add_argument("--records", type=int, default=100_000, metavar="N", help="in a temporary folder")
     index.add_argument(
         "--only-index", action="store_true", help="leave out the plain files, which fill the memory"
     )
-    index.add_argument("--reads", type=int, default=5_000, metavar="N", help="random ones (default 5000)")
-    long = add("long", _long, "ten seconds near the end of two hours, beside these seconds alone")
-    add(
-        "scoring",
-        _scoring,
-        "J and F of 480p masks beside vos-benchmark, and memory over the number of videos",
-    )
+    index.add_argument("--reads", type=int, default=5_000, metavar="N", help="random ones")
+    long = add("long", _long)
+    add("scoring", _scoring)
     for bench in (turns, objects, long):
         add_model_options(bench)
     for bench in (train, memory):  # in processes of their own

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.model_options import (
     add_model_options,
     add_session_options,
@@ -39,9 +40,26 @@ BATCH_HELP = (
 )
 
 
+LESSON = Lesson(
+    summary="ask about a video, at a prompt or by --ask; answers have masks",
+    purpose="Ask about a video, of things pointed at or found before, and get text with masks on every frame.",
+    details="Without --ask it asks you, question after question; /help there names its commands. A question means a "
+    "region as <r1> and an object of an earlier answer as <obj1>. A folder of frames is a video too.",
+    writes="--out: overlay.mp4, strip.png and answer.json; --json: answer.json alone, or a line for each conversation "
+    "of --batch; without both nothing",
+    says_no="a conversation of --batch failed; its line says why",
+    examples=(
+        "sama chat clip.mp4",
+        'sama chat clip.mp4 --region r1=box@12:40,30,120,100 --ask "What does <r1> do?" --out answers',
+        'sama chat film.mp4 --from 7150s --to 7190s --ask "What moves?" --json -',
+        "sama chat --batch jobs.jsonl --json answers.jsonl",
+    ),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("chat", parents=[common], help="ask about a video; without --ask at a prompt")
+    parser = add_command(verbs, common, "chat", LESSON)
     parser.add_argument("video", nargs="?", metavar="VIDEO", help="a video file, or a folder of frames")
     parser.add_argument("--region", action="append", default=[], metavar="SPEC", help=REGION_HELP)
     parser.add_argument(
@@ -61,7 +79,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="to_s", type=seconds, metavar="T", help="and up to here")
     batch = parser.add_argument_group("many conversations")
     batch.add_argument("--batch", type=Path, metavar="FILE.jsonl", help=BATCH_HELP)
-    batch.add_argument("--batch-size", type=int, default=8, metavar="N", help="side by side (default 8)")
+    batch.add_argument("--batch-size", type=int, default=8, metavar="N", help="side by side")
     add_model_options(parser)
     add_session_options(parser)
     parser.set_defaults(run=run)

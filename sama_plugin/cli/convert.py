@@ -10,35 +10,39 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.model_options import DTYPES
 from sama_plugin.errors import DataError
 
 SHARD_SIZE = re.compile(r"[1-9][0-9]*(KB|MB|GB)")
 
 
+LESSON = Lesson(
+    summary="make a start of training from a LLaVA checkpoint; merge, cast, shard",
+    purpose="Make a SAMA folder: from a LLaVA checkpoint as a start of training, or from another SAMA or LoRA folder.",
+    details="SOURCE is a llava_qwen or llava_llama checkpoint (then --sam2 gives SAM2's weights and OUT is an "
+    "untrained SAMA folder around it), a SAMA folder, or a LoRA folder with its --base. What it is, its config says.",
+    writes="OUT: a checkpoint folder, whole or not at all",
+    examples=(
+        "sama convert llava-onevision-qwen2-7b-ov start --sam2 sam2.1_hiera_large.pt",
+        "sama convert lora_folder merged --base start --dtype bfloat16",
+        "sama convert second small_files --max-shard-size 2GB",
+    ),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
-    parser = verbs.add_parser(
-        "convert",
-        parents=[common],
-        help="make a start of training from a LLaVA checkpoint; merge LoRA, cast, shard a SAMA folder",
-        description="SOURCE is a llava_qwen or llava_llama checkpoint (then --sam2 gives SAM2's weights and OUT is an "
-        "untrained SAMA folder around it), a SAMA folder, or a LoRA folder with its --base. What it is, its config "
-        "says. OUT is written whole or not at all.",
-    )
+    parser = add_command(verbs, common, "convert", LESSON)
     parser.add_argument("source", help="checkpoint folder or hub id")
     parser.add_argument("out", type=Path, help="folder to write; new or empty")
     parser.add_argument("--base", metavar="DIR", help="what a LoRA folder was trained on")
-    parser.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="of LLM and projector (default: float32)"
-    )
-    parser.add_argument("--max-shard-size", default="5GB", help="of one weight file (default: 5GB)")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of LLM and projector")
+    parser.add_argument("--max-shard-size", default="5GB", help="of one weight file")
     parser.add_argument("--sam2", type=Path, metavar="FILE", help="a published sam2.1_hiera_*.pt")
-    parser.add_argument(
-        "--sam2-size", default="sam2.1_hiera_large", help="its size (default: sam2.1_hiera_large)"
-    )
+    parser.add_argument("--sam2-size", default="sam2.1_hiera_large", help="its size")
     parser.add_argument("--tower", metavar="DIR", help="vision tower, in place of the one that SOURCE names")
-    parser.add_argument("--seed", type=int, default=0, help="of fresh weights (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of fresh weights")
     parser.set_defaults(run=run)
 
 

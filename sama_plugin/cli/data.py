@@ -16,6 +16,7 @@ from sama_plugin.cli import (
     data_split,
     data_stats,
 )
+from sama_plugin.cli.command_parser import Lesson, add_command_group
 
 SUBCOMMANDS = (
     data_prepare,
@@ -31,15 +32,15 @@ SUBCOMMANDS = (
 """Modules with `add_parser`, in the order of `--help`."""
 
 
+LESSON = Lesson(
+    summary="check, look at, count, split, balance and convert data sets",
+    purpose="Read, check and make data sets of records, masks and media, in the form of SAMA-239K.",
+    examples=("sama data check shapes", "sama data stats shapes", "sama data show shapes --out pages"),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("data", parents=[common], help="read, check and make data sets")
-    parser.set_defaults(run=lambda args: _print_help(parser))
-    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    subcommands = add_command_group(verbs, common, "data", LESSON, metavar="WHAT")
     for subcommand in SUBCOMMANDS:
         subcommand.add_parser(subcommands, common)
-
-
-def _print_help(parser: argparse.ArgumentParser) -> int:
-    parser.print_help()
-    return 2

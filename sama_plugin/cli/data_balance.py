@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, named_corpus, tell_left_out, tell_missing
 from sama_plugin.errors import DataError
 
@@ -15,17 +16,23 @@ DIMENSIONS = ("task", "source", "length")
 Number = TypeVar("Number", int, float)
 
 
+LESSON = Lesson(
+    summary="choose records by caps and shares of tasks, sources and lengths",
+    purpose="Keep records so that cells of tasks, sources and lengths stay within caps and shares, counted in turns.",
+    details="What is scarce comes in first; a record that has no room in one of its cells is dropped. CELL is "
+    "DIMENSION:NAME, such as task:referring, source:mevis or length:25-49 (words of a record).",
+    writes="--out: the kept records in the published form, for a mixture to read; balance.json: what was dropped, and "
+    "why; balance.html",
+    examples=(
+        "sama data balance shapes --even task --out even",
+        "sama data balance shapes --cap task:referring=20 --total 60 --out few",
+    ),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
-    parser = verbs.add_parser(
-        "balance",
-        parents=[common],
-        help="choose records by caps and shares of tasks, sources and lengths",
-        description="Keep records so that cells of tasks, sources and lengths stay within caps and shares, counted in "
-        "turns. What is scarce comes in first; a record that has no room in one of its cells is dropped, and "
-        "DIR/balance.json says why. DIR then holds the kept records in the published form, for a mixture to read. "
-        "CELL is DIMENSION:NAME, such as task:referring, source:mevis or length:25-49 (words of a record).",
-    )
+    parser = add_command(verbs, common, "balance", LESSON)
     add_file_options(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
     parser.add_argument(
@@ -54,9 +61,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         metavar="N",
         help="words of a record at which a new length begins; default 25 50 100 200",
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the order among equals; default 0"
-    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the order among equals")
     parser.set_defaults(run=run)
 
 

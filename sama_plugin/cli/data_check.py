@@ -7,21 +7,29 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options
 from sama_plugin.errors import DataError
 
 DEFECTS_FOUND = 1
 
 
+LESSON = Lesson(
+    summary="find what is wrong with a data set",
+    purpose="Check every rule on every record, its masks and its media, and say what is wrong and where.",
+    writes="--html and --json: the report; --resume: finished parts; without them nothing",
+    says_no="defects were found",
+    examples=(
+        "sama data check shapes",
+        "sama data check shapes --depth headers --workers 2 --html report.html",
+        "sama data check --codes",
+    ),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
-    parser = verbs.add_parser(
-        "check",
-        parents=[common],
-        help="find what is wrong with a data set",
-        description="Check every rule on every record, its masks and its media. Exit code 0: clean; 1: something was "
-        "found; 2: it could not run.",
-    )
+    parser = add_command(verbs, common, "check", LESSON)
     add_file_options(parser, nargs="*")
     parser.add_argument(
         "--codes", action="store_true", help="only list the codes of defects and what they mean"
@@ -30,9 +38,9 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--depth",
         choices=("full", "headers", "none"),
         default="full",
-        help="of media: decode every frame (default), only open them, or leave them alone",
+        help="of media: decode every frame, only open them, or leave them alone",
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default 1")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
     parser.add_argument(
         "--resume",
         type=Path,
@@ -40,7 +48,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="keep finished parts there; the same command goes on with them",
     )
     parser.add_argument(
-        "--show", type=int, default=3, metavar="N", help="defects shown of each code and source; default 3"
+        "--show", type=int, default=3, metavar="N", help="defects shown of each code and source"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report with all defects")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")

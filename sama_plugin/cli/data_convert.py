@@ -6,27 +6,35 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, corpus_files
 from sama_plugin.cli.model_options import add_model_options, load_model
 from sama_plugin.errors import DataError
 
+LESSON = Lesson(
+    summary="write a data set without its defects, with or without the ids of a benchmark",
+    purpose="Write records and masks anew, without what breaks a rule, or from a file written by hand.",
+    details="Rounds, descriptions and records that break a rule are left out, objects without usable masks become -1, "
+    "older names of tokens today's.",
+    writes="--out: the records (--name) and mask_dict.json; media stay where they are",
+    examples=(
+        "sama data convert shapes --to clean --out clean",
+        "sama data convert own.json --from own --to train --sam2 --out made",
+        "sama data convert --schema",
+    ),
+)
+
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
-    parser = verbs.add_parser(
-        "convert",
-        parents=[common],
-        help="write a data set without its defects, with or without the ids of a benchmark",
-        description="Write records and masks anew. Rounds, descriptions and records that break a rule are left out, "
-        "objects without usable masks become -1, older names of tokens today's.",
-    )
+    parser = add_command(verbs, common, "convert", LESSON)
     add_file_options(parser)
     parser.add_argument(
         "--from",
         dest="source",
         choices=("records", "own"),
         default="records",
-        help="form of RECORDS: SAMA-239K (default), or a file written by hand (own; what it may say: --schema)",
+        help="form of RECORDS: SAMA-239K, or a file written by hand (own; what it may say: --schema)",
     )
     parser.add_argument(
         "--sam2",

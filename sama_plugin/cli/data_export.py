@@ -6,24 +6,24 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, corpus_files, tell_missing
+
+LESSON = Lesson(
+    summary="write a data set in the published form",
+    purpose="Write the records, character by character as they are, and the masks that they mean.",
+    writes="--out: the records (--name), and a dictionary of masks for each published data set, under its published "
+    "name, or one mask_dict.json; media stay where they are",
+    examples=("sama data export shapes --out copy", "sama data export shapes --out copy --name test.json"),
+)
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
-    parser = verbs.add_parser(
-        "export",
-        parents=[common],
-        help="write a data set in the published form",
-        description="Write the records, each character by character as it is, and the masks that they mean: a "
-        "dictionary for each published data set, under its published name, or one mask_dict.json. Media stay "
-        "where they are.",
-    )
+    parser = add_command(verbs, common, "export", LESSON)
     add_file_options(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
-    parser.add_argument(
-        "--name", default="records.json", metavar="FILE", help="of the records, in DIR; default records.json"
-    )
+    parser.add_argument("--name", default="records.json", metavar="FILE", help="of the records, in DIR")
     parser.set_defaults(run=run)
 
 

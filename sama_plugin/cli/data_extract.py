@@ -7,18 +7,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
+
 FAILED = 1
+
+
+LESSON = Lesson(
+    summary="write every 4th frame of VidSTG's videos",
+    purpose="Write every n-th frame of all videos below a folder as pictures, as the masks of VidSTG stand for them.",
+    details="Folders that are there are left alone, so the same command goes on where one was cut off.",
+    writes="--out: <video>/frame_<number>.jpg",
+    says_no="a video cannot be read; all others are written",
+    examples=(
+        "sama data extract shapes/videos --out frames",
+        "sama data extract vidstg_videos --records records.json --workers 2 --out media/VidSTG/train",
+    ),
+)
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
-    parser = verbs.add_parser(
-        "extract",
-        parents=[common],
-        help="write every 4th frame of VidSTG's videos",
-        description="Write every n-th frame of all videos below a folder as DIR/<video>/frame_<number>.jpg. Folders "
-        "that are there are left alone, so the same command goes on where one was cut off.",
-    )
+    parser = add_command(verbs, common, "extract", LESSON)
     parser.add_argument("videos", type=Path, metavar="VIDEOS", help="folder with video files, at any depth")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="such as media/VidSTG/train")
     parser.add_argument(
@@ -27,8 +36,8 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="take only the VidSTG videos that these records are about",
     )
-    parser.add_argument("--step", type=int, default=4, metavar="N", help="take every n-th frame; default 4")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default 1")
+    parser.add_argument("--step", type=int, default=4, metavar="N", help="take every n-th frame")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
     parser.set_defaults(run=run)
 
 

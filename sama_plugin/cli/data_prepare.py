@@ -7,21 +7,25 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.errors import DataError
 
 INCOMPLETE = 1
 
 
+LESSON = Lesson(
+    summary="build the index of a data set, and say what is missing",
+    purpose="Build the index by which training and evaluation read records and masks at random, without loading them.",
+    details="Quick where nothing changed; the same command goes on where one was cut off.",
+    writes="one file beside the records, or --index; with --vidstg frames where the records look for them",
+    says_no="videos are missing; the index is there",
+    examples=("sama data prepare shapes", "sama data prepare shapes --index shapes.index"),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
-    parser = verbs.add_parser(
-        "prepare",
-        parents=[common],
-        help="build the index of a data set, and say what is missing",
-        description="Build the index (one file beside the records) by which training and evaluation read records and "
-        "masks at random, without loading them. Quick where nothing changed; the same command goes on where one was "
-        "cut off. Exit code 0: all is there; 1: videos are missing; 2: no index could be made.",
-    )
+    parser = add_command(verbs, common, "prepare", LESSON)
     parser.add_argument(
         "place",
         type=Path,
@@ -48,7 +52,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="write every 4th frame of the VidSTG videos below this folder to where the records look for them; "
         "`sama data extract` does that alone",
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default 1")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
     parser.set_defaults(run=run)
 
 

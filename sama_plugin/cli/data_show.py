@@ -7,33 +7,37 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, named_corpus
 
 SHOWN_FAULTS = 5
 
 
+LESSON = Lesson(
+    summary="look at samples: frames, regions, masks, dialogue",
+    purpose="Draw samples as a page for any browser: frames with regions (outlines) and masks (filled), and dialogues.",
+    writes="--out: index.html and its pictures; with --sheets also sheets/",
+    examples=(
+        "sama data show shapes --out pages",
+        "sama data show shapes --num 2 --tasks referring --sheets --out pages",
+    ),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
-    parser = verbs.add_parser(
-        "show",
-        parents=[common],
-        help="look at samples: frames, regions, masks, dialogue",
-        description="Write DIR/index.html, a page to browse samples in any browser: frames with regions (outlines) and "
-        "masks (filled) drawn in, the dialogue beside them with phrases in the colours of their objects.",
-    )
+    parser = add_command(verbs, common, "show", LESSON)
     add_file_options(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
-    parser.add_argument(
-        "--num", type=int, default=24, metavar="N", help="samples, drawn by --seed; default 24"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice; default 0")
+    parser.add_argument("--num", type=int, default=24, metavar="N", help="samples, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice")
     parser.add_argument(
         "--ids", nargs="+", default=[], metavar="ID", help="show these: sample ids, or numbers of records"
     )
     parser.add_argument(
         "--tasks", nargs="+", default=[], metavar="TASK", help="draw only samples with a turn of such a task"
     )
-    parser.add_argument("--frames", type=int, default=6, metavar="N", help="of a sample; default 6")
+    parser.add_argument("--frames", type=int, default=6, metavar="N", help="of a sample")
     parser.add_argument(
         "--sheets", action="store_true", help="also write DIR/sheets: a picture of each whole sample"
     )

@@ -6,20 +6,25 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, named_corpus, tell_left_out, tell_missing
 from sama_plugin.errors import DataError
+
+LESSON = Lesson(
+    summary="split a data set by video into parts that are alike",
+    purpose="Split a data set into parts with no video in two of them, alike in sources and tasks.",
+    details="Records of which defects leave nothing go to no part.",
+    writes="--out: a folder for each part in the published form, and split.json",
+    examples=(
+        "sama data split shapes --parts train=0.5 val=rest --out parts",
+        "sama data split shapes --parts few=1 rest=rest --seed 3 --out parts",
+    ),
+)
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
-    parser = verbs.add_parser(
-        "split",
-        parents=[common],
-        help="split a data set by video into parts that are alike",
-        description="Write DIR/NAME in the published form for every part, and DIR/split.json. All records about a "
-        "video go to one part; every part gets its share of each source and task. Records of which defects leave "
-        "nothing go to no part.",
-    )
+    parser = add_command(verbs, common, "split", LESSON)
     add_file_options(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
     parser.add_argument(
@@ -27,9 +32,9 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["train=0.8", "val=0.1", "test=0.1"],
         metavar="NAME=SIZE",
-        help="SIZE is a share of the videos, a number of videos, or `rest`; default train=0.8 val=0.1 test=0.1",
+        help="SIZE is a share of the videos, a number of videos, or `rest`",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split; default 0")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split")
     parser.set_defaults(run=run)
 
 

@@ -7,23 +7,31 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, named_files
 from sama_plugin.errors import DataError
 
 MIXTURE_SUFFIXES = (".yaml", ".yml")
 
 
+LESSON = Lesson(
+    summary="count tasks, turns, lengths, objects and masks",
+    purpose="Count videos, dialogues, tasks, lengths, objects and masks of data sets, by source.",
+    details="A source is the published data set that a video is of, else the file or folder. Tasks of records that do "
+    "not name them are inferred from their words. What a defect costs is left out, and said. RECORDS may be one "
+    "mixture file (.yaml) instead: then everything is counted that training sees of it.",
+    writes="--html and --json: the numbers with histograms; without them nothing",
+    examples=(
+        "sama data stats shapes",
+        "sama data stats shapes --html statistics.html",
+        "sama data stats mixture.yaml --root DATA --json statistics.json",
+    ),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
-    parser = verbs.add_parser(
-        "stats",
-        parents=[common],
-        help="count tasks, turns, lengths, objects and masks",
-        description="Count videos, dialogues, tasks, lengths, objects and masks of data sets, by source: the published "
-        "data set that a video is of, else the file or folder. Tasks of records that do not name them are inferred "
-        "from their words. What a defect costs is left out, and said. RECORDS may be one mixture file (.yaml) instead: "
-        "then everything is counted that training sees of it.",
-    )
+    parser = add_command(verbs, common, "stats", LESSON)
     add_file_options(parser, nargs="+")
     parser.add_argument(
         "--root",

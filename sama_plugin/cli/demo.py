@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.model_options import add_model_options, load_model
 
 if TYPE_CHECKING:
@@ -19,24 +20,30 @@ VIDEO_FILE = "video.mp4"
 VIDEO_CRF = 16
 
 
+LESSON = Lesson(
+    summary="see it work: a conversation about a rendered video, with the truth beside it",
+    purpose="Render a video, talk about it, and say the truth beside each answer, in under a minute on a CPU.",
+    writes="--out: video.mp4, overlay.mp4, strip.png and answer.json",
+    examples=("sama demo", "sama demo --out first", "sama demo --scene 4 --out fourth"),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
-    parser = verbs.add_parser(
-        "demo", parents=[common], help="a conversation about a rendered video, under a minute"
-    )
+    parser = add_command(verbs, common, "demo", LESSON)
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("outputs/demo"),
         metavar="DIR",
-        help="gets video, overlay, strip and answer.json (default outputs/demo)",
+        help="gets video, overlay, strip and answer.json",
     )
     parser.add_argument(
         "--scene",
         type=int,
         default=DEFAULT_SCENE,
         metavar="N",
-        help=f"another scene (default {DEFAULT_SCENE})",
+        help="which scene",
     )
     add_model_options(parser)
     parser.set_defaults(run=run)

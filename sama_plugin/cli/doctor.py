@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
+
+LESSON = Lesson(
+    summary="say what is installed, what is missing, and what mends it",
+    purpose="Look at this machine and say what is installed, what is missing, and which command mends it.",
+    details="Lines marked `optional` are needed for some verbs only; all others have to be `ok`.",
+    says_no="something that is always needed is missing or of another version",
+    examples=("sama doctor", "sama doctor --verbose"),
+)
+
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
-    parser = verbs.add_parser(
-        "doctor", parents=[common], help="say what is installed, what is missing, and what mends it"
-    )
+    parser = add_command(verbs, common, "doctor", LESSON)
     parser.set_defaults(run=run)
 
 

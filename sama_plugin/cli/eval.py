@@ -16,6 +16,7 @@ from sama_plugin.cli import (
     eval_submit,
     eval_table,
 )
+from sama_plugin.cli.command_parser import Lesson, add_command_group
 
 VERB = "eval"
 SUBCOMMANDS = {
@@ -32,17 +33,23 @@ SUBCOMMANDS = {
 """Name → what adds its parser; `full` is what `sama eval BENCH` means."""
 
 
+LESSON = Lesson(
+    summary="score models on benchmarks: sama eval BENCH --data DIR --out DIR, or in steps",
+    purpose="Run benchmarks, score predictions of any model, and compare and submit them.",
+    details="`sama eval BENCH --data DIR --out DIR [...]` runs a benchmark and scores it; the rest are its steps, and "
+    "what can be done with predictions and results.",
+    examples=(
+        "sama eval list",
+        "sama eval shapes --data shapes --out mine",
+        "sama eval shapes --data shapes --out base --answerer first-box",
+        "sama eval compare mine base",
+    ),
+)
+
+
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb, and below it its subcommands."""
-    parser = verbs.add_parser(
-        VERB,
-        parents=[common],
-        help="score models on benchmarks: `sama eval BENCH --data DIR --out DIR`, or in steps",
-        description="`sama eval BENCH --data DIR --out DIR [...]` runs a benchmark and scores it; the rest are its "
-        "steps, and what can be done with predictions and results.",
-    )
-    parser.set_defaults(run=None)
-    commands = parser.add_subparsers(title="what to do", metavar="BENCH | WHAT", required=True)
+    commands = add_command_group(verbs, common, VERB, LESSON, metavar="BENCH | WHAT")
     for add in SUBCOMMANDS.values():
         add(commands, common)
 

@@ -6,20 +6,30 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.errors import DataError
+
+LESSON = Lesson(
+    summary="two scored runs: differences with intervals, by video, and the worst as pictures",
+    purpose="Compare two scored runs of one benchmark: differences with bootstrap intervals over videos, and by video.",
+    writes="--out: pictures of the worst cases, which need --data too; without it nothing",
+    examples=(
+        "sama eval compare mine base",
+        "sama eval compare mine base --worst 3 --data shapes --out worst",
+    ),
+)
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add `sama eval compare`."""
-    text = "two scored runs of one benchmark: differences with bootstrap intervals over videos, and by video"
-    parser = commands.add_parser("compare", parents=[common], help=text, description=text)
+    parser = add_command(commands, common, "compare", LESSON)
     parser.add_argument("first", type=Path, metavar="A", help="folder with results.json and scores.jsonl")
-    parser.add_argument("second", type=Path, metavar="B")
+    parser.add_argument("second", type=Path, metavar="B", help="the same of another run")
     parser.add_argument("--metric", help="shown by video and for the worst cases (default: J&F, mIoU, ...)")
-    parser.add_argument("--videos", type=int, default=10, metavar="N", help="shown (default 10)")
-    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="of videos (default 10000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
-    parser.add_argument("--worst", type=int, default=5, metavar="N", help="cases to draw (default 5)")
+    parser.add_argument("--videos", type=int, default=10, metavar="N", help="shown")
+    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="of videos")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--worst", type=int, default=5, metavar="N", help="cases to draw")
     parser.add_argument("--data", type=Path, metavar="DIR", help="the benchmark's, for the pictures")
     parser.add_argument("--split", help="of the benchmark, for the pictures")
     parser.add_argument("--out", type=Path, metavar="DIR", help="of the pictures; they need --data too")

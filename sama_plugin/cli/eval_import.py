@@ -6,20 +6,26 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.eval_options import add_benchmark_options, benchmark_opener, scoring_hint
+
+LESSON = Lesson(
+    summary="bring another model's published predictions into the form that is scored",
+    purpose="Bring another model's published predictions into the form that `sama eval score` takes.",
+    details="Trees of mask pictures <video>/<expression>/<frame>.png, with or without Annotations/, of 0 and 255, 0 "
+    "and 1, or palette ids: mask-tree (visa, uninext, onlinerefer, trackgpt, sa2va). Answers in JSON: json "
+    "(video-chatgpt, videochat2, sama-bench-c). What is missing, extra or damaged is named and counted.",
+    writes="--out: predictions.jsonl",
+    examples=(
+        "sama eval import sa2va mevis --from png_tree --data MEVIS --out theirs",
+        "sama eval import json sama-bench-c --from answers.json --data BENCH --out theirs",
+    ),
+)
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add `sama eval import`."""
-    parser = commands.add_parser(
-        "import",
-        parents=[common],
-        help="bring another model's published predictions into the form that `sama eval score` takes",
-        description="Bring another model's published predictions into predictions.jsonl. Trees of mask pictures "
-        "<video>/<expression>/<frame>.png, with or without Annotations/, of 0 and 255, 0 and 1, or palette ids: "
-        "mask-tree (visa, uninext, onlinerefer, trackgpt, sa2va). Answers in JSON: json (video-chatgpt, videochat2, "
-        "sama-bench-c). What is missing, extra or damaged is named and counted.",
-    )
+    parser = add_command(commands, common, "import", LESSON)
     parser.add_argument("layout", metavar="LAYOUT", help="mask-tree or json, or a model's name as above")
     add_benchmark_options(parser)
     parser.add_argument(

@@ -7,14 +7,26 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
+
+LESSON = Lesson(
+    summary="the benchmarks, what each needs and from where; metrics; questions",
+    purpose="Say what each benchmark needs and from where; with BENCH and --data its questions, a line of JSON each.",
+    examples=(
+        "sama eval list",
+        "sama eval list mevis",
+        "sama eval list --metrics",
+        "sama eval list shapes --data shapes",
+    ),
+)
+
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add `sama eval list`."""
-    text = "what each benchmark needs and from where; with BENCH and --data its questions, a line of JSON per dialogue"
-    parser = commands.add_parser("list", parents=[common], help=text, description=text)
-    parser.add_argument("benchmark", nargs="?", metavar="BENCH")
-    parser.add_argument("--data", type=Path, metavar="DIR")
-    parser.add_argument("--split")
+    parser = add_command(commands, common, "list", LESSON)
+    parser.add_argument("benchmark", nargs="?", metavar="BENCH", help="only this one")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="its data: list the questions")
+    parser.add_argument("--split", help="of the benchmark, where it has several (default: the first)")
     parser.add_argument(
         "--metrics", action="store_true", help="what each metric says, and why it is absent on this machine"
     )

@@ -29,7 +29,7 @@ def add_process_option(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="on this machine, each with a model of its own, on one GPU each where there are several; results do not "
-        "depend on how many there are (default 1)",
+        "depend on how many there are",
     )
 
 
@@ -40,7 +40,7 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
         "--similarity",
         default="lexical",
         metavar="NAME",
-        help="of phrases: lexical (default), or bert:FOLDER, as the SAMA release has it with bert-base-uncased",
+        help="of phrases: lexical, or bert:FOLDER, as the SAMA release has it with bert-base-uncased",
     )
     options.add_argument(
         "--judge-url",

@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.eval_options import add_scoring_options, text_scoring
 from sama_plugin.cli.eval_run import MODEL, check_videos, open_answerer
 from sama_plugin.cli.model_options import (
@@ -21,19 +22,28 @@ ROWS = (MODEL, "nothing", "whole-frame", "random", "first-box", "sam2", "truth")
 BENCHMARKS = ("shapes", "sama-bench-c", "sama-bench-g", "sama-bench-dialogue")
 
 
+LESSON = Lesson(
+    summary="all of the paper's table on one data folder: the model and the baselines",
+    purpose="Run and score all of the paper's table on one data folder: the model and the baselines, in one command.",
+    details=f"Benchmarks: {', '.join(BENCHMARKS)}. What is asked already is not asked again.",
+    writes="--out: a folder for each row and benchmark, with predictions.jsonl and results.json; --data where --videos "
+    "makes it",
+    examples=(
+        "sama eval paper --videos 2 --data shapes_paper --out table",
+        "sama eval paper --data shapes --out table --row model --row truth --benchmark shapes",
+    ),
+)
+
+
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add `sama eval paper`."""
-    text = (
-        "run and score all of the paper's table on one data folder: the model and the baselines, each on "
-        f"{', '.join(BENCHMARKS)}; what is asked already is not asked again"
-    )
-    parser = commands.add_parser("paper", parents=[common], help=text, description=text)
+    parser = add_command(commands, common, "paper", LESSON)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="of `sama shapes`")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="a folder per row and benchmark"
     )
     parser.add_argument("--videos", type=int, metavar="K", help="make the data, so many videos of split test")
-    parser.add_argument("--shapes-seed", type=int, default=1, metavar="N", help="of these videos (default 1)")
+    parser.add_argument("--shapes-seed", type=int, default=1, metavar="N", help="of these videos")
     parser.add_argument(
         "--row",
         dest="rows",

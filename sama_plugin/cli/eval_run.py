@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.eval_options import (
     add_benchmark_options,
     add_process_option,
@@ -29,11 +30,30 @@ if TYPE_CHECKING:
 
 MODEL = "model"
 
+LESSON = Lesson(
+    summary="ask a benchmark's questions, or the rest of them",
+    purpose="Ask a benchmark's questions, or those that are left, and keep the predictions.",
+    writes="--out: predictions.jsonl, or a file for each shard; a run that was cut off goes on",
+    examples=(
+        "sama eval run shapes --data shapes --out mine",
+        "sama eval run mevis --split valid --data MEVIS --out mine --shard 2/8",
+    ),
+)
+FULL_LESSON = Lesson(
+    summary="ask and score, which is what `sama eval BENCH` does",
+    purpose="Ask a benchmark's questions and score the answers; `sama eval BENCH` means this.",
+    writes="--out: predictions.jsonl, scores.jsonl and results.json; a run that was cut off goes on",
+    examples=(
+        "sama eval shapes --data shapes --out mine",
+        "sama eval shapes --data shapes --out base --answerer first-box",
+        "sama eval full shapes --data shapes --out mine --processes 2",
+    ),
+)
+
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add `sama eval run`."""
-    text = "ask its questions, or the rest of them; the predictions stay in --out"
-    parser = commands.add_parser("run", parents=[common], help=text, description=text)
+    parser = add_command(commands, common, "run", LESSON)
     _add_options(parser, "of predictions.jsonl; a run that was cut off goes on")
     parser.add_argument(
         "--shard",
@@ -47,8 +67,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def add_full_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add `sama eval full`, that is `sama eval BENCH`."""
-    text = "run and score, which is what `sama eval BENCH` does"
-    parser = commands.add_parser("full", parents=[common], help=text, description=text)
+    parser = add_command(commands, common, "full", FULL_LESSON)
     _add_options(parser, "of predictions and results.json; a run that was cut off goes on")
     add_scoring_options(parser)
     parser.set_defaults(run=run_and_score, shard="1/1")
@@ -62,7 +81,7 @@ def _add_options(parser: argparse.ArgumentParser, out: str) -> None:
         "--answerer",
         default=MODEL,
         metavar="NAME[:KEY=VALUE,...]",
-        help="who answers: model (default), or a baseline that `sama eval list` names, some with options: "
+        help="who answers: model, or a baseline that `sama eval list` names, some with options: "
         "random:seed=N,count=K, sam2:model=DIR,device=D, llava:model=DIR,frames=N,device=D,template=NAME",
     )
     add_model_options(parser)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.eval_options import (
     add_benchmark_options,
     add_process_option,
@@ -18,17 +19,31 @@ if TYPE_CHECKING:
     from sama_plugin.evaluation.benchmark import Benchmark
 
 
+LESSON = Lesson(
+    summary="score predictions, whoever made them",
+    purpose="Score predictions, whoever made them; nothing of them is changed.",
+    details="""\
+They are lines of JSON: first
+
+  {"schema": "sama.predictions/1", "benchmark": BENCH}
+
+then for each dialogue
+
+  {"dialogue": ID, "answers": [{"question_id": ID, "raw": "<p> The dog </p> [SEG].", \
+"objects": [{"phrase": "The dog", "score": 0.9, "rle": [null or COCO run lengths, for each frame]}]}]}
+
+`sama eval list BENCH --data DIR` tells the questions.""",
+    writes="--out: results.json and scores.jsonl",
+    examples=(
+        "sama eval score shapes --data shapes --predictions mine",
+        "sama eval score mevis --split valid_u --data MEVIS --predictions theirs --processes 2",
+    ),
+)
+
+
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add `sama eval score`."""
-    parser = commands.add_parser(
-        "score",
-        parents=[common],
-        help="score predictions, whoever made them",
-        description="Score predictions, whoever made them; nothing of them is changed. They are lines of JSON: first "
-        '{"schema": "sama.predictions/1", "benchmark": BENCH}, then for each dialogue {"dialogue": ID, "answers": '
-        '[{"question_id": ID, "raw": "<p> The dog </p> [SEG].", "objects": [{"phrase": "The dog", "score": 0.9, "rle": '
-        "[null or COCO run lengths, for each frame]}]}]}. `sama eval list BENCH --data DIR` tells the questions.",
-    )
+    parser = add_command(commands, common, "score", LESSON)
     add_benchmark_options(parser)
     add_process_option(parser)
     parser.add_argument(

@@ -6,13 +6,23 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.errors import DataError
+
+LESSON = Lesson(
+    summary="write the zip that the server of mevis or ref-youtube-vos takes",
+    purpose="Write the zip that the server of mevis (split valid) or ref-youtube-vos takes, and check it.",
+    writes="--zip",
+    examples=(
+        "sama eval submit mevis --split valid --data MEVIS --predictions mine --zip mine.zip",
+        "sama eval submit mevis --split valid --data MEVIS --zip mine.zip --check",
+    ),
+)
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add `sama eval submit`."""
-    text = "write the zip that the server of mevis (split valid) or ref-youtube-vos takes, and check it"
-    parser = commands.add_parser("submit", parents=[common], help=text, description=text)
+    parser = add_command(commands, common, "submit", LESSON)
     parser.add_argument("benchmark", metavar="BENCH", help="mevis or ref-youtube-vos")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the benchmark's data")
     parser.add_argument("--split", help="of the benchmark, where it has several")

@@ -28,7 +28,7 @@ def add_model_options(parser: argparse.ArgumentParser, title: str = "model") -> 
     options.add_argument(
         "--model", metavar="DIR", help="checkpoint folder or hub id (default: the shipped one)"
     )
-    options.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
+    options.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     options.add_argument("--dtype", choices=DTYPES, help="default: float32 on CPU, float16 on CUDA")
     options.add_argument(
         "--bits", type=int, choices=(4, 8), help="quantise the LLM's weights; needs bitsandbytes and CUDA"
@@ -44,17 +44,17 @@ def add_model_options(parser: argparse.ArgumentParser, title: str = "model") -> 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
     """How answers are decoded, and what is kept between turns."""
     options = parser.add_argument_group("decoding")
-    options.add_argument("--seed", type=int, default=0, help="of the sampling (default 0)")
-    options.add_argument("--temperature", type=float, default=0.0, help="0 (default) is greedy")
-    options.add_argument("--top-p", type=float, default=1.0, help="nucleus sampling; 1 (default) keeps all")
-    options.add_argument("--max-new-tokens", type=int, default=256, help="longest answer (default 256)")
+    options.add_argument("--seed", type=int, default=0, help="of the sampling")
+    options.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+    options.add_argument("--top-p", type=float, default=1.0, help="nucleus sampling; 1 keeps all")
+    options.add_argument("--max-new-tokens", type=int, default=256, help="longest answer")
     options = parser.add_argument_group("memory")
     options.add_argument(
         "--sam2-memory",
         type=float,
         default=1024,
         metavar="MB",
-        help="SAM2's features of frames that are kept for later turns (default 1024)",
+        help="SAM2's features of frames that are kept for later turns",
     )
     options.add_argument(
         "--sam2-disk",

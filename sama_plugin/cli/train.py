@@ -7,22 +7,36 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from sama_plugin.cli.command_parser import Lesson, add_command
+
 VERB = "train"
 FULL_SIZE = ("0.5b", "7b")
+USAGE = """sama train tiny [FLAG ...]
+       sama train {0.5b,7b} {pretrain,finetune} FLAG ...
+       sama train {0.5b,7b} --plan [FLAG ...]
+       sama train -- HOST_FLAG ..."""
+
+
+LESSON = Lesson(
+    summary="train: the shipped checkpoint from nothing, or a full-size model",
+    purpose="Train a model: `tiny` is the shipped checkpoint from nothing; `0.5b` and `7b` are full-size models.",
+    details="tiny runs all stages, on a CPU if need be (`sama train tiny -h`). 0.5b and 7b run one of the two stages "
+    "of full-size training (`sama train 7b -h`), or with --plan count parameters, tokens, FLOPs and memory of a step "
+    "without training. Otherwise the words are flags of the host's own training script, after `--`.",
+    writes="--out: checkpoints, logs and the finished folder; the same command goes on where one was cut off; --plan: "
+    "nothing",
+    examples=(
+        "sama train 7b --plan --gpus 8",
+        "sama train tiny --videos 12 --scale 0.003 --out small",
+        "sama train 7b finetune --start first --data data_configs/paper_8b.yaml --root DATA --out second",
+        "sama train -- --model_name_or_path start --data_path mine.yaml --output_dir made",
+    ),
+)
 
 
 def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb; its arguments are passed on as they are, see `split_arguments`."""
-    parser = verbs.add_parser(
-        VERB,
-        parents=[common],
-        help="train: `sama train tiny [flags]`, or `sama train -- <the host's training flags>`",
-        usage="sama train [-h] [-v] (tiny [FLAG ...] | {0.5b,7b} {pretrain,finetune} FLAG ... | {0.5b,7b} --plan "
-        "[FLAG ...] | -- HOST_FLAG ...)",
-        description="tiny: the shipped checkpoint, from nothing, on CPU (`sama train tiny -h`). 0.5b, 7b: one of the "
-        "two stages of full-size training (`sama train 7b -h`), or with --plan the parameters, tokens, FLOPs and "
-        "memory of a step, without training. Otherwise the host's own training flags.",
-    )
+    parser = add_command(verbs, common, VERB, LESSON, usage=USAGE)
     parser.set_defaults(run=run)
 
 
