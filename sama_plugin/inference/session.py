@@ -14,7 +14,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -40,10 +40,10 @@ from sama_plugin.inference.prefix_cache import PrefixCache
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.live import LiveClip
 from sama_plugin.media.masks import decode_mask, encode_mask, mask_area, visible_spans
-from sama_plugin.media.regions import region_prompt
+from sama_plugin.media.regions import check_region_name, region_prompt
 from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.prompting.conversation import template_by_name
-from sama_plugin.prompting.placeholders import check_question, resolve_placeholders
+from sama_plugin.prompting.placeholders import PLACEHOLDER, check_question, resolve_placeholders
 from sama_plugin.prompting.tokenization import DialogueTokenizer, EncodedDialogue, check_length
 from sama_plugin.schema import FrameMasks, GroundedAnswer, GroundedObject, Region, RegionPrompt, Rle
 
@@ -201,22 +201,27 @@ class VideoSession:
         )
         return self.add_region(prompt)
 
-    def add_region(self, prompt: RegionPrompt) -> Region:
+    def add_region(self, prompt: RegionPrompt, *, replace: bool = False) -> Region:
         """Define a region from a prompt; clicks, boxes and scribbles become masks through SAM2 itself.
 
+        Args:
+            prompt: what was pointed with.
+            replace: draw a region of that name anew, such as after a further click; it keeps its place.
+
         Raises:
-            PromptError: the name is taken, or SAM2 finds nothing there.
+            PromptError: the name is taken, or is to be replaced and a question means it; SAM2 finds nothing there.
             MediaError: the frame is not in the clip, or the mask is not of its size.
         """
         if prompt.name in self.regions:
-            raise PromptError(f"Region '{prompt.name}' is defined already; give the second one another name.")
+            if not replace:
+                raise PromptError(
+                    f"Region '{prompt.name}' is defined already; give the second one another name."
+                )
+            self._check_unmeant(prompt.name)
         self.clip.check_frame(prompt.frame)
-        size = (self.clip.height, self.clip.width)
-        if prompt.mask is not None and prompt.mask.shape != size:
-            raise MediaError(
-                f"Region '{prompt.name}': the mask is {prompt.mask.shape}, frames of {self.clip.path} are {size}."
-            )
         mask = prompt.mask
+        if mask is not None:
+            self._check_fits(f"Region '{prompt.name}'", [mask.shape])
         if mask is None:
             if self._store is None:
                 raise CheckpointError(
@@ -227,6 +232,70 @@ class VideoSession:
         region = Region(prompt.name, prompt.frame, mask, prompt)
         self.regions[prompt.name] = region
         return region
+
+    def rename_region(self, name: str, new_name: str) -> Region:
+        """Call a region by another name; it keeps its place.
+
+        Raises:
+            PromptError: there is none of that name, a question means it, or the new name is taken or cannot be used.
+        """
+        self._check_unmeant(name)
+        check_region_name(new_name)
+        if new_name != name and new_name in self.regions:
+            raise PromptError(f"Region '{new_name}' is defined already; give '{name}' another name.")
+        region = self.regions[name]
+        prompt = region.prompt and dataclasses.replace(region.prompt, name=new_name)
+        renamed = dataclasses.replace(region, name=new_name, prompt=prompt)
+        self.regions = {r.name: r for r in (renamed if r is region else r for r in self.regions.values())}
+        return renamed
+
+    def remove_region(self, name: str) -> None:
+        """Forget a region.
+
+        Raises:
+            PromptError: there is none of that name, or a question means it.
+        """
+        self._check_unmeant(name)
+        del self.regions[name]
+
+    def restore(self, regions: Sequence[Region], answers: Sequence[GroundedAnswer]) -> None:
+        """Take up the regions and turns of another session about the same video, such as one that was lost.
+
+        Nothing is asked. The next turn reads the conversation anew, answers as their `raw` text has them; sampling
+        begins anew too, and objects are not tracked on where the video grows.
+
+        Args:
+            regions: with their masks, in order.
+            answers: turns in order; their questions mean these regions and objects of the answers before.
+
+        Raises:
+            PromptError: the session has regions or turns of its own, or a question means what is not there.
+            MediaError: masks that do not fit the video.
+        """
+        if self.regions or self.answers:
+            raise PromptError(
+                f"The session about '{self.clip.path}' has regions or turns already; restore into a new one."
+            )
+        for region in regions:
+            self.clip.check_frame(region.frame)
+            self._check_fits(f"Region '{region.name}'", [region.mask.shape])
+        for thing in (thing for answer in answers for thing in answer.objects):
+            if len(thing.rle) != self.clip.num_frames:
+                raise MediaError(
+                    f"Object '{thing.id}' has masks for {len(thing.rle)} frames, but '{self.clip.path}' has "
+                    f"{self.clip.num_frames}; was it another video?"
+                )
+            self._check_fits(f"Object '{thing.id}'", [rle["size"] for rle in thing.rle if rle is not None])
+        with self._alone():
+            self.regions = {region.name: region for region in regions}
+            try:
+                for answer in answers:
+                    self._turns.append(self._turn_of(answer))
+                    self.answers.append(answer)
+            except PromptError:
+                self.regions, self._turns, self.answers = {}, [], []
+                raise
+            self._dialogue = self._lay_out_turns()
 
     @property
     def objects(self) -> dict[str, GroundedObject]:
@@ -480,6 +549,45 @@ class VideoSession:
                 "more frames, so this turn does not count; read one stream after the other."
             )
 
+    def _check_unmeant(self, name: str) -> None:
+        """See that a region can be changed: what a question means stays as it was when it was asked.
+
+        Raises:
+            PromptError: there is no such region, or a question means it.
+        """
+        if name not in self.regions:
+            raise PromptError(f"There is no region '{name}'; there are {', '.join(self.regions) or 'none'}.")
+        for number, answer in enumerate(self.answers):
+            if name in PLACEHOLDER.findall(answer.question):
+                raise PromptError(
+                    f"Region '{name}' is meant by question {number + 1}, so it stays as it is; define another one, or "
+                    f"rewind to {number} turns first."
+                )
+
+    def _check_fits(self, what: str, sizes: Iterable[Sequence[int]]) -> None:
+        """See that masks are of the video's size.
+
+        Raises:
+            MediaError: one is not.
+        """
+        size = (self.clip.height, self.clip.width)
+        for other in sizes:
+            if tuple(other) != size:
+                raise MediaError(
+                    f"{what}: the mask is {tuple(other)}, frames of {self.clip.path} are {size}."
+                )
+
+    def _turn_of(self, answer: GroundedAnswer) -> _Turn:
+        """A finished turn from what a user sees of it."""
+        question, names = resolve_placeholders(answer.question, {**self.regions, **self.objects})
+        regions = [self._meant_by(name) for name in names]
+        answer_ids = self._dialogue_tokenizer.answer_ids(answer.raw)
+        return _Turn(question, regions, self._generator.get_state(), answer_ids)
+
+    def _meant_by(self, name: str) -> Region:
+        """The region of a name, or an object of an earlier answer as one."""
+        return self.regions[name] if name in self.regions else self._object_region(name)
+
     def _new_store(self) -> FeatureStore | None:
         """SAM2's features of the frames the conversation is about; None for a model without SAM2."""
         head = self.model.sam2_head
@@ -547,10 +655,7 @@ class VideoSession:
     def _draft(self, question: str) -> Draft:
         check_question(question, self._reserved_tokens)
         in_data_form, names = resolve_placeholders(question, {**self.regions, **self.objects})
-        regions = [
-            self.regions[name] if name in self.regions else self._object_region(name) for name in names
-        ]
-        turn = _Turn(in_data_form, regions, self._generator.get_state())
+        turn = _Turn(in_data_form, [self._meant_by(n) for n in names], self._generator.get_state())
         so_far = self._dialogue
         dialogue = EncodedDialogue(list(so_far.input_ids), list(so_far.labels), list(so_far.question_ids))
         self._dialogue_tokenizer.start_turn(dialogue, in_data_form, self._features.layout)
