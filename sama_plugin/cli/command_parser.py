@@ -57,13 +57,16 @@ class CommandParser(argparse.ArgumentParser):
 
     Attributes:
         lesson: what its help teaches; None for a parser that was not made by `add_command`.
+        passes_on: whether words that it does not know are left for somebody else.
     """
 
-    def __init__(self, *args: Any, lesson: Lesson | None = None, **settings: Any) -> None:
+    def __init__(
+        self, *args: Any, lesson: Lesson | None = None, passes_on: bool = False, **settings: Any
+    ) -> None:
         if lesson is not None:
             settings = {"description": lesson.description(), "epilog": lesson.epilog(), **settings}
         super().__init__(*args, **{"formatter_class": HelpText, **settings})
-        self.lesson = lesson
+        self.lesson, self.passes_on = lesson, passes_on
 
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong and where to read on, and leave with exit code 2."""
@@ -71,10 +74,10 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse; what is left over is an error here, where the options that may be meant are known."""
-        if args is not None and self.subcommands is None:
+        if args is not None and self.subcommands is None and not self.passes_on:
             self._check_option_names(args)
         known, left = super().parse_known_args(args, namespace)
-        if left:
+        if left and not self.passes_on:
             self._refuse(left[0])
         return known, left
 

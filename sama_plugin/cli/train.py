@@ -7,10 +7,11 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sama_plugin.cli.command_parser import Lesson, add_command
+from sama_plugin.cli.command_parser import CommandParser, Lesson, add_command
 
 VERB = "train"
 FULL_SIZE = ("0.5b", "7b")
+STAGE_USAGE = "(pretrain | finetune) --start DIR --data YAML --out DIR"
 USAGE = """sama train tiny [FLAG ...]
        sama train {0.5b,7b} {pretrain,finetune} FLAG ...
        sama train {0.5b,7b} --plan [FLAG ...]
@@ -31,6 +32,36 @@ LESSON = Lesson(
         "sama train 7b finetune --start first --data data_configs/paper_8b.yaml --root DATA --out second",
         "sama train -- --model_name_or_path start --data_path mine.yaml --output_dir made",
     ),
+)
+
+TINY = Lesson(
+    summary="the shipped checkpoint, from nothing",
+    purpose="Make the shipped checkpoint from nothing: render the small world, then train in stages.",
+    details="All run on a CPU if need be. Stages: SAM2 (prompts, names, propagation), tower, words, context, talk, "
+    "clips. One that is done is left alone, one that was cut off goes on where it was. What these options do not know "
+    "are flags of the host's training script, for every stage.",
+    writes="--out: data/, a folder for each stage, and the checkpoint in llava-sama-qwen-tiny/",
+    examples=(
+        "sama train tiny --videos 12 --scale 0.003 --out small",
+        "sama train tiny --out outputs/tiny --workers 4",
+    ),
+)
+STAGE = Lesson(
+    summary="a stage of full-size training",
+    purpose="Run one of the two stages of full-size training, from a SAMA folder.",
+    details="pretrain: captions, region descriptions and referring segmentation; the LLM rests. finetune: SAMA-239K "
+    "and the public mixture; the LLM learns too. What these options do not know are flags of the host's training "
+    "script. With --plan in place of a stage it counts what a step costs: `sama train 7b --plan -h`.",
+    writes="--out: checkpoints, logs and the finished folder; the same command goes on where one was cut off",
+    examples=(
+        "sama train 7b pretrain --start start --data data_configs/paper_8b.yaml --root DATA --out first",
+        "sama train 7b finetune --start first --data data_configs/paper_8b.yaml --root DATA --out second",
+    ),
+)
+PLAN = Lesson(
+    summary="what a step of full-size training costs",
+    purpose="Count parameters, tokens, FLOPs and memory of a training step, on the meta device, without training.",
+    examples=("sama train 7b --plan", "sama train 0.5b --plan --gpus 2 --per_device_train_batch_size 4"),
 )
 
 
@@ -67,17 +98,27 @@ def run(args: argparse.Namespace) -> int:
     if flags[:1] == ["tiny"]:
         from sama_plugin.training import tiny
 
-        tiny.main(flags[1:])
+        tiny.main(flags[1:], CommandParser(prog="sama train tiny", lesson=TINY, passes_on=True))
     elif flags[:1] and flags[0] in FULL_SIZE and "--plan" in flags:
         from sama_plugin.training import plan
 
-        plan.main(flags)
+        plan.main(flags, _full_size_parser(flags[0], PLAN, "--plan"))
     elif flags[:1] and flags[0] in FULL_SIZE:
         from sama_plugin.training import stages
 
-        stages.main(flags)
+        stages.main(flags, _full_size_parser(flags[0], STAGE, STAGE_USAGE))
     else:
         from sama_plugin.training import train
 
         train.main(flags)
     return 0
+
+
+def _full_size_parser(preset: str, lesson: Lesson, usage: str) -> CommandParser:
+    """A parser of what follows the preset; flags of the host's script are left for it where something trains."""
+    return CommandParser(
+        prog=f"sama train {preset}",
+        usage=f"sama train {preset} {usage} [OPTION ...]",
+        lesson=lesson,
+        passes_on=lesson is not PLAN,
+    )

@@ -7,8 +7,9 @@ Import after `compat.before_trainer()` and `registration.register()`.
 
 from __future__ import annotations
 
+import difflib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,12 @@ def save_final(trainer: SamaTrainer, output_dir: str) -> None:
     trainer.save_model(output_dir)
 
 
-def check_flags(flags: Sequence[str]) -> None:
+def check_flags(flags: Sequence[str], own: Iterable[str] = ()) -> None:
     """Read the flags as the host's script will.
+
+    Args:
+        flags: of the host's script.
+        own: names of other options, which a flag that nobody knows may have meant.
 
     Raises:
         DataError: flags it does not know, words that belong to none, or no model, data or output.
@@ -148,7 +153,12 @@ def check_flags(flags: Sequence[str]) -> None:
     parser = transformers.HfArgumentParser((SamaModelArguments, SamaDataArguments, SamaTrainingArguments))
     known, left = parser.parse_known_args(list(flags))
     if left:
-        raise DataError(f"The training script does not know {' '.join(left)}; see `sama train -- --help`.")
+        names = [*(name.replace("_", "-") for name in own), *vars(known)]
+        near = difflib.get_close_matches(left[0], [f"--{name}" for name in names], n=3)
+        meant = f" (did you mean {' or '.join(near)}?)" if near else ""
+        raise DataError(
+            f"The training script does not know {' '.join(left)}{meant}; see `sama train -- --help`."
+        )
     given = {flag.removeprefix("--").partition("=")[0].replace("-", "_") for flag in flags}
     missing = [name for name in ("model_name_or_path", "data_path", "output_dir") if name not in given]
     if missing:

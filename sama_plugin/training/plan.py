@@ -368,25 +368,48 @@ def format_plan(plan: Plan) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of a plan; those of the trainer that it needs keep the trainer's names."""
-    parser.add_argument("--sam2", choices=list(SAM2_PRESETS), default=PlanSettings.sam2)
-    parser.add_argument("--mm_tunable_parts", default=",".join(PlanSettings.parts))
-    parser.add_argument("--lora_r", type=int, default=0, help="rank; 0 trains the LLM in full")
-    parser.add_argument("--per_device_train_batch_size", type=int, default=PlanSettings.batch)
-    parser.add_argument("--gradient_accumulation_steps", type=int, default=PlanSettings.accumulation)
-    parser.add_argument("--gpus", type=int, default=PlanSettings.gpus)
-    parser.add_argument("--text-tokens", type=int, default=PlanSettings.text_tokens)
-    parser.add_argument("--no-gradient-checkpointing", action="store_true")
+    parser.add_argument(
+        "--sam2",
+        choices=list(SAM2_PRESETS),
+        metavar="NAME",
+        default=PlanSettings.sam2,
+        help=", ".join(SAM2_PRESETS),
+    )
+    parser.add_argument(
+        "--mm_tunable_parts", metavar="PART,...", default=",".join(PlanSettings.parts), help="what trains"
+    )
+    parser.add_argument("--lora_r", type=int, metavar="N", default=0, help="rank; 0 trains the LLM in full")
+    parser.add_argument(
+        "--per_device_train_batch_size", type=int, metavar="N", default=PlanSettings.batch, help="samples"
+    )
+    parser.add_argument(
+        "--gradient_accumulation_steps",
+        type=int,
+        default=PlanSettings.accumulation,
+        help="micro-batches of a step",
+    )
+    parser.add_argument(
+        "--gpus", type=int, metavar="N", default=PlanSettings.gpus, help="processes, one per GPU"
+    )
+    parser.add_argument(
+        "--text-tokens",
+        type=int,
+        metavar="N",
+        default=PlanSettings.text_tokens,
+        help="of question and answer",
+    )
+    parser.add_argument("--no-gradient-checkpointing", action="store_true", help="keep the LLM's activations")
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str], parser: argparse.ArgumentParser) -> None:
     """Print the plan of a preset.
 
     Args:
         argv: the preset, then flags.
+        parser: gets the options.
     """
-    parser = argparse.ArgumentParser(prog="sama train", description=__doc__)
-    parser.add_argument("preset")
-    parser.add_argument("--plan", action="store_true", required=True)
+    parser.add_argument("preset", help="0.5b or 7b")
+    parser.add_argument("--plan", action="store_true", required=True, help="count, do not train")
     add_arguments(parser)
     options = parser.parse_args(argv)
     settings = PlanSettings(

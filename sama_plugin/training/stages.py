@@ -105,21 +105,32 @@ def check_devices(host_flags: Sequence[str]) -> None:
         )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None, parser: argparse.ArgumentParser | None = None) -> None:
     """Run one stage in this process; `torchrun` starts several.
 
     Args:
         argv: preset, stage, our options, then any flag of the host's script.
+        parser: gets our options; a plain one if None.
     """
-    parser = argparse.ArgumentParser(
+    parser = parser or argparse.ArgumentParser(
         prog="sama train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("preset", choices=PRESETS)
-    parser.add_argument("stage", choices=list(STAGES))
-    parser.add_argument("--start", type=Path, required=True, help="SAMA folder, e.g. from `sama convert`")
-    parser.add_argument("--data", type=Path, required=True, help="mixture file, see data_configs/")
-    parser.add_argument("--root", type=Path, default=Path(), help="folder its paths are relative to")
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and end")
+    parser.add_argument("preset", choices=PRESETS, help="which model, as the start was made for")
+    parser.add_argument(
+        "stage", choices=list(STAGES), help="pretrain: the LLM rests; finetune: it learns too"
+    )
+    parser.add_argument(
+        "--start", type=Path, metavar="DIR", required=True, help="SAMA folder, e.g. from `sama convert`"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="YAML", required=True, help="mixture file, see data_configs/"
+    )
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR", default=Path(), help="folder its paths are relative to"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="folder of checkpoints and end"
+    )
     options, host_flags = parser.parse_known_args(argv)
     check_devices(host_flags)
     from sama_plugin.training import train

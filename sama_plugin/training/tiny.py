@@ -65,16 +65,19 @@ WORDS = Stage("words", "start", "tiny_frames.yaml", steps=400, batch=24, rate=1e
 CLIPS = Stage("clips", "talk", "tiny_clips.yaml", steps=900, batch=8, rate=5e-4, masks=(5.0, 2.0))
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, parser: argparse.ArgumentParser | None = None) -> None:
     """Run all stages.
 
     Args:
         argv: our options, then any flag of the host's training script, passed to every stage.
+        parser: gets our options; a plain one if None.
     """
-    parser = argparse.ArgumentParser(
+    parser = parser or argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("outputs/tiny"), help="folder of all stages")
+    parser.add_argument(
+        "--out", type=Path, default=Path("outputs/tiny"), metavar="DIR", help="folder of all stages"
+    )
     add_options(parser)
     options, host_flags = parser.parse_known_args(argv)
     out: Path = options.out
@@ -90,14 +93,24 @@ def main(argv: list[str] | None = None) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what `make_foundations` reads."""
-    parser.add_argument("--videos", type=int, default=3000, help="videos of the training split")
-    parser.add_argument("--sam2-steps", type=int, default=3200, help="steps of the stage sam2-small")
-    parser.add_argument("--context-steps", type=int, default=2000, help="steps of the stage context")
-    parser.add_argument("--scale", type=float, default=1.0, help="factor on the steps of every stage")
+    parser.add_argument("--videos", type=int, metavar="N", default=3000, help="videos of the training split")
     parser.add_argument(
-        "--workers", type=int, default=2, help="processes that render or read; they change no result"
+        "--sam2-steps", type=int, metavar="N", default=3200, help="steps of the stage sam2-small"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--context-steps", type=int, metavar="N", default=2000, help="steps of the stage context"
+    )
+    parser.add_argument(
+        "--scale", type=float, metavar="X", default=1.0, help="factor on the steps of every stage"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        default=2,
+        help="processes that render or read; they change no result",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="of data, weights and order")
 
 
 def make_foundations(out: Path, options: argparse.Namespace, host_flags: list[str]) -> None:
@@ -120,7 +133,7 @@ def make_foundations(out: Path, options: argparse.Namespace, host_flags: list[st
     from sama_plugin.training.run_settings import check_settings
     from sama_plugin.training.train import check_flags
 
-    check_flags(host_flags)
+    check_flags(host_flags, vars(options))
     names = ("videos", "sam2_steps", "context_steps", "scale", "seed")
     settings = {name: getattr(options, name) for name in names} | {"flags": " ".join(host_flags)}
     check_settings(out, settings, goes_on=True)

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -246,11 +246,12 @@ def main(argv: list[str] | None = None) -> None:
         torch.distributed.destroy_process_group()
 
 
-def check_flags(flags: Sequence[str]) -> None:
+def check_flags(flags: Sequence[str], own: Iterable[str] = ()) -> None:
     """Refuse flags that no run of the trainer would take, before hours of work lead up to one.
 
     Args:
         flags: of the host's training script.
+        own: names of our options beside them, which a flag that nobody knows may have meant.
 
     Raises:
         DataError: an unknown flag or a word that belongs to none.
@@ -258,7 +259,7 @@ def check_flags(flags: Sequence[str]) -> None:
     """
     if flags:
         usual = ["--model_name_or_path", "M", "--data_path", "D", "--output_dir", "O"]
-        _host_training().check_flags([*usual, *flags])
+        _host_training().check_flags([*usual, *flags], own)
 
 
 def _host_training() -> ModuleType:
@@ -288,7 +289,8 @@ def run_as_script(entry: Callable[[], None]) -> None:
     try:
         entry()
     except SamaError as error:
-        sys.exit(f"sama: {own_words(error)}")
+        sys.stderr.write(f"sama: {own_words(error)}\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def test_command_line_tells_a_worker_s_error_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "sama_plugin.training.tiny.main", lambda flags: next(iter(DataLoader(Cut(), num_workers=1)))
+        "sama_plugin.training.tiny.main", lambda flags, parser: next(iter(DataLoader(Cut(), num_workers=1)))
     )
     assert cli(["train", "tiny"]) == 2
     assert capsys.readouterr().err == "sama: Sample 'a': cut off.\n"
