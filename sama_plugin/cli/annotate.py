@@ -9,7 +9,9 @@ from typing import Any
 
 from sama_plugin.cli.annotate_options import add_choice_options, add_endpoint_options, check_options
 from sama_plugin.cli.command_parser import Lesson, add_command
+from sama_plugin.cli.exit_codes import DONE, RESULT_SAYS_NO
 from sama_plugin.cli.model_options import add_model_options, load_model
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError, EndpointError
 
 RUN_FILE, REPLIES, TRACKS = "annotation.jsonl", "replies", "tracks"
@@ -75,10 +77,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.copy_prompts is not None:
         paths = copy_prompts(args.copy_prompts)
-        print(
-            f"{len(paths)} prompts: {args.copy_prompts}; change them and give --prompts {args.copy_prompts}"
-        )
-        return 0
+        note(f"{len(paths)} prompts: {args.copy_prompts}; change them and give --prompts {args.copy_prompts}")
+        return DONE
     check_options(args)
     from sama_plugin.data.annotation.export import REPORT
     from sama_plugin.data.corpus import MASKS_FILE, RECORDS_FILE
@@ -136,24 +136,24 @@ def _tell(out: Path, report: dict[str, Any], left: int) -> int:
         extra = f" ({counts['repaired']} repaired, {counts['rejected']} rejected)"
         parts.append(f"{made} {name}{extra}")
     rounds = sum(report["rounds"].values())
-    print(
+    note(
         f"{report['videos']['given']} videos: {', '.join(parts)}, {rounds} rounds in {report['records']} records"
     )
     usage = report["usage"]
     if usage["requests"] or usage["cached"]:
         replies = usage["requests"] + usage["cached"]
         tokens = f"{usage['input_tokens']} tokens in, {usage['output_tokens']} out"
-        print(f"{replies} replies, {usage['retries']} retries, {tokens}, cost {usage['cost']:.4f}")
-    print(f"written: {out} (to check it: sama data check {out} --media VIDEO_ROOT)")
+        note(f"{replies} replies, {usage['retries']} retries, {tokens}, cost {usage['cost']:.4f}")
+    note(f"written: {out} (to check it: sama data check {out} --media VIDEO_ROOT)")
     if left or report["objects"]["left"] or report["dialogues"]["left"]:
         print(
             f"left for another run: {report['objects']['left']} objects, {report['dialogues']['left']} dialogues"
         )
-        return 1
+        return RESULT_SAYS_NO
     if not report["records"]:
         print(f"nothing could be used; the reasons are in {out / 'report.json'}")
-        return 1
-    return 0
+        return RESULT_SAYS_NO
+    return DONE
 
 
 def _find_entries(args: argparse.Namespace) -> list[Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sama_plugin.cli.command_parser import Lesson, add_command
+from sama_plugin.cli.exit_codes import DONE, RESULT_SAYS_NO
 from sama_plugin.cli.model_options import (
     add_model_options,
     add_session_options,
@@ -16,6 +17,7 @@ from sama_plugin.cli.model_options import (
     load_model,
     session_options,
 )
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import MediaError, PromptError, SamaError
 
 if TYPE_CHECKING:
@@ -156,8 +158,9 @@ def _run_batch(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         session_options=options,
     )
-    print(f"{len(jobs) - failed} conversations answered, {failed} failed: {target}")
-    return 1 if failed else 0
+    tell = print if failed else note
+    tell(f"{len(jobs) - failed} conversations answered, {failed} failed: {target}")
+    return RESULT_SAYS_NO if failed else DONE
 
 
 def check_questions(questions: list[str], prompts: list[RegionPrompt]) -> None:
@@ -208,9 +211,9 @@ def _answer_all(session: VideoSession, questions: list[str], to: TextIO) -> None
     show_clip(session.clip, to)
     for region in session.regions.values():
         if region.prompt is not None:
-            print(describe_region(region.prompt), file=to)
+            note(describe_region(region.prompt), to)
     for question in questions:
-        print(f"\n{YOU}{question}", file=to)
+        note(f"\n{YOU}{question}", to)
         ask_aloud(session, question, to)
 
 
@@ -222,7 +225,7 @@ def _talk(session: VideoSession, out: Path | None, to: TextIO) -> None:
     from sama_plugin.cli.talk import YOU, ask_aloud, show_clip
 
     show_clip(session.clip, to)
-    print(COMMANDS, file=to)
+    note(COMMANDS, to)
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - gives `input` its line editing
     while (line := _read_line(YOU, to)) is not None and line != "/quit":
@@ -272,12 +275,12 @@ def _obey(session: VideoSession, line: str, out: Path | None, to: TextIO) -> Non
     if command == "/region":
         prompt = parse_region(rest.strip(), session.clip)
         session.add_region(prompt)
-        print(describe_region(prompt), file=to)
+        note(describe_region(prompt), to)
     elif command == "/rewind":
         if not rest.strip().isdecimal():
             raise PromptError("/rewind needs the number of answers to keep, such as /rewind 1.")
         session.rewind(int(rest))
-        print(f"{len(session.answers)} answers are left", file=to)
+        note(f"{len(session.answers)} answers are left", to)
     elif command == "/save":
         folder = Path(rest.strip()) if rest.strip() else out
         if folder is None:

@@ -74,7 +74,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse; what is left over is an error here, where the options that may be meant are known."""
-        if args is not None and self.subcommands is None and not self.passes_on:
+        if args is not None and not self.subcommands and not self.passes_on:
             self._check_option_names(args)
         known, left = super().parse_known_args(args, namespace)
         if left and not self.passes_on:
@@ -82,10 +82,10 @@ class CommandParser(argparse.ArgumentParser):
         return known, left
 
     @property
-    def subcommands(self) -> argparse._SubParsersAction[CommandParser] | None:
-        """The action that holds the parsers below this one, if there are any."""
+    def subcommands(self) -> dict[str, CommandParser]:
+        """The parsers below this one, by their names; what is put in is a command too."""
         found = (action for action in self._actions if isinstance(action, argparse._SubParsersAction))
-        return next(found, None)
+        return next((action.choices for action in found), {})
 
     def _check_option_names(self, words: Sequence[str]) -> None:
         """Refuse a misspelt option before argparse complains of what is missing because of it."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.model_options import DTYPES
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError
 
 SHARD_SIZE = re.compile(r"[1-9][0-9]*(KB|MB|GB)")
@@ -97,5 +97,5 @@ def run(args: argparse.Namespace) -> int:
         model.save_pretrained(work, max_shard_size=args.max_shard_size)
         os.replace(work, args.out)
     count = sum(parameter.numel() for parameter in model.parameters())
-    sys.stdout.write(f"written: {args.out} ({count / 1e6:.1f} M parameters and SAM2, {args.dtype})\n")
+    note(f"written: {args.out} ({count / 1e6:.1f} M parameters and SAM2, {args.dtype})")
     return 0

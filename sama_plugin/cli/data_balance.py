@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, named_corpus, tell_left_out, tell_missing
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError
 
 DIMENSIONS = ("task", "source", "length")
@@ -79,11 +80,11 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out)
     files = named_corpus(args.records, args)
     subset, facts, exported = write_subset(open_corpus(*files), args.out, wishes, args.seed)
-    print(format_subset(subset))
+    note(format_subset(subset))
     tell_missing(exported.missing)
     tell_left_out(len(facts.unusable), facts.defects)
-    print(f"written: {', '.join(map(str, exported.files))}, {args.out / PAGE}, {args.out / REPORT}")
-    print(f"media stay in {files.video_root}")
+    note(f"written: {', '.join(map(str, exported.files))}, {args.out / PAGE}, {args.out / REPORT}")
+    note(f"media stay in {files.video_root}")
     return 0
 
 

@@ -9,10 +9,8 @@ from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options
+from sama_plugin.cli.exit_codes import DONE, RESULT_SAYS_NO
 from sama_plugin.errors import DataError
-
-DEFECTS_FOUND = 1
-
 
 LESSON = Lesson(
     summary="find what is wrong with a data set",
@@ -82,4 +80,4 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.json, [json.dumps(report_values(reports), indent=1), "\n"])
     if args.html:
         write_text(args.html, [format_html(reports)])
-    return DEFECTS_FOUND if any(report.defects for report in reports) else 0
+    return RESULT_SAYS_NO if any(report.defects for report in reports) else DONE

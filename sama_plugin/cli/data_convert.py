@@ -9,6 +9,7 @@ from typing import Any
 from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, corpus_files
 from sama_plugin.cli.model_options import add_model_options, load_model
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError
 
 LESSON = Lesson(
@@ -87,9 +88,9 @@ def run(args: argparse.Namespace) -> int:
     corpus = open_corpus(*files)
     check_inputs_kept(corpus.files(), export_targets(args.out, args.name))
     written = export_corpus(convert_corpus(corpus, args.to), args.out, name=args.name)
-    print(f"{written.records} of {len(corpus)} records and {written.masks} masks written:", end=" ")
-    print(", ".join(map(str, written.files)))
-    print(f"media stay in {files.video_root}")
+    files_written = ", ".join(map(str, written.files))
+    note(f"{written.records} of {len(corpus)} records and {written.masks} masks written: {files_written}")
+    note(f"media stay in {files.video_root}")
     return 0
 
 
@@ -109,5 +110,5 @@ def _convert_own(args: argparse.Namespace) -> int:
 
         tracker = sam2_tracker(head)
     count = convert_own(args.records, media, args.out, tracker)
-    print(f"{count} records written: {args.out}; media stay in {media}")
+    note(f"{count} records written: {args.out}; media stay in {media}")
     return 0

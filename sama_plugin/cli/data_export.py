@@ -8,6 +8,7 @@ from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, corpus_files, tell_missing
+from sama_plugin.cli.notes import note
 
 LESSON = Lesson(
     summary="write a data set in the published form",
@@ -37,8 +38,6 @@ def run(args: argparse.Namespace) -> int:
     files = corpus_files(args.records, args)
     written = export_corpus(open_corpus(*files), args.out, name=args.name)
     tell_missing(written.missing)
-    print(
-        f"{written.records} records and {written.masks} masks written: {', '.join(map(str, written.files))}"
-    )
-    print(f"media stay in {files.video_root}")
+    note(f"{written.records} records and {written.masks} masks written: {', '.join(map(str, written.files))}")
+    note(f"media stay in {files.video_root}")
     return 0

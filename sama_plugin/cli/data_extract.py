@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
-
-FAILED = 1
-
+from sama_plugin.cli.exit_codes import DONE, RESULT_SAYS_NO
+from sama_plugin.cli.notes import note
 
 LESSON = Lesson(
     summary="write every 4th frame of VidSTG's videos",
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     result = extract_frames(args.videos, args.out, step=args.step, names=names, workers=args.workers)
     for video, reason in result.failed:
         print(f"sama: {video} gives no frames: {reason}", file=sys.stderr)
-    print(
+    note(
         f"{args.out}: {result.written} folders written, {result.kept} were there, {len(result.failed)} videos failed"
     )
-    return FAILED if result.failed else 0
+    return RESULT_SAYS_NO if result.failed else DONE

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def tell_missing(missing: Sequence[str]) -> None:
     """Say on stderr which masks an export had to leave out, as `record:id`."""
     if missing:
         some = f"{len(missing)} ids have no masks and are left out, such as {missing[0]} (record:id)"
-        print(f"sama: {some}; `sama data check` names them all", file=sys.stderr)
+        note(f"sama: {some}; `sama data check` names them all", sys.stderr)
 
 
 def tell_left_out(num_unusable: int, defects: Counter[str]) -> None:
@@ -92,4 +93,4 @@ def tell_left_out(num_unusable: int, defects: Counter[str]) -> None:
 
     if defects:
         found = f"{num_unusable} records cannot be used and are left out; defects: {format_counts(defects)}"
-        print(f"sama: {found}; `sama data check` says where", file=sys.stderr)
+        note(f"sama: {found}; `sama data check` says where", sys.stderr)

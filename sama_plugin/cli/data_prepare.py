@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
+from sama_plugin.cli.exit_codes import DONE, RESULT_SAYS_NO
 from sama_plugin.errors import DataError
-
-INCOMPLETE = 1
-
 
 LESSON = Lesson(
     summary="build the index of a data set, and say what is missing",
@@ -74,4 +72,4 @@ def run(args: argparse.Namespace) -> int:
     for done in map_parallel(work, corpora, apart):
         print("\n".join(format_preparation(done)), flush=True)
         is_complete = is_complete and not done.missing
-    return 0 if is_complete else INCOMPLETE
+    return DONE if is_complete else RESULT_SAYS_NO

@@ -9,6 +9,7 @@ from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, named_corpus
+from sama_plugin.cli.notes import note
 
 SHOWN_FAULTS = 5
 
@@ -64,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
         with_sheets=args.sheets,
     )
     for fault in written.faults[:SHOWN_FAULTS]:
-        print(f"sama: {fault}", file=sys.stderr)
+        note(f"sama: {fault}", sys.stderr)
     if len(written.faults) > SHOWN_FAULTS:
-        print(f"sama: ... and {len(written.faults) - SHOWN_FAULTS} more; the page has all", file=sys.stderr)
+        note(f"sama: ... and {len(written.faults) - SHOWN_FAULTS} more; the page has all", sys.stderr)
     if written.left_out:
-        print(f"sama: left out because of defects: {format_counts(written.left_out)}", file=sys.stderr)
-    print(f"{written.num} samples: {written.page}")
+        note(f"sama: left out because of defects: {format_counts(written.left_out)}", sys.stderr)
+    note(f"{written.num} samples: {written.page}")
     return 0

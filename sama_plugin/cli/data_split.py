@@ -8,6 +8,7 @@ from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.data_files import add_file_options, named_corpus, tell_left_out, tell_missing
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError
 
 LESSON = Lesson(
@@ -51,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out)
     files = named_corpus(args.records, args)
     made, facts = write_split(open_corpus(*files), args.out, parts, args.seed)
-    print(format_split(made))
+    note(format_split(made))
     tell_missing([one for part in made for one in part.missing])
     tell_left_out(len(facts.unusable), facts.defects)
-    print(
+    note(
         f"written: {', '.join(str(args.out / part.name) for part in made)}; media stay in {files.video_root}"
     )
     return 0

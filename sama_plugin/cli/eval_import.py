@@ -8,6 +8,7 @@ from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.eval_options import add_benchmark_options, benchmark_opener, scoring_hint
+from sama_plugin.cli.notes import note
 
 LESSON = Lesson(
     summary="bring another model's published predictions into the form that is scored",
@@ -43,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out)
     found = import_predictions(benchmark_opener(args)(), args.layout, args.source, args.out)
     said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.items())
-    print(f"{said}; score them with {scoring_hint(args)}")
+    note(f"{said}; score them with {scoring_hint(args)}")
     return 0

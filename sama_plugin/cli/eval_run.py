@@ -23,6 +23,7 @@ from sama_plugin.cli.model_options import (
     model_folder,
     session_options,
 )
+from sama_plugin.cli.notes import note
 
 if TYPE_CHECKING:
     from sama_plugin.evaluation.benchmark import Benchmark
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
     shard = Shard.parse(args.shard)
     _ask_all(args, benchmark_opener(args)(), shard)
-    print(f"asked; score it with {scoring_hint(args)}")
+    note(f"asked; score it with {scoring_hint(args)}")
     return 0
 
 

@@ -14,6 +14,7 @@ from sama_plugin.cli.eval_options import (
     benchmark_opener,
     text_scoring,
 )
+from sama_plugin.cli.notes import note
 
 if TYPE_CHECKING:
     from sama_plugin.evaluation.benchmark import Benchmark
@@ -85,5 +86,5 @@ def score_and_print(args: argparse.Namespace, benchmark: Benchmark, predictions:
         reopen=benchmark_opener(args),
     )
     print(format_table(results))
-    print(f"\nwritten: {out / RESULTS_FILE}")
+    note(f"\nwritten: {out / RESULTS_FILE}")
     return 0

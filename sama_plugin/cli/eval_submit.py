@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError
 
 LESSON = Lesson(
@@ -45,5 +46,5 @@ def run(args: argparse.Namespace) -> int:
         for said in describe_faults(write_submission(benchmark, args.predictions, args.zip)):
             print(said)
     check_submission(benchmark, args.zip)
-    print(f"{args.zip}: as the server of {args.benchmark} takes it")
+    note(f"{args.zip}: as the server of {args.benchmark} takes it")
     return 0

@@ -16,8 +16,21 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import sama_plugin
-from sama_plugin.cli import annotate, bench, chat, convert, data, demo, doctor, eval, shapes, train
+from sama_plugin.cli import (
+    annotate,
+    bench,
+    chat,
+    completion,
+    convert,
+    data,
+    demo,
+    doctor,
+    eval,
+    shapes,
+    train,
+)
 from sama_plugin.cli.exit_codes import BUG, INTERRUPTED, NO_READER, USER_ERROR
+from sama_plugin.cli.notes import set_quiet
 from sama_plugin.cli.root_parser import RootParser
 from sama_plugin.errors import SamaError, own_words
 
@@ -49,11 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     own, passed_on = train.split_arguments(eval.complete_arguments(arguments))
     parser = build_parser()
     args = parser.parse_args(own)
-    args.passed_on, args.verbose = passed_on, getattr(args, "verbose", False)
+    args.passed_on = passed_on
+    args.verbose, args.quiet = getattr(args, "verbose", False), getattr(args, "quiet", False)
+    if args.verbose and args.quiet:
+        parser.error("-v and -q are given together; leave one of them out")
     if args.run is None:
         parser.print_help()
         return USER_ERROR
-    _set_up_messages(args.verbose)
+    _set_up_messages(args.verbose, args.quiet)
     try:
         code: int = args.run(args)
         sys.stdout.flush()
@@ -98,6 +114,13 @@ def build_parser() -> RootParser:
     common.add_argument(
         "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="say what is done, on stderr"
     )
+    common.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="only results and errors: no bars, notes, warnings",
+    )
     parser = RootParser(common)
     for title, modules in VERBS.items():
         with parser.group(title) as verbs:
@@ -116,14 +139,16 @@ def _set_up_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _set_up_messages(is_verbose: bool) -> None:
+def _set_up_messages(is_verbose: bool, is_quiet: bool) -> None:
     """Our log on stderr; other libraries only where something breaks, unless `-v` asks for all."""
+    set_quiet(is_quiet)
+    usual = logging.ERROR if is_quiet else logging.WARNING
     logging.basicConfig(
         format="%(levelname)s %(name)s: %(message)s" if is_verbose else "sama: %(message)s",
         level=logging.INFO if is_verbose else logging.ERROR,
         stream=sys.stderr,
     )
-    logging.getLogger("sama_plugin").setLevel(logging.INFO if is_verbose else logging.WARNING)
+    logging.getLogger("sama_plugin").setLevel(logging.INFO if is_verbose else usual)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not is_verbose:
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

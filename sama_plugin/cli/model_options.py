@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sama_plugin.cli.notes import note_loading
 from sama_plugin.errors import HostError, PromptError
 
 MEGA = 2**20
@@ -119,6 +120,7 @@ def load_model(args: argparse.Namespace) -> LoadedModel:
         HostError: host or device is not there.
     """
     folder = model_folder(args)
+    note_loading(folder)
     import torch
 
     from sama_plugin.host.loading import load_sama_model

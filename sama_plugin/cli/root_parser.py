@@ -34,7 +34,7 @@ class RootParser(CommandParser):
     def __init__(self, common: argparse.ArgumentParser) -> None:
         super().__init__(
             prog="sama",
-            usage="sama [-h] [--version] [-v] VERB ...",
+            usage="sama [-h] [--version] [-v | -q] VERB ...",
             description=DESCRIPTION,
             epilog=EPILOG,
             parents=[common],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
+from sama_plugin.cli.notes import note
 
 LESSON = Lesson(
     summary="render the small world: videos of moving shapes, masks, dialogues",
@@ -43,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
 
     check_folder(args.out)
     make_shapes(args.out, args.seed, args.videos, args.split, workers=args.workers)
-    print(f"{args.videos} videos of split '{args.split}', seed {args.seed}: {args.out}")
+    note(f"{args.videos} videos of split '{args.split}', seed {args.seed}: {args.out}")
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from sama_plugin.cli.notes import note
 from sama_plugin.prompting.answer_parsing import parse_answer
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ MAX_SPANS = 4
 def show_clip(clip: VideoClip, to: TextIO) -> None:
     """One line about the video."""
     size = f"{clip.num_frames} frames, {clip.width}x{clip.height}"
-    print(f"{clip.path}: {size}, {clip.duration_s:.1f} s", file=to)
+    note(f"{clip.path}: {size}, {clip.duration_s:.1f} s", to)
 
 
 def describe_region(prompt: RegionPrompt) -> str:
@@ -74,4 +75,4 @@ def _printable(text: str) -> str:
 
 def show_files(paths: Iterable[Path], to: TextIO) -> None:
     """Name the files that were written."""
-    print(f"\nwritten: {', '.join(str(path) for path in paths)}", file=to)
+    note(f"\nwritten: {', '.join(str(path) for path in paths)}", to)

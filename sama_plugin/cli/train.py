@@ -10,6 +10,8 @@ from typing import Any
 from sama_plugin.cli.command_parser import CommandParser, Lesson, add_command
 
 VERB = "train"
+COMMON_FLAGS = ("-h", "--help", "-v", "--verbose", "-q", "--quiet")
+TINY_PRESET = "tiny"
 FULL_SIZE = ("0.5b", "7b")
 STAGE_USAGE = "(pretrain | finetune) --start DIR --data YAML --out DIR"
 USAGE = """sama train tiny [FLAG ...]
@@ -85,7 +87,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     if place is None or arguments[place] != VERB:
         return arguments, []
     start = place + 1
-    while start < len(arguments) and arguments[start] in ("-h", "--help", "-v", "--verbose"):
+    while start < len(arguments) and arguments[start] in COMMON_FLAGS:
         start += 1
     rest = arguments[start:]
     return arguments[:start], rest[1:] if rest[:1] == ["--"] else rest
@@ -93,9 +95,10 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def run(args: argparse.Namespace) -> int:
     """Hand over to the training room; what it logs is shown, as a run takes long."""
-    logging.getLogger("sama_plugin").setLevel(logging.INFO)
+    if not args.quiet:
+        logging.getLogger("sama_plugin").setLevel(logging.INFO)
     flags: list[str] = args.passed_on
-    if flags[:1] == ["tiny"]:
+    if flags[:1] == [TINY_PRESET]:
         from sama_plugin.training import tiny
 
         tiny.main(flags[1:], CommandParser(prog="sama train tiny", lesson=TINY, passes_on=True))

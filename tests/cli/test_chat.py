@@ -350,7 +350,7 @@ def test_ctrl_c_in_mid_answer_leaves_nothing(
 
     monkeypatch.setattr(session_module, "generate_tokens", interrupted)
     arguments = ["--ask", "What?", "--ask", "And now?", "--out", str(tmp_path / "o")]
-    assert run_chat(*arguments, "--json", str(tmp_path / "a.json")) == 2
+    assert run_chat(*arguments, "--json", str(tmp_path / "a.json")) == 130
     assert one_line(capsys) == "sama: interrupted; nothing half-written is left.\n"
     assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
 

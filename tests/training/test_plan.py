@@ -63,10 +63,11 @@ def test_lora_trains_little_and_frozen_weights_cost_no_gradient(plan: Plan) -> N
 
 
 def test_plan_is_printed_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "0.5b", "--plan", "--sam2", "sam2.1_hiera_tiny", "--gpus", "16"]) == 0
-    shown = capsys.readouterr().out
-    assert "tokens per sample   1268 (980 frames, 32 context, 256 text)" in shown
-    assert "16 GPUs" in shown
+    assert main(["train", "-q", "0.5b", "--plan", "--sam2", "sam2.1_hiera_tiny", "--gpus", "16"]) == 0
+    shown = capsys.readouterr()
+    assert "tokens per sample   1268 (980 frames, 32 context, 256 text)" in shown.out
+    assert "16 GPUs" in shown.out
+    assert shown.err == ""
 
 
 def test_plan_names_an_unknown_part(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def make_shapes(
     (out / "parts").mkdir(exist_ok=True)
     make = functools.partial(make_video, out, seed, split, dialogues)
     bar = functools.partial(
-        tqdm, total=num_videos, desc=f"shapes {split}", unit="video", disable=not progress
+        tqdm, total=num_videos, desc=f"shapes {split}", unit="video", disable=None if progress else True
     )
     if workers == 1:
         for _ in bar(map(make, range(num_videos))):
