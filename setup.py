@@ -58,7 +58,7 @@ setup(
             "demo/static/**/*",
         ]
     },
-    install_requires=[*MODEL, *MEDIA, "packaging", "pyyaml", "tqdm"],
+    install_requires=[*MODEL, *MEDIA, "packaging", "pyyaml", "shtab>=1.9,<2", "tqdm"],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["sama = sama_plugin.cli.main:run_process"],

@@ -35,7 +35,7 @@ from sama_plugin.cli.root_parser import RootParser
 from sama_plugin.errors import SamaError, own_words
 
 VERBS = {
-    "look": (demo, doctor),
+    "look": (demo, doctor, completion),
     "talk": (chat,),
     "data": (shapes, data, annotate),
     "train": (train, convert),
