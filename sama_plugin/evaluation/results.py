@@ -15,6 +15,8 @@ import sama_plugin
 from sama_plugin.errors import CheckpointError, DataError
 
 RESULTS_SCHEMA = "sama.results/1"
+CARD_FILE = "README.md"
+"""The card of a checkpoint, which tells what was measured on it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def code_version(checkpoint: Path | None = None) -> dict[str, Any]:
 
 
 def fingerprint_folder(folder: Path) -> str:
-    """SHA-256 over names and contents of all files under a folder; hidden ones do not count.
+    """SHA-256 over names and contents of all files under a folder; hidden ones and the folder's card do not count.
 
     Raises:
         CheckpointError: no folder, or no file in it.
@@ -72,7 +74,9 @@ def fingerprint_folder(folder: Path) -> str:
     files = sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file()
+        and path != folder / CARD_FILE
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not files:
         raise CheckpointError(f"{folder} is not a folder with files in it; name the checkpoint's folder.")

@@ -76,6 +76,7 @@ def test_fingerprint_follows_names_and_contents(tmp_path):
     one, same, other = (fingerprint_folder(tmp_path / name) for name in ("one", "same", "other"))
     assert one == same != other
     (tmp_path / "same" / ".cache").write_text("hidden")
+    (tmp_path / "same" / "README.md").write_text("J&F is 0.7")
     assert fingerprint_folder(tmp_path / "same") == one
     (tmp_path / "same" / "sam2" / "model.safetensors").rename(tmp_path / "same" / "model.safetensors")
     assert fingerprint_folder(tmp_path / "same") != one
