@@ -1,27 +1,24 @@
-"""One folder that loads alone: what is in it, writing it so that a kill leaves the old one, checking it before loading.
+"""One folder that loads alone: what is in it, and checking it before anything is loaded.
 
-config.json, tokenizer files, *.safetensors (LLM + mm_projector), sam2/model.safetensors, vision_tower/
+config.json, tokenizer files, *.safetensors (LLM + mm_projector), sam2/model.safetensors, vision_tower/, and for others
+preprocessor_config.json and README.md. `pretrained.py` writes it, `parts.py` reads what is not the LLM's.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from accelerate import init_empty_weights
+from safetensors import safe_open
+from torch import nn
 
-from sama_plugin.errors import CheckpointError
-from sama_plugin.grounding.sam2_model import save_sam2
-from sama_plugin.host.vision_tower import TOWER_FOLDER
+from sama_plugin.config import SamaConfig
+from sama_plugin.errors import CheckpointError, SamaError
+from sama_plugin.host.hub import fetch_folder
 
 SAM2_FOLDER = "sam2"
 INDEX_FILE = "model.safetensors.index.json"
@@ -29,27 +26,25 @@ SINGLE_FILE = "model.safetensors"
 TOWER_KEY = "vision_tower."
 
 
-def resolve_folder(model_path: str) -> Path:
+def resolve_folder(model_path: str, *, subfolder: str = "", **hub_arguments: Any) -> Path:
     """A local folder as it is, a hub id as its downloaded (or cached) snapshot.
+
+    Args:
+        model_path: a folder or `owner/name`.
+        subfolder: of the folder or repository.
+        **hub_arguments: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`.
 
     Raises:
         CheckpointError: neither a folder nor a repository that can be had.
     """
     folder = Path(model_path).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_absolute() or model_path.startswith((".", "~")) or model_path.count("/") != 1:
-        raise CheckpointError(
-            f"Checkpoint folder {model_path} does not exist; give a folder or a hub id `owner/name`."
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(model_path))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"'{model_path}' is no folder, and no hub repository could be had: {error}"
-        ) from error
+    if not folder.is_dir():
+        if folder.is_absolute() or str(model_path).startswith((".", "~")) or str(model_path).count("/") != 1:
+            raise CheckpointError(
+                f"Checkpoint folder {model_path} does not exist; give a folder or a hub id `owner/name`."
+            )
+        folder = fetch_folder(str(model_path), **hub_arguments)
+    return folder / (subfolder or "")
 
 
 def read_config_json(folder: Path) -> dict[str, Any]:
@@ -73,6 +68,24 @@ def _read_object(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{file} holds a {type(content).__name__}, expected an object; copy it again.")
     return content
+
+
+def read_config(folder: Path, config_cls: Any) -> Any:
+    """The folder's config.
+
+    Raises:
+        CheckpointError: a value that the class does not take.
+    """
+    try:
+        config = config_cls.from_pretrained(folder)
+        SamaConfig.from_dict(config.sama, f"{folder}/config.json:sama")
+    except SamaError:
+        raise
+    except Exception as error:  # transformers raises many kinds
+        raise CheckpointError(
+            f"{folder}/config.json cannot be used ({type(error).__name__}: {error}); copy it again."
+        ) from error
+    return config
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -138,6 +151,24 @@ def check_weights(folder: Path, model: Any) -> None:
         )
 
 
+def check_fit(folder: Path, config: Any, model_cls: Any) -> None:
+    """Compare a folder's weights with its config, before anything is loaded: what is missing would be random.
+
+    Raises:
+        CheckpointError: a config that no model can be built from; names the missing, spare or misshapen keys.
+    """
+    try:
+        with init_empty_weights():
+            empty = model_cls(config)
+    except SamaError:
+        raise
+    except Exception as error:  # torch and transformers raise many kinds for a value they cannot use
+        raise CheckpointError(
+            f"No model can be built from {folder}/config.json ({type(error).__name__}: {error}); copy it again."
+        ) from error
+    check_weights(folder, empty)
+
+
 def compare_shapes(
     stored: Mapping[str, tuple[int, ...]],
     wanted: Mapping[str, tuple[int, ...]],
@@ -179,90 +210,3 @@ def check_loaded(model: nn.Module, folder: Path) -> None:
         raise CheckpointError(
             f"After loading {folder}, these tensors are empty or not finite: {', '.join(bad[:5])}."
         )
-
-
-@contextmanager
-def folder_transaction(folder: Path) -> Iterator[Path]:
-    """Write files into a temporary folder inside `folder`, then move each into place, `config.json` last.
-
-    An interruption before the end leaves what was there. Weight files of an earlier save that this one does not
-    write are removed, or an old index would go on naming old shards.
-
-    Args:
-        folder: where the files belong; made if missing.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
-    try:
-        yield staged
-        files = sorted((p for p in staged.rglob("*") if p.is_file()), key=lambda p: p.name == "config.json")
-        written = {file.relative_to(staged) for file in files}
-        stale = [p for p in folder.glob("model*.safetensors*") if p.relative_to(folder) not in written]
-        for file in files:
-            target = folder / file.relative_to(staged)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(file, target)
-        for file in stale:
-            file.unlink()
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """What safetensors says of a full disk, in our words.
-
-    Raises:
-        CheckpointError: the weights cannot be written.
-    """
-    try:
-        yield
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{folder} cannot be written: {error}; free the disk or choose another place."
-        ) from error
-
-
-class SamaCheckpointMixin:
-    """`save_pretrained` for a SAMA model: LLM and projector, then SAM2 and a tuned or local tower in their folders."""
-
-    sam2_head: Any
-    config: Any
-    get_vision_tower: Callable[[], Any]
-    state_dict: Callable[[], dict[str, Tensor]]
-
-    def save_pretrained(
-        self,
-        save_directory: str | Path,
-        *args: Any,
-        state_dict: dict[str, Tensor] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Write everything but the tokenizer.
-
-        Args:
-            save_directory: checkpoint folder.
-            *args: as the host's.
-            state_dict: gathered weights, e.g. from DeepSpeed; default: the model's own.
-            **kwargs: as the host's.
-
-        Raises:
-            CheckpointError: the disk refuses; what was there stays.
-        """
-        if kwargs.get("is_main_process") is False:
-            return
-        weights = self.state_dict() if state_dict is None else state_dict
-        tower = self.get_vision_tower()
-        is_tuned = any(parameter.requires_grad for parameter in tower.parameters())
-        keeps_tower = tower.is_loaded and (is_tuned or Path(tower.vision_tower_name).is_dir())
-        with folder_transaction(Path(save_directory)) as staged, _told(Path(save_directory)):
-            if keeps_tower:
-                self.config.mm_vision_tower = TOWER_FOLDER
-                inner = {k.split(TOWER_KEY * 2, 1)[1]: v for k, v in weights.items() if TOWER_KEY * 2 in k}
-                tower.vision_tower.save_pretrained(staged / TOWER_FOLDER, state_dict=inner or None)
-                if hasattr(tower.image_processor, "save_pretrained"):  # not the host's SigLIP one
-                    tower.image_processor.save_pretrained(staged / TOWER_FOLDER)
-            if self.sam2_head is not None:
-                save_sam2(self.sam2_head.sam2, staged / SAM2_FOLDER)
-            own = {k: v for k, v in weights.items() if TOWER_KEY not in k}
-            PreTrainedModel.save_pretrained(self, staged, *args, state_dict=own, **kwargs)

@@ -17,7 +17,7 @@ from sama_plugin.errors import CheckpointError, DataError
 from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import load_published
 from sama_plugin.host.checkpoint import TOWER_KEY, read_config_json, stored_shapes, weight_files
-from sama_plugin.host.loading import load_tokenizer
+from sama_plugin.host.parts import load_tokenizer
 from sama_plugin.host.sama_llava import CLASSES, build_projector
 from sama_plugin.host.vision_tower import load_tower
 from sama_plugin.modeling.projector import PROJECTOR_PREFIX
@@ -99,7 +99,7 @@ def start_from_host(
     projector = build_projector(config)  # torch's own initialisation; the LLM's would leave queries unset
     added = projector.added_names()
     _check_host_weights(folder, model_cls, config, {f"model.mm_projector.{name}" for name in added})
-    model: Any = model_cls.from_pretrained(folder, config=config, torch_dtype=dtype)  # type: ignore[attr-defined]
+    model: Any = model_cls.read_llm(folder, config=config, torch_dtype=dtype)  # type: ignore[attr-defined]
     trained = {name: value for name, value in model.projector.state_dict().items() if name not in added}
     projector.load_state_dict(trained, strict=False)
     model.get_model().mm_projector = projector.to(dtype)
@@ -107,9 +107,9 @@ def start_from_host(
     if sam2 is not None:
         model.sam2_head = Sam2Head(load_published(sam2, settings.sam2), settings.grounding)
         model.projector.seg_decoder.load_state_dict(model.sam2_head.sam2.sam_mask_decoder.state_dict())
-    tokenizer = load_tokenizer(folder)
-    _add_tokens(model, tokenizer)
-    return tokenizer, model.eval()
+    model.tokenizer = load_tokenizer(folder)
+    _add_tokens(model, model.tokenizer)
+    return model.tokenizer, model.eval()
 
 
 def _check_host_weights(folder: Path, model_cls: Any, config: Any, fresh: set[str]) -> None:

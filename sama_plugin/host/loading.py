@@ -8,30 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
 
 from sama_plugin.config import SamaConfig
-from sama_plugin.constants import SEG_TOKEN
-from sama_plugin.errors import CheckpointError, HostError, SamaError
+from sama_plugin.errors import CheckpointError, HostError
 from sama_plugin.grounding.sam2_head import Sam2Head
-from sama_plugin.grounding.sam2_model import load_sam2
 from sama_plugin.host.checkpoint import (
-    SAM2_FOLDER,
     check_loaded,
-    check_weights,
     compare_shapes,
+    read_config,
     read_config_json,
     resolve_folder,
 )
+from sama_plugin.host.hub import HUB_ARGUMENTS
+from sama_plugin.host.parts import read_sam2_head
 from sama_plugin.host.sama_llava import CLASSES
-from sama_plugin.host.vision_tower import load_tower
 
 logger = logging.getLogger(__name__)
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-"""One of them has a tokenizer's words."""
 
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
 BITS4_BLOCK = 64
@@ -66,7 +59,7 @@ def load_sama_model(
         attn_implementation: `sdpa` (default), `eager` or `flash_attention_2`.
         customized_config: a config object to use instead of the folder's.
         overwrite_config: fields to change after reading.
-        **kwargs: passed to `from_pretrained`.
+        **kwargs: passed to `from_pretrained`; `revision`, `token`, `cache_dir` and so on are about a hub id.
 
     Returns:
         (tokenizer, model, image_processor, context_len), as the host's.
@@ -76,7 +69,8 @@ def load_sama_model(
         HostError: a dtype, device or attention this machine does not have.
     """
     kwargs.pop("multimodal", None)
-    folder = resolve_folder(model_path)
+    hub = {name: kwargs.pop(name) for name in (*HUB_ARGUMENTS, "subfolder") if name in kwargs}
+    folder = resolve_folder(model_path, **hub)
     is_lora = (folder / "adapter_config.json").is_file()
     if model_base is not None and not is_lora:
         logger.warning(
@@ -93,6 +87,7 @@ def load_sama_model(
             attn_implementation=attn_implementation,
             customized_config=customized_config,
             overwrite_config=overwrite_config,
+            **{name: value for name, value in hub.items() if name not in ("revision", "subfolder")},
             **kwargs,
         )
     config_cls, model_cls = classes_of(folder)
@@ -101,8 +96,6 @@ def load_sama_model(
     config = customized_config or read_config(folder, config_cls)
     for key, value in (overwrite_config or {}).items():
         setattr(config, key, value)
-    config._name_or_path = str(folder)
-    check_fit(folder, config, model_cls)
     logger.info("Loading %s from %s", model_cls.__name__, folder)
     model = model_cls.from_pretrained(
         folder,
@@ -113,64 +106,7 @@ def load_sama_model(
         **_quantization(load_8bit, load_4bit, config, on_cpu),
         **kwargs,
     )
-    load_parts(model, folder)
-    model.eval()
-    check_loaded(model, folder)
-    tokenizer = load_tokenizer(folder)
-    check_parts(folder, model, tokenizer)
-    return tokenizer, model, model.get_vision_tower().image_processor, model.context_length
-
-
-def read_config(folder: Path, config_cls: Any) -> Any:
-    """The folder's config.
-
-    Raises:
-        CheckpointError: a value that the class does not take.
-    """
-    try:
-        config = config_cls.from_pretrained(folder)
-        SamaConfig.from_dict(config.sama, f"{folder}/config.json:sama")
-    except SamaError:
-        raise
-    except Exception as error:  # transformers raises many kinds
-        raise CheckpointError(
-            f"{folder}/config.json cannot be used ({type(error).__name__}: {error}); copy it again."
-        ) from error
-    return config
-
-
-def check_fit(folder: Path, config: Any, model_cls: Any) -> None:
-    """Compare a folder's weights with its config, before anything is loaded: what is missing would be random.
-
-    Raises:
-        CheckpointError: a config that no model can be built from; names the missing, spare or misshapen keys.
-    """
-    try:
-        with init_empty_weights():
-            empty = model_cls(config)
-    except SamaError:
-        raise
-    except Exception as error:  # torch and transformers raise many kinds for a value they cannot use
-        raise CheckpointError(
-            f"No model can be built from {folder}/config.json ({type(error).__name__}: {error}); copy it again."
-        ) from error
-    check_weights(folder, empty)
-
-
-def load_parts(model: Any, folder: Path) -> None:
-    """Read what lives outside the LLM's own weights: tower and SAM2, to the model's device; and what a newline is.
-
-    Args:
-        model: a SAMA model; changed in place.
-        folder: its checkpoint folder.
-    """
-    tower = model.get_vision_tower()
-    load_tower(tower)
-    tower.to(device=model.device, dtype=model.dtype)
-    model.newline_ids = tuple(load_tokenizer(folder)("\n", add_special_tokens=False).input_ids)
-    sama: SamaConfig = model.sama
-    if sama.grounding.head == "sam2":
-        model.sam2_head = _sam2_head(folder, sama, model.device)
+    return model.tokenizer, model, model.get_vision_tower().image_processor, model.context_length
 
 
 def load_sam2_head(folder: Path, device: str = "auto") -> Sam2Head:
@@ -188,57 +124,7 @@ def load_sam2_head(folder: Path, device: str = "auto") -> Sam2Head:
     sama = SamaConfig.from_dict(read_config(folder, classes_of(folder)[0]).sama)
     if sama.grounding.head != "sam2":
         raise CheckpointError(f"{folder} has the mask head '{sama.grounding.head}', and no SAM2.")
-    return _sam2_head(folder, sama, place)
-
-
-def _sam2_head(folder: Path, sama: SamaConfig, device: torch.device | str) -> Sam2Head:
-    return Sam2Head(load_sam2(folder / SAM2_FOLDER, sama.sam2, device=device), sama.grounding)
-
-
-def check_parts(folder: Path, model: Any, tokenizer: Any) -> None:
-    """Compare the parts of a folder with each other, which may each be whole and yet of two checkpoints.
-
-    Args:
-        folder: for the message.
-        model: with its tower.
-        tokenizer: of the folder.
-
-    Raises:
-        CheckpointError: a tower of another width, or a tokenizer with more or other tokens than the model knows.
-    """
-    width, tokens = model.get_vision_tower().vision_tower.config.hidden_size, len(tokenizer)
-    seg = tokenizer.convert_tokens_to_ids(SEG_TOKEN)
-    config = model.config
-    for what, found, wanted, fits in (
-        ("The vision tower's width", width, config.mm_hidden_size, width == config.mm_hidden_size),
-        ("The tokenizer's size", tokens, f"{config.vocab_size} or less", tokens <= config.vocab_size),
-        (f"The tokenizer's id of {SEG_TOKEN}", seg, config.seg_token_id, config.seg_token_id in (None, seg)),
-    ):
-        if not fits:
-            raise CheckpointError(
-                f"{what} is {found}, by {folder}/config.json it is {wanted}; the folder mixes two checkpoints. Copy it "
-                "again."
-            )
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer.
-
-    Raises:
-        CheckpointError: its files are missing or damaged.
-    """
-    if not (folder / "tokenizer_config.json").is_file():
-        raise CheckpointError(
-            f"Checkpoint folder {folder} has no tokenizer_config.json; copy the whole folder again."
-        )
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise CheckpointError(
-            f"Checkpoint folder {folder} has no {' or '.join(TOKENIZER_FILES)}; copy the whole folder again."
-        )
-    try:
-        return AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # transformers and tokenizers raise many kinds
-        raise CheckpointError(f"The tokenizer in {folder} cannot be read: {error}") from error
+    return read_sam2_head(folder, sama, place)
 
 
 def classes_of(folder: Path) -> tuple[Any, Any]:

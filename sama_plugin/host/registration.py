@@ -43,6 +43,7 @@ HOST_CLASSES = ("LlavaQwenForCausalLM", "LlavaLlamaForCausalLM")
 
 PROJECTOR_PREFIX = "sama_"
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "subfolder")
+"""What says which config.json of a hub id is read."""
 
 _lock = threading.RLock()
 _active: UndoLog | None = None
@@ -208,10 +209,7 @@ def _dispatching_loader(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _dispatching_from_pretrained(host_class: type) -> classmethod:
-    """`from_pretrained` of a host class, giving the SAMA class for a SAMA folder; subclasses pass through.
-
-    Tower and SAM2 are read as well: the host's loader, bound before registration, knows nothing of SAM2.
-    """
+    """`from_pretrained` of a host class, giving the SAMA class for a SAMA folder; subclasses pass through."""
     from sama_plugin.host.sama_llava import CLASSES
 
     original = host_class.from_pretrained.__func__  # type: ignore[attr-defined]
@@ -223,23 +221,14 @@ def _dispatching_from_pretrained(host_class: type) -> classmethod:
         model_type = read_model_type(model_path, **kwargs) if is_host_call else None
         if model_type not in CLASSES:
             return original(cls, model_path, *args, **kwargs)
-        return _sama_from_pretrained(*CLASSES[model_type], model_path, *args, **kwargs)
+        config_class: Any
+        model_class: Any
+        config_class, model_class = CLASSES[model_type]
+        if "config" in kwargs:
+            kwargs["config"] = _as_sama_config(config_class, kwargs["config"], model_path)
+        return model_class.from_pretrained(model_path, *args, **kwargs)
 
     return classmethod(from_pretrained)
-
-
-def _sama_from_pretrained(
-    config_class: Any, model_class: Any, model_path: str, *args: Any, **kwargs: Any
-) -> Any:
-    """What a host class gives for a SAMA folder: just what the SAMA class gives, tower and SAM2 read."""
-    from sama_plugin.host.checkpoint import resolve_folder
-    from sama_plugin.host.loading import load_parts
-
-    if "config" in kwargs:
-        kwargs["config"] = _as_sama_config(config_class, kwargs["config"], model_path)
-    loaded = model_class.from_pretrained(model_path, *args, **kwargs)
-    load_parts(loaded[0] if isinstance(loaded, tuple) else loaded, resolve_folder(model_path))
-    return loaded
 
 
 def _as_sama_config(config_class: Any, given: Any, model_path: str) -> Any:

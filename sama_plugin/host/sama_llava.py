@@ -41,8 +41,8 @@ from sama_plugin.grounding.prediction import Grounding, SegPrediction
 from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import build_sam2
 from sama_plugin.grounding.seg_projection import build_seg_projection
-from sama_plugin.host.checkpoint import SamaCheckpointMixin
 from sama_plugin.host.host_prompt import expand_host_prompt
+from sama_plugin.host.pretrained import SamaCheckpointMixin
 from sama_plugin.host.vision_tower import build_vision_tower, load_tower
 from sama_plugin.modeling.context_aggregator import ContextAggregator
 from sama_plugin.modeling.projector import SamaProjector, base_projector_type, pool_grid
@@ -216,6 +216,7 @@ class SamaCausalLM(SamaCheckpointMixin):
         if len(tokenizer) > self.config.vocab_size:
             self.resize_token_embeddings(len(tokenizer))
         self.config.seg_token_id = tokenizer.convert_tokens_to_ids(SEG_TOKEN)
+        self.tokenizer = tokenizer
         tower = self.get_vision_tower().to(dtype=self.dtype)
         tower.load_state_dict(self.get_model().__dict__.pop("tower_weights"))
 

@@ -23,7 +23,8 @@ from sama_plugin.constants import MAX_BROKEN_SAMPLES
 from sama_plugin.errors import DataError, HostError
 from sama_plugin.grounding.losses import LossWeights
 from sama_plugin.host.checkpoint import resolve_folder
-from sama_plugin.host.loading import check_fit, classes_of, load_parts, load_tokenizer
+from sama_plugin.host.loading import classes_of
+from sama_plugin.host.parts import load_tokenizer
 from sama_plugin.host.trainer import SamaTrainer
 
 logger = logging.getLogger(__name__)
@@ -112,9 +113,7 @@ def get_model(
     folder = resolve_folder(model_args.model_name_or_path)
     config_cls, model_cls = classes_of(folder)
     config = config_cls.from_pretrained(folder)
-    config._name_or_path = str(folder)
     config.use_cache = False
-    check_fit(folder, config, model_cls)
     model = model_cls.from_pretrained(
         folder,
         config=config,
@@ -124,7 +123,6 @@ def get_model(
         attn_implementation=training_args.attn_implementation,
         **(bnb_args or {}),
     )
-    load_parts(model, folder)
     model.loss_weights = LossWeights(
         mask_bce=training_args.mask_bce_weight,
         mask_dice=training_args.mask_dice_weight,

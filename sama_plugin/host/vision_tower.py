@@ -15,6 +15,7 @@ from llava.model.multimodal_encoder.clip_encoder import CLIPVisionTower
 from llava.model.multimodal_encoder.siglip_encoder import SigLipVisionTower
 from safetensors import safe_open
 from torch import nn
+from transformers import SiglipImageProcessor
 
 from sama_plugin.errors import CheckpointError
 
@@ -108,6 +109,26 @@ def load_tower(tower: Any) -> None:
         raise CheckpointError(
             f"{where} lacks {len(missing)} weights: {', '.join(missing[:5])}; copy it again."
         )
+
+
+def save_image_processor(tower: Any, folder: Path) -> None:
+    """Write `preprocessor_config.json`, which `AutoImageProcessor` reads.
+
+    Args:
+        tower: with its image processor; the host's own one for SigLIP is written as that of `transformers`.
+        folder: where; made if missing.
+    """
+    processor = tower.image_processor
+    if not hasattr(processor, "save_pretrained"):
+        height, width = processor.size
+        processor = SiglipImageProcessor(
+            size={"height": height, "width": width},
+            resample=processor.resample,
+            rescale_factor=processor.rescale_factor,
+            image_mean=list(processor.image_mean),
+            image_std=list(processor.image_std),
+        )
+    processor.save_pretrained(folder)
 
 
 def _stored_keys(folder: Path) -> set[str]:

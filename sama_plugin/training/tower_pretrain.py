@@ -99,7 +99,7 @@ def pretrain_tower(
         save_every: steps between two states.
         workers: processes that render.
     """
-    from sama_plugin.host.checkpoint import folder_transaction
+    from sama_plugin.host.pretrained import folder_transaction
 
     torch.manual_seed(seed)
     tower = CLIPVisionModel.from_pretrained(folder).train()

@@ -57,7 +57,6 @@ def stand_ins(unregistered: None, monkeypatch: pytest.MonkeyPatch) -> types.Simp
     sama_llava.build_projector = build_projector
     loading = types.ModuleType("sama_plugin.host.loading")
     loading.load_sama_model = load_sama_model
-    loading.load_parts = lambda model, folder: calls.append(("load_parts", (model, folder), {}))
     for module in (sama_llava, loading):
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.setattr(sama_plugin.host, module.__name__.rpartition(".")[2], module, raising=False)

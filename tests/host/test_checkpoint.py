@@ -96,7 +96,11 @@ def test_saved_folder_is_whole_and_has_no_weight_twice(fresh_model: Any, tmp_pat
     assert files - {"generation_config.json"} == {
         "config.json",
         "model.safetensors",
+        "preprocessor_config.json",
         "sam2/model.safetensors",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
         "vision_tower/config.json",
         "vision_tower/model.safetensors",
         "vision_tower/preprocessor_config.json",
@@ -165,7 +169,7 @@ def test_interrupted_save_leaves_what_was_there(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sama_plugin.host.checkpoint.save_sam2", interrupt)
+    monkeypatch.setattr("sama_plugin.host.pretrained.save_sam2", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fresh_model.save_pretrained(folder)
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
