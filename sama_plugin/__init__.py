@@ -1,13 +1,16 @@
 """SAMA for LLaVA-NeXT: referential grounded video chat.
 
-Importing this package is light and changes nothing: no torch, no host. The public names below are fetched
-from their rooms when first used; `register()` is what adds SAMA to the host.
+Importing this package is light: no torch, no host. The public names below are fetched from their rooms when first used;
+`register()` is what adds SAMA to the host. The import only leaves word for `transformers`: should somebody ask
+`AutoConfig` or `AutoModelForCausalLM` for a SAMA checkpoint, the plugin registers itself then.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from sama_plugin.host import auto_classes
 
 if TYPE_CHECKING:
     from sama_plugin.host.registration import register, unregister
@@ -41,3 +44,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+auto_classes.offer()

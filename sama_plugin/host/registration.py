@@ -30,7 +30,7 @@ from types import ModuleType
 from typing import Any
 
 from sama_plugin.errors import HostError
-from sama_plugin.host import compat
+from sama_plugin.host import auto_classes, compat
 from sama_plugin.host.alias import install_alias, remove_alias
 from sama_plugin.host.import_hook import call_after_import
 from sama_plugin.host.undo import UndoLog
@@ -80,12 +80,13 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take SAMA out of the host, every attribute as it was before; does nothing when not registered."""
+    """Take SAMA out of the host, every attribute as it was before, and the offer to `transformers` back."""
     global _active
     with _lock:
         if _active is not None:
             _active.undo()
             _active = None
+        auto_classes.withdraw()
 
 
 def is_registered() -> bool:

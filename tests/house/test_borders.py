@@ -139,11 +139,12 @@ def test_the_check_itself_sees_wrong_imports(
     assert bool(wrong_imports(path)) is is_wrong
 
 
-def test_importing_the_package_is_light_and_changes_nothing() -> None:
+def test_importing_the_package_is_light_and_only_waits_for_transformers() -> None:
     code = (
         "import sys; finders = list(sys.meta_path); import sama_plugin;"
         "heavy = {'torch', 'numpy', 'transformers', 'llava', 'llavaction', 'sam2', 'av'} & set(sys.modules);"
-        "assert sys.meta_path == finders; print(sorted(heavy), sama_plugin.__version__)"
+        "waiting = [vars(finder)['_name'] for finder in sys.meta_path if finder not in finders];"
+        "print(sorted(heavy), waiting, sama_plugin.__version__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.stdout == "[] 0.1.0\n", done.stderr
+    assert done.stdout == "[] ['transformers.models.auto.configuration_auto'] 0.1.0\n", done.stderr
