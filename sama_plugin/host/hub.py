@@ -130,8 +130,10 @@ def _told_in_one_line(what: str, done: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{what} cannot be {done}: {_reason(error, done)}") from error
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a file that does not get through
+        cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else None
+        reason = _reason(cause if isinstance(cause, HfHubHTTPError) else error, done)
+        raise CheckpointError(f"{what} cannot be {done}: {reason}") from error
 
 
 def _reason(error: Exception, done: str) -> str:
