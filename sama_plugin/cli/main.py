@@ -19,6 +19,7 @@ import sama_plugin
 from sama_plugin.cli import (
     annotate,
     bench,
+    card,
     chat,
     completion,
     convert,
@@ -40,6 +41,7 @@ VERBS = {
     "data": (shapes, data, annotate),
     "train": (train, convert),
     "measure": (eval, bench),
+    "share": (card,),
 }
 """Modules with `add_parser`, in the order a newcomer needs them; what is heavy they import when they run."""
 

@@ -152,8 +152,11 @@ def read_results(path: Path) -> Results:
     return Results(**{key: content[key] for key in keys}, **more)
 
 
-def format_table(results: Results) -> str:
-    """Results as a table for reading: a line per metric, a column per subset, and the number of cases."""
+def table_rows(results: Results) -> list[tuple[str, ...]]:
+    """Results as rows of equally many words: a heading, then metric, all, each subset, cases.
+
+    Kinds of a metric follow it, their names behind two blanks.
+    """
     plain = [name for name in results.metrics if "/" not in name]
     pairs = [name.split("/", 1) for name in results.metrics if "/" in name]
     subsets = list(dict.fromkeys(first for first, second in pairs if second in plain))
@@ -165,17 +168,28 @@ def format_table(results: Results) -> str:
             blanks = ("",) * len(subsets)
             shown = _format_number(results.metrics[key])
             rows.append((f"  {key.split('/', 1)[1]}", shown, *blanks, str(results.counts.get(key, ""))))
+    return rows
+
+
+def table_notes(results: Results) -> list[str]:
+    """What a reader of the table should know: what is absent and why, and the results' own notes."""
+    notes = []
+    for reason in dict.fromkeys(results.absent.values()):
+        names = [name for name, own in results.absent.items() if own == reason]
+        notes.append(f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} absent: {reason}")
+    return notes + results.notes
+
+
+def format_table(results: Results) -> str:
+    """Results as a table for reading: a line per metric, a column per subset, and the number of cases."""
+    rows = table_rows(results)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "-" * max(len(line) for line in lines))
-    for reason in dict.fromkeys(results.absent.values()):
-        names = [name for name, own in results.absent.items() if own == reason]
-        lines.append(f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} absent: {reason}")
-    lines += results.notes
-    return "\n".join(lines)
+    return "\n".join(lines + table_notes(results))
 
 
 def _format_number(value: float | None) -> str:

@@ -83,6 +83,15 @@ def card_text(
     return f"---\n{data.to_yaml()}\n---\n{text.lstrip()}"
 
 
+def has_numbers(card: str) -> bool:
+    """Whether a card has numbers between their marks."""
+    return _marks(NUMBERS)[0] in card
+
+
+def _marks(part: str) -> tuple[str, str]:
+    return f"<!-- sama: {part} -->", f"<!-- /sama: {part} -->"
+
+
 def _read_card(text: str, where: Path) -> ModelCard:
     """A card with its front matter, which may be missing.
 
@@ -105,7 +114,7 @@ def _replace_part(text: str, part: str, content: str, where: Path) -> str:
     Raises:
         CheckpointError: a mark alone, twice, or the closing one first.
     """
-    begin, end = f"<!-- sama: {part} -->", f"<!-- /sama: {part} -->"
+    begin, end = _marks(part)
     made = f"{begin}\n{content.strip()}\n{end}"
     if begin not in text and end not in text:
         return f"{text.rstrip()}\n\n{made}\n"

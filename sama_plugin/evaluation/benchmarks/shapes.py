@@ -7,6 +7,7 @@ is not there is denied, and how many turns come out right that cannot be answere
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,6 +86,7 @@ class ShapesBenchmark:
         if not self._samples:
             raise DataError(f"{records} has no dialogue; make some with `sama shapes`.")
         self._files = (records, masks)
+        self._notes = _origin(data / "meta.json")
         self.dialogue_ids: Sequence[str] = list(self._samples)
 
     @cached_property
@@ -142,7 +144,7 @@ class ShapesBenchmark:
             for kind in sorted({turn["kind"] for turn in turns if name in turn["scores"]}):
                 scores = [t["scores"][name] for t in turns if t["kind"] == kind and name in t["scores"]]
                 metrics[f"{name}/{kind}"], counts[f"{name}/{kind}"] = float(np.mean(scores)), len(scores)
-        return Summary(metrics, counts)
+        return Summary(metrics, counts, notes=self._notes)
 
 
 METRICS = {
@@ -170,6 +172,17 @@ def _measure(
         scores = [turn["scores"][name] for turn in turns if name in turn["scores"]]
         metrics[prefix + name] = float(np.mean(scores)) if scores else None
         counts[prefix + name] = len(scores)
+
+
+def _origin(meta: Path) -> tuple[str, ...]:
+    """How to make the same data again, where `sama shapes` has left word of it; a dataset put together has none."""
+    try:
+        made = json.loads(meta.read_text(encoding="utf-8"))
+        command = f"sama shapes --seed {int(made['seed'])} --videos {int(made['num_videos'])}"
+        split = f" --split {made['split']}" if made["split"] != "test" else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return (f"Data made by `{command}{split} --out DATA`.",)
 
 
 def _read_facts(record: Record) -> list[TurnFacts]:
