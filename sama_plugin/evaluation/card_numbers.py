@@ -73,34 +73,33 @@ def _entries(results: Results) -> list[EvalResult]:
 
 
 def _section(results: Results, command: str) -> str:
-    """Heading, command, table, kinds of questions, and what to know of them."""
+    """Heading, what to know, command, table, kinds of questions, settings."""
     rows = table_rows(results)
-    kinds = _kinds(rows)
     settings = ", ".join(f"{name} {value}" for name, value in results.settings.items() if value is not None)
     entry = BENCHMARKS.get(results.benchmark)
     parts = [
         f"**{results.benchmark}**" + (f": {entry.what}" if entry else ""),
+        *table_notes(results),
         f"```bash\n{command}\n```",
         _table([row for row in rows if not row[0].startswith(" ")], words=1),
-        *table_notes(results),
+        *_by_kind(rows),
         f"Settings: {settings}. Code: sama_plugin {results.code.get('version')}.",
     ]
-    if kinds:
-        parts.insert(
-            3, f"<details><summary>by kind of question</summary>\n\n{_table(kinds, words=2)}\n\n</details>"
-        )
     return "\n\n".join(parts)
 
 
-def _kinds(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Rows of the kinds of each metric, with a heading; empty where there are none."""
-    found, metric = [], ""
+def _by_kind(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """The kinds of each metric, folded away; nothing where there are none."""
+    kinds, metric = [], ""
     for row in rows[1:]:
         if row[0].startswith(" "):
-            found.append((metric, row[0].strip(), row[1], row[-1]))
+            kinds.append((metric, row[0].strip(), row[1], row[-1]))
         else:
             metric = row[0]
-    return [("metric", "kind", "all", "cases"), *found] if found else []
+    if not kinds:
+        return []
+    table = _table([("metric", "kind", "all", "cases"), *kinds], words=2)
+    return [f"<details><summary>by kind of question</summary>\n\n{table}\n\n</details>"]
 
 
 def _table(rows: Sequence[tuple[str, ...]], words: int) -> str:
