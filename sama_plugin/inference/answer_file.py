@@ -54,7 +54,7 @@ def answer_document(
                 "question": answer.question,
                 "answer": answer.text,
                 "raw": answer.raw,
-                "objects": [_object(thing) for thing in answer.objects],
+                "objects": [object_document(thing) for thing in answer.objects],
                 "timing_s": dict(answer.timing_s),
                 "counters": dict(answer.counters),
             }
@@ -84,7 +84,8 @@ def write_answer_file(path: str | Path, document: dict[str, Any]) -> None:
         raise MediaError(f"Cannot write '{path}': {error.strerror or error}.") from error
 
 
-def _object(thing: GroundedObject) -> dict[str, Any]:
+def object_document(thing: GroundedObject) -> dict[str, Any]:
+    """An object of an answer as plain values."""
     return {
         "id": thing.id,
         "phrase": thing.phrase,

@@ -69,6 +69,11 @@ def object_colour(object_id: str) -> Rgb:
     return PALETTE[(int(digits or 1) - 1) % len(PALETTE)]
 
 
+def hex_colour(colour: Rgb) -> str:
+    """A colour as `#rrggbb`."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
 def without_article(phrase: str) -> str:
     """A phrase as a label: single blanks, no article before other words."""
     words = phrase.split()

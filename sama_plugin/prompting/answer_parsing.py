@@ -32,16 +32,42 @@ def parse_answer(raw: str) -> ParsedAnswer:
     Args:
         raw: an answer with special tokens.
     """
-    phrases: list[str] = []
-    phrase, opened_at = "", None
+    return ParsedAnswer(_clean(raw), [raw[start:end].strip() for start, end in _pair_phrases(raw)])
+
+
+def locate_phrases(raw: str) -> list[tuple[int, int]]:
+    """Tell where in the clean text the phrase of each `[SEG]` stands.
+
+    Args:
+        raw: an answer with special tokens.
+
+    Returns:
+        (start, end) characters of `parse_answer(raw).text` per `[SEG]`, in order; an empty span where it has none.
+    """
+    spans = []
+    for start, end in _pair_phrases(raw):
+        stop = len(_clean(raw[:end]))
+        spans.append((max(stop - len(_clean(raw[start:end])), 0), stop))
+    return spans
+
+
+def _pair_phrases(raw: str) -> list[tuple[int, int]]:
+    """Where in the raw text the phrase of each `[SEG]` stands."""
+    pairs: list[tuple[int, int]] = []
+    phrase, opened_at = (0, 0), None
     for mark in _MARK.finditer(raw):
         token = mark.group()
         if opened_at is not None and token in (PHRASE_START, PHRASE_END, SEG_TOKEN):
-            phrase = raw[opened_at : mark.start()].strip()
+            phrase = (opened_at, mark.start())
             opened_at = None
         if token == PHRASE_START:
             opened_at = mark.end()
         elif token == SEG_TOKEN:
-            phrases.append(phrase)
+            pairs.append(phrase)
+    return pairs
+
+
+def _clean(raw: str) -> str:
+    """Text without special tokens, spaces tidied."""
     text = re.sub(r"\s+", " ", _MARK.sub(" ", raw)).strip()
-    return ParsedAnswer(re.sub(r" ([.,;:!?])", r"\1", text), phrases)
+    return re.sub(r" ([.,;:!?])", r"\1", text)

@@ -1,0 +1,61 @@
+"""A visitor's file on its way to the disk: bounded while it comes, under a name of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from sama_plugin.demo.refusals import RefusedError
+
+NAME_CHARS = 120
+DEFAULT_NAME = "video"
+
+
+def shown_name(name: str) -> str:
+    """What a file is called, as it may be shown: its last part, without what no line holds; never a path of ours."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    printable = "".join(letter for letter in last if letter.isprintable()).strip(" .")
+    return printable[:NAME_CHARS] or DEFAULT_NAME
+
+
+async def save_upload(chunks: AsyncIterator[bytes], path: Path, max_bytes: int, stall_s: float) -> None:
+    """Write what comes, unless it is too much; what was written stays, for its folder is removed then.
+
+    Args:
+        chunks: the file's bytes.
+        path: where to.
+        max_bytes: that are taken.
+        stall_s: without a byte, after which it is given up, seconds.
+
+    Raises:
+        RefusedError: it is larger, it stalls, or there is nothing.
+    """
+    size = 0
+    with path.open("wb") as file:
+        while (chunk := await _next(chunks, stall_s)) is not None:
+            size += len(chunk)
+            if size > max_bytes:
+                raise too_large(max_bytes)
+            file.write(chunk)
+    if not size:
+        raise RefusedError("not_a_video", "The file is empty (0 bytes); expected a video file.")
+
+
+async def _next(chunks: AsyncIterator[bytes], stall_s: float) -> bytes | None:
+    """The next bytes; None at the end."""
+    try:
+        return await asyncio.wait_for(anext(chunks), stall_s)
+    except StopAsyncIteration:
+        return None
+    except asyncio.TimeoutError:
+        raise RefusedError(
+            "bad_request", f"No byte of the file came for {stall_s:g} s; send it again."
+        ) from None
+
+
+def too_large(max_bytes: int) -> RefusedError:
+    """The refusal of a file that is."""
+    return RefusedError(
+        "too_large", f"The file is larger than {max_bytes / 2**20:g} MB, which is the most that is taken."
+    )
