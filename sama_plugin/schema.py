@@ -271,6 +271,8 @@ class GroundedAnswer:
         objects: one per `[SEG]`, in order.
         timing_s: seconds of `encode`, `first_token`, `generate`, `ground`.
         counters: `vision_frames_encoded`, `sam2_frames_encoded`, `prefix_tokens_reused`, `prefix_tokens_computed`.
+        num_tokens: that were generated.
+        is_cut: it did not end by itself but at the longest length, or where the model's context does.
     """
 
     question: str
@@ -279,3 +281,5 @@ class GroundedAnswer:
     objects: Sequence[GroundedObject]
     timing_s: dict[str, float]
     counters: dict[str, int]
+    num_tokens: int = 0
+    is_cut: bool = False

@@ -125,6 +125,7 @@ class VideoSession:
 
     Attributes:
         clip: the video.
+        decoding: how answers are made; another one counts from the next question on.
         regions: name → region, as defined so far.
         answers: one per finished turn.
 
@@ -152,8 +153,7 @@ class VideoSession:
         sam2_beyond: str = "recompute",
     ) -> None:
         _check_parts(model)
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-            raise PromptError(f"The seed is {seed!r}, expected a whole number from 0, below 2^63.")
+        self._generator = _seeded(seed)
         self.model = model
         self.tokenizer = tokenizer
         self.decoding = Decoding(temperature, top_p, max_new_tokens)
@@ -175,7 +175,6 @@ class VideoSession:
         self._turns: list[_Turn] = []
         self._dialogue = EncodedDialogue()
         self._num_cached = 0
-        self._generator = torch.Generator().manual_seed(int(seed))
         self._run: _Run | None = None
         self._lock = threading.Lock()
 
@@ -356,6 +355,16 @@ class VideoSession:
         if run is not None:
             run.is_cancelled = True
 
+    def reseed(self, seed: int) -> None:
+        """Let the sampling of the next answers begin anew.
+
+        Raises:
+            PromptError: a seed out of range.
+        """
+        generator = _seeded(seed)
+        with self._alone():
+            self._generator = generator
+
     def rewind(self, num_turns: int) -> None:
         """Go back to where the conversation had so many turns; regions stay, objects of later answers are gone.
 
@@ -459,6 +468,8 @@ class VideoSession:
                 objects=objects,
                 timing_s=draft.timing_s,
                 counters=draft.counters,
+                num_tokens=len(tokens),
+                is_cut=len(tokens) >= draft.decoding.max_new_tokens,
             )
         )
         self._turns.append(draft.turn)
@@ -787,6 +798,17 @@ def _fill_in(objects: Sequence[GroundedObject], frame: GroundFrame) -> FrameMask
         thing = objects[index]
         rles[thing.id] = thing.rle[frame.frame_idx] = encode_mask(mask) if mask.any() else None
     return FrameMasks(frame.frame_idx, rles)
+
+
+def _seeded(seed: int) -> torch.Generator:
+    """A source of random numbers.
+
+    Raises:
+        PromptError: a seed out of range.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise PromptError(f"The seed is {seed!r}, expected a whole number from 0, below 2^63.")
+    return torch.Generator().manual_seed(int(seed))
 
 
 def _check_parts(model: Any) -> None:

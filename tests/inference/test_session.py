@@ -16,6 +16,7 @@ from sama_plugin.data.model_inputs import InputBuilder
 from sama_plugin.errors import CheckpointError, MediaError, PromptError
 from sama_plugin.grounding.prediction import GroundFrame, Grounding
 from sama_plugin.inference import generation
+from sama_plugin.inference.generation import Decoding
 from sama_plugin.inference.session import VideoSession
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video
@@ -78,6 +79,10 @@ def test_answer_has_text_objects_and_counters(
     assert answer.question == "Find both."
     assert answer.raw == "<p> One </p> [SEG] and <p> none </p> [SEG]."
     assert answer.text == "One and none."
+    assert (answer.num_tokens, answer.is_cut) == (
+        len(loaded.tokenizer(answer.raw, add_special_tokens=False).input_ids),
+        False,
+    )
     assert [(o.id, o.phrase, o.score) for o in answer.objects] == [
         ("obj1", "One", 0.75),
         ("obj2", "none", 0.75),
@@ -388,6 +393,24 @@ def test_sampling_repeats_with_its_seed(loaded: LoadedCheckpoint, video: Path) -
     assert said(1) != said(2)
     first, second = said(1)
     assert first != second
+
+
+def test_sampling_begins_anew_with_a_seed_and_other_decoding_counts_from_there(
+    loaded: LoadedCheckpoint, video: Path
+) -> None:
+    session = new_session(loaded, video, seed=1, temperature=1.0, max_new_tokens=6)
+    first = session.ask("What?").raw
+    session.rewind(0)
+    session.reseed(2)
+    assert session.ask("What?").raw != first
+    session.rewind(0)
+    session.reseed(1)
+    session.decoding = Decoding(1.0, 1.0, 3)
+    again = session.ask("What?")
+    assert first.startswith(again.raw)
+    assert (again.num_tokens, again.is_cut) == (3, True)
+    with pytest.raises(PromptError, match="The seed is -1"):
+        session.reseed(-1)
 
 
 def test_open_clip_and_folder_of_frames_do_as_a_video(
