@@ -31,14 +31,29 @@ def parse_region(text: str, clip: VideoClip) -> RegionPrompt:
     """Read one region of the command line.
 
     Args:
-        text: `NAME=KIND@WHEN:VALUES`. KIND `point`: `x,y` or `x,y,0` (outside) joined by `;`. `box`:
-            `x0,y0,x1,y1`. `scribble`: `x,y;x,y;...`. `mask`: path of a picture, non-zero is inside. `@WHEN`
-            is a frame index or a time such as `3.5s`; without it, frame 0.
+        text: see `read_region`.
         clip: the video it points into.
 
     Raises:
         PromptError: not of that form, or a region that cannot be used; see `region_prompt`.
         MediaError: a frame or time outside the clip, or a mask that cannot be read or does not fit.
+    """
+    return region_prompt(clip=clip, **read_region(text))
+
+
+def read_region(text: str) -> dict[str, Any]:
+    """Take one region of the command line apart.
+
+    Args:
+        text: `NAME=KIND@WHEN:VALUES`. KIND `point`: `x,y` or `x,y,0` (outside) joined by `;`. `box`:
+            `x0,y0,x1,y1`. `scribble`: `x,y;x,y;...`. `mask`: path of a picture, non-zero is inside. `@WHEN`
+            is a frame index or a time such as `3.5s`; without it, frame 0.
+
+    Returns:
+        Arguments of `region_prompt`: `name`, `frame`, `time_s` and the one of its kind, still unchecked.
+
+    Raises:
+        PromptError: not of that form.
     """
     match = REGION.fullmatch(text.strip())
     if match is None:
@@ -56,7 +71,7 @@ def parse_region(text: str, clip: VideoClip) -> RegionPrompt:
         value = [_numbers(part, text) for part in values.split(";")]
     elif not values:
         raise PromptError(f"Region {text!r} names no mask file; {GRAMMAR}.")
-    return region_prompt(name, clip, frame=frame, time_s=time_s, **{kind: value})
+    return {"name": name, "frame": frame, "time_s": time_s, kind: value}
 
 
 def parse_regions(texts: Sequence[str], clip: VideoClip) -> list[RegionPrompt]:
