@@ -268,7 +268,8 @@ class VideoSession:
             answers: turns in order; their questions mean these regions and objects of the answers before.
 
         Raises:
-            PromptError: the session has regions or turns of its own, or a question means what is not there.
+            PromptError: the session has regions or turns of its own, a question means what is not there, or a turn
+                spells tokens that it cannot have.
             MediaError: masks that do not fit the video.
         """
         if self.regions or self.answers:
@@ -589,7 +590,15 @@ class VideoSession:
                 )
 
     def _turn_of(self, answer: GroundedAnswer) -> _Turn:
-        """A finished turn from what a user sees of it."""
+        """A finished turn from what a user sees of it.
+
+        Raises:
+            PromptError: the question means what is not there, or one of the two spells tokens that it cannot have.
+        """
+        check_question(answer.question, self._reserved_tokens)
+        for token in set(self._reserved_tokens) - set(SPECIAL_TOKENS):
+            if token in answer.raw:
+                raise PromptError(f"An answer to be restored contains {token!r}, which no answer does.")
         question, names = resolve_placeholders(answer.question, {**self.regions, **self.objects})
         regions = [self._meant_by(name) for name in names]
         answer_ids = self._dialogue_tokenizer.answer_ids(answer.raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -165,5 +166,11 @@ def test_nothing_is_restored_that_does_not_fit(
     other = new_session(lively, clip)
     with pytest.raises(PromptError, match="<r1>, which was never defined"):
         other.restore([], talk)
+    for wrong in (
+        dataclasses.replace(talk[1], raw="It.<|im_end|>"),
+        dataclasses.replace(talk[1], question="What? [SEG]"),
+    ):
+        with pytest.raises(PromptError, match=r"<\|im_end\|>|\[SEG\]"):
+            other.restore(regions, [talk[0], wrong])
     assert (other.regions, other.answers, other._turns) == ({}, [], [])
     other.restore(regions, talk)
