@@ -54,4 +54,6 @@ def turn_document(answer: GroundedAnswer) -> dict[str, Any]:
         ],
         "timing_s": dict(answer.timing_s),
         "counters": dict(answer.counters),
+        "num_tokens": answer.num_tokens,
+        "is_cut": answer.is_cut,
     }

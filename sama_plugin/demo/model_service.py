@@ -103,13 +103,17 @@ class ModelService:
             question: the visitor's words.
             num_turns: that the server knows of; later ones do not count.
             num_frames: of the video, that the server knows of.
-            decoding: options of `Decoding` for this answer that differ from the server's.
+            decoding: options of `Decoding` for this answer that differ from the server's; `seed` begins its sampling
+                anew.
         """
         session = self._session(name)
         with self._model.hold():
             if len(session.answers) != num_turns:
                 session.rewind(num_turns)
-            session.decoding = dataclasses.replace(self._decoding, **decoding)
+            options = {name: value for name, value in decoding.items() if name != "seed"}
+            session.decoding = dataclasses.replace(self._decoding, **options)
+            if "seed" in decoding:
+                session.reseed(decoding["seed"])
         events = AnswerEvents(len(session.objects))
         for piece in self._pieces(task, session, question):
             for event in events.feed(piece):

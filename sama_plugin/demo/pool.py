@@ -260,7 +260,8 @@ class SessionPool:
         Args:
             session: the session.
             question: text; `<name>` means a region, `<objN>` an object of an earlier answer.
-            decoding: `temperature`, `top_p`, `max_new_tokens` of this answer, where they differ from the server's.
+            decoding: `temperature`, `top_p`, `max_new_tokens` of this answer, where they differ from the server's, and
+                the `seed` of its sampling, if it is to begin anew.
 
         Yields:
             `queue` at least once, `text`, `object` and `masks` as they come, `done`.
