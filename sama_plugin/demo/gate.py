@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sama_plugin.demo import openai_errors
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.routes import error_response
@@ -23,7 +24,10 @@ from sama_plugin.demo.routes import error_response
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 BODY_KINDS = ("application/json", "application/octet-stream")
+FORM = "multipart/form-data"
 UPLOAD_PATH = "/api/sessions"
+OPENAI = "/v1/"
+FILES_PATH, CHAT_PATH = f"{OPENAI}files", f"{OPENAI}chat/completions"
 CLOSE_PATH = re.compile(r"/api/sessions/[^/]+/close")
 """A page that goes away says so by a beacon, which cannot name its kind of body."""
 
@@ -65,7 +69,8 @@ class Gate:
             bounded = self._bounded(receive, scope)
             await self.app(scope, bounded, _with_headers(send))
         except RefusedError as refusal:
-            await error_response(refusal)(scope, receive, send)
+            respond = openai_errors.error_response if scope["path"].startswith(OPENAI) else error_response
+            await respond(refusal)(scope, receive, send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = _host_name(headers.get("host", ""))
@@ -84,17 +89,17 @@ class Gate:
             raise RefusedError("forbidden", "This request comes from another site's page.")
         kind = headers.get("content-type", "").split(";")[0].strip().lower()
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        if has_body and kind not in BODY_KINDS and not CLOSE_PATH.fullmatch(scope["path"]):
-            raise RefusedError(
-                "bad_request", f"The body is {kind[:40]!r}, expected {' or '.join(BODY_KINDS)}."
-            )
+        kinds = (FORM,) if scope["path"] == FILES_PATH else BODY_KINDS
+        if has_body and kind not in kinds and not CLOSE_PATH.fullmatch(scope["path"]):
+            raise RefusedError("bad_request", f"The body is {kind[:40]!r}, expected {' or '.join(kinds)}.")
 
     def _bounded(self, receive: Receive, scope: Scope) -> Receive:
         """`receive`, which refuses a body that is too long; uploads have a limit of their own."""
         kind = Headers(scope=scope).get("content-type", "")
-        if scope["path"] == UPLOAD_PATH and not kind.startswith("application/json"):
+        is_upload = scope["path"] == UPLOAD_PATH and not kind.startswith("application/json")
+        if is_upload or scope["path"] == FILES_PATH:
             return receive
-        left = self.limits.body_bytes
+        most = left = self.limits.chat_bytes if scope["path"] == CHAT_PATH else self.limits.body_bytes
 
         async def receive_bounded() -> Message:
             nonlocal left
@@ -103,7 +108,7 @@ class Gate:
             if left < 0:
                 raise RefusedError(
                     "too_large",
-                    f"The request is longer than {self.limits.body_bytes} bytes, which is the most.",
+                    f"The request is longer than {most} bytes, which is the most; upload a video first.",
                 )
             return message
 

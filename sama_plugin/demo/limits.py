@@ -28,6 +28,8 @@ class Limits:
         question_chars: of a question.
         queue: questions that are answered or wait.
         body_bytes: of a request that is no upload, such as a region's mask.
+        chat_bytes: of a request for a chat completion, which may hold its video.
+        files: uploaded for chat completions and kept at once.
     """
 
     sessions: int = 16
@@ -44,6 +46,8 @@ class Limits:
     question_chars: int = 4000
     queue: int = 32
     body_bytes: int = 4 * MEGA
+    chat_bytes: int = 64 * MEGA
+    files: int = 16
 
     def __post_init__(self) -> None:
         for field in fields(self):

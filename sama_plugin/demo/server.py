@@ -18,9 +18,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 import sama_plugin
+from sama_plugin.demo.api_key import KeyGuard
 from sama_plugin.demo.gate import Gate
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.model_source import ModelSource
+from sama_plugin.demo.openai_routes import build_router as build_openai_router
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.routes import build_router, error_response
@@ -33,6 +35,7 @@ def build_app(
     limits: Limits | None = None,
     work: Path | None = None,
     hosts: Collection[str] = (),
+    key: str | None = None,
 ) -> FastAPI:
     """The server; `app.state.pool` is its `SessionPool`.
 
@@ -41,6 +44,7 @@ def build_app(
         limits: on what visitors may have; the defaults if None.
         work: folder in which the server makes its own; the system's place for temporary files if None.
         hosts: names by which it may be called, beside the local ones; `*` is any.
+        key: without which nothing is answered; None answers everybody.
 
     Raises:
         MediaError: files cannot be kept there.
@@ -61,9 +65,12 @@ def build_app(
     )
     app.state.pool = pool
     app.include_router(build_router(pool))
+    app.include_router(build_openai_router(pool))
     app.add_exception_handler(RefusedError, _say_refusal)
     app.add_exception_handler(RequestValidationError, _say_invalid)
     app.add_exception_handler(HTTPException, _say_http)
+    if key is not None:
+        app.add_middleware(KeyGuard, key=key)
     app.add_middleware(Gate, limits=limits, hosts=hosts)
     return app
 
