@@ -35,7 +35,7 @@ EXTRAS = {
     "caption": ["pycocoevalcap>=1.2,<2"],  # 100 MB, most of it METEOR's and SPICE's Java
     "annotate": ["httpx>=0.27,<1", "jsonschema>=4.18,<5"],
     "lmms": ["lmms-eval>=0.7.3,<0.8", "filelock<3.20"],  # it reaches into filelock, and holds av below 16
-    "web": ["fastapi", "python-multipart", "uvicorn"],
+    "web": ["fastapi", "gradio>=6.5,<6.18", "python-multipart", "uvicorn"],  # later gradio: huggingface_hub 1
     "flash": ["flash-attn>=2.5"],
     "quant": ["bitsandbytes>=0.48"],
     "dev": ["hypothesis", "mypy", "pytest", "ruff", "scikit-image"],

@@ -27,6 +27,7 @@ from sama_plugin.cli import (
     demo,
     doctor,
     eval,
+    serve,
     shapes,
     train,
 )
@@ -37,7 +38,7 @@ from sama_plugin.errors import SamaError, own_words
 
 VERBS = {
     "look": (demo, doctor, completion),
-    "talk": (chat,),
+    "talk": (chat, serve),
     "data": (shapes, data, annotate),
     "train": (train, convert),
     "measure": (eval, bench),

@@ -16,6 +16,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+from tqdm import tqdm
+
 from sama_plugin.demo.refusals import RefusedError, refusal_of
 from sama_plugin.errors import CancelledError, SamaError
 
@@ -73,6 +75,7 @@ def run_service(connection: Connection, build: Callable[..., Service], arguments
         arguments: of `build`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the server ends this one
+    tqdm.set_lock(threading.RLock())  # its own, between processes, would outlive one that is killed
     say = _sender(connection)
     try:
         service = build(*arguments)

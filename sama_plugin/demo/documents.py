@@ -52,8 +52,8 @@ def turn_document(answer: GroundedAnswer) -> dict[str, Any]:
             }
             for thing, (start, end) in zip(answer.objects, places, strict=False)
         ],
-        "timing_s": dict(answer.timing_s),
-        "counters": dict(answer.counters),
         "num_tokens": answer.num_tokens,
         "is_cut": answer.is_cut,
+        "timing_s": dict(answer.timing_s),
+        "counters": dict(answer.counters),
     }

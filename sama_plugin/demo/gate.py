@@ -1,6 +1,7 @@
 """What every request has to pass before a route sees it: from where it comes, what it carries, where it wants to.
 
-- Its `Host` is a name of this server: a foreign page whose name was pointed at this machine gets nothing.
+- Its `Host` is a name of this server, or an address: a foreign page whose name was pointed at this machine gets
+  nothing.
 - What changes something comes from our own page, or from no page, and is JSON or a file's bytes: forms of foreign pages
   are neither.
 - Bodies that are no uploads are bounded, whether or not they say how long they are.
@@ -9,6 +10,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -20,16 +22,20 @@ from sama_plugin.demo import openai_errors
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.routes import error_response
+from sama_plugin.demo.uploads import too_large
 
-LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+LOCAL_NAME = "localhost"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-BODY_KINDS = ("application/json", "application/octet-stream")
-FORM = "multipart/form-data"
-UPLOAD_PATH = "/api/sessions"
+JSON, BYTES, FORM = "application/json", "application/octet-stream", "multipart/form-data"
 OPENAI = "/v1/"
-FILES_PATH, CHAT_PATH = f"{OPENAI}files", f"{OPENAI}chat/completions"
-CLOSE_PATH = re.compile(r"/api/sessions/[^/]+/close")
-"""A page that goes away says so by a beacon, which cannot name its kind of body."""
+BODIES = {
+    "/api/sessions": ((JSON, BYTES), "upload_bytes"),
+    f"{OPENAI}files": ((FORM,), "upload_bytes"),
+    f"{OPENAI}chat/completions": ((JSON,), "chat_bytes"),
+}
+"""Path → kinds of body, and the limit on their length, where they differ from `USUAL_BODY`."""
+
+USUAL_BODY = ((JSON,), "body_bytes")
 
 GRADIO_CLOSED = re.compile(
     r"/(gradio_api/)?(upload|upload_progress|file|file=.*|proxy=.*|stream|component_server|custom_component|"
@@ -49,13 +55,13 @@ class Gate:
     Args:
         app: what is behind it.
         limits: of bodies.
-        hosts: names of this server beside the local ones; `*` is any.
+        hosts: names of this server beside the local ones and addresses; may change.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, hosts: Collection[str]):
         self.app = app
         self.limits = limits
-        self.hosts = {*LOCAL_NAMES, *hosts}
+        self.hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -74,11 +80,11 @@ class Gate:
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = _host_name(headers.get("host", ""))
-        if host not in self.hosts and "*" not in self.hosts:
+        if host != LOCAL_NAME and host not in self.hosts and not _is_address(host):
             raise RefusedError(
                 "forbidden",
-                f"This server is not called {host[:80]!r}; open it as {', '.join(LOCAL_NAMES[:2])}, or start it with "
-                "--host NAME.",
+                f"This server is not called {host[:80]!r}; open it by its address, or start it with "
+                "--name NAME.",
             )
         if GRADIO_CLOSED.fullmatch(scope["path"]):
             raise RefusedError("not_found", "There is nothing here.")
@@ -88,28 +94,24 @@ class Gate:
         if origin is not None and urlsplit(origin).netloc != headers.get("host"):
             raise RefusedError("forbidden", "This request comes from another site's page.")
         kind = headers.get("content-type", "").split(";")[0].strip().lower()
-        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        kinds = (FORM,) if scope["path"] == FILES_PATH else BODY_KINDS
-        if has_body and kind not in kinds and not CLOSE_PATH.fullmatch(scope["path"]):
+        kinds, limit = BODIES.get(scope["path"], USUAL_BODY)
+        length = headers.get("content-length", "0")
+        if (length != "0" or "transfer-encoding" in headers) and kind not in kinds:
             raise RefusedError("bad_request", f"The body is {kind[:40]!r}, expected {' or '.join(kinds)}.")
+        most = getattr(self.limits, limit)
+        if length.isdecimal() and int(length) > most:
+            raise too_large(most)
 
     def _bounded(self, receive: Receive, scope: Scope) -> Receive:
-        """`receive`, which refuses a body that is too long; uploads have a limit of their own."""
-        kind = Headers(scope=scope).get("content-type", "")
-        is_upload = scope["path"] == UPLOAD_PATH and not kind.startswith("application/json")
-        if is_upload or scope["path"] == FILES_PATH:
-            return receive
-        most = left = self.limits.chat_bytes if scope["path"] == CHAT_PATH else self.limits.body_bytes
+        """`receive`, which refuses a body that turns out too long."""
+        most = left = getattr(self.limits, BODIES.get(scope["path"], USUAL_BODY)[1])
 
         async def receive_bounded() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise RefusedError(
-                    "too_large",
-                    f"The request is longer than {most} bytes, which is the most; upload a video first.",
-                )
+                raise too_large(most)
             return message
 
         return receive_bounded
@@ -134,3 +136,12 @@ def _host_name(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+def _is_address(host: str) -> bool:
+    """Whether it is an IP address, which no name server can point elsewhere."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -2,59 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from sama_plugin.errors import PromptError
 
 MEGA = 2**20
+MEANING = "meaning"
+"""Key of a field's metadata: what it bounds, for the help of the command line."""
+
+
+def _bound(default: float, meaning: str) -> Any:
+    return field(default=default, metadata={MEANING: meaning})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on number, size and time.
+    """Bounds on number, size and time; all are more than 0. The metadata of each says what it bounds."""
 
-    Attributes:
-        sessions: open at once.
-        idle_s: a session that nobody asks for anything so long is closed, seconds.
-        upload_bytes: of a video file.
-        frames: of a video.
-        frame_width: of a video, pixels; its longer side.
-        frame_height: of a video, pixels; its shorter side.
-        duration_s: of a video, seconds.
-        stall_s: without a byte of an upload, after which it is given up, seconds.
-        open_s: that looking into an uploaded file may take, seconds.
-        regions: of a session.
-        turns: of a session.
-        question_chars: of a question.
-        queue: questions that are answered or wait.
-        body_bytes: of a request that is no upload, such as a region's mask.
-        chat_bytes: of a request for a chat completion, which may hold its video.
-        files: uploaded for chat completions and kept at once.
-    """
-
-    sessions: int = 16
-    idle_s: float = 1800.0
-    upload_bytes: int = 512 * MEGA
-    frames: int = 20_000
-    frame_width: int = 4096
-    frame_height: int = 2304
-    duration_s: float = 7200.0
-    stall_s: float = 60.0
-    open_s: float = 60.0
-    regions: int = 64
-    turns: int = 64
-    question_chars: int = 4000
-    queue: int = 32
-    body_bytes: int = 4 * MEGA
-    chat_bytes: int = 64 * MEGA
-    files: int = 16
+    sessions: int = _bound(16, "sessions open at once")
+    idle_s: float = _bound(1800.0, "seconds until a session that nobody uses is closed")
+    grace_s: float = _bound(
+        20.0, "seconds until a session is closed whose page is gone and does not come back"
+    )
+    upload_bytes: int = _bound(512 * MEGA, "bytes of a video file")
+    stall_s: float = _bound(60.0, "seconds without a byte after which an upload is given up")
+    open_s: float = _bound(60.0, "seconds that looking into an uploaded file may take")
+    frames: int = _bound(20_000, "frames of a video")
+    frame_width: int = _bound(4096, "pixels of a frame's longer side")
+    frame_height: int = _bound(2304, "pixels of a frame's shorter side")
+    duration_s: float = _bound(7200.0, "seconds of a video")
+    regions: int = _bound(64, "regions of a session")
+    turns: int = _bound(64, "turns of a session")
+    question_chars: int = _bound(4000, "letters of a question")
+    queue: int = _bound(32, "questions that are answered or wait")
+    body_bytes: int = _bound(4 * MEGA, "bytes of a request that is no upload, such as a region's mask")
+    chat_bytes: int = _bound(64 * MEGA, "bytes of a request for a chat completion, which may hold its video")
+    files: int = _bound(16, "files uploaded for chat completions and kept at once")
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name, value in self.as_dict().items():
             if not 0 < value < float("inf"):
-                raise PromptError(f"The limit {field.name} is {value}, expected more than 0.")
+                raise PromptError(f"The limit {name} is {value}, expected more than 0.")
 
     def as_dict(self) -> dict[str, int | float]:
         """Name → value."""
         return asdict(self)
+
+    @classmethod
+    def meanings(cls) -> dict[str, str]:
+        """Name → what it bounds."""
+        return {entry.name: entry.metadata[MEANING] for entry in fields(cls)}

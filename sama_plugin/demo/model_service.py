@@ -42,8 +42,7 @@ class ModelService:
     num_threads = THREADS
 
     def __init__(self, source: ModelSource):
-        self._parts = source.load(*source.arguments)
-        self._options = source.session_options
+        self._parts, self._options = source.load(*source.arguments)
         names = [field.name for field in dataclasses.fields(Decoding)]
         self._decoding = Decoding(**{k: v for k, v in self._options.items() if k in names})
         self._sessions: dict[str, VideoSession] = {}
@@ -52,6 +51,7 @@ class ModelService:
             "open": self.open,
             "close": self.close,
             "ask": self.ask,
+            "rewind": self.rewind,
             "add_region": self.add_region,
             "rename_region": self.rename_region,
             "remove_region": self.remove_region,
@@ -60,7 +60,7 @@ class ModelService:
     def facts(self) -> dict[str, Any]:
         """Where the model is."""
         _, model, _ = self._parts
-        return {"device": str(model.device)}
+        return {"device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
 
     def do(self, task: Task, operation: str, arguments: tuple[Any, ...]) -> Any:
         """Do one of `operations`."""
@@ -108,7 +108,7 @@ class ModelService:
         """
         session = self._session(name)
         with self._model.hold():
-            if len(session.answers) != num_turns:
+            if len(session.answers) != num_turns:  # the last one was cancelled when it was finished
                 session.rewind(num_turns)
             options = {name: value for name, value in decoding.items() if name != "seed"}
             session.decoding = dataclasses.replace(self._decoding, **options)
@@ -144,6 +144,12 @@ class ModelService:
                 if piece is None:
                     return
                 yield piece
+
+    def rewind(self, _: Task, name: str, num_turns: int) -> None:
+        """Go back to where there were so many turns, or fewer."""
+        session = self._session(name)
+        with self._model.hold():
+            session.rewind(min(num_turns, len(session.answers)))
 
     def add_region(self, _: Task, name: str, prompt: RegionPrompt, replace: bool) -> Rle:
         """Find the mask that is meant."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sama_plugin.media.decode import VideoClip
@@ -18,16 +19,19 @@ class ModelSource:
     """How a process of its own comes by the model.
 
     Attributes:
-        load: gives (tokenizer, model, image processor); a function of a module.
+        load: gives ((tokenizer, model, image processor), options of `VideoSession`); a function of a module.
         arguments: of `load`.
-        name: of the checkpoint, as the page shows it.
-        session_options: of `VideoSession`.
+        folder: of the checkpoint, or its hub id.
     """
 
-    load: Callable[..., tuple[Any, Any, Any]]
+    load: Callable[..., tuple[tuple[Any, Any, Any], dict[str, Any]]]
     arguments: tuple[Any, ...]
-    name: str
-    session_options: dict[str, Any]
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Of the checkpoint, as visitors see it."""
+        return self.folder.name
 
 
 class FinishedTurn(NamedTuple):

@@ -176,7 +176,7 @@ class KeptChats:
         if rounds or not chat.is_named:
             common = _num_common(session.answers, rounds, _changed(chat, request.regions))
             if common < len(session.answers):
-                self._pool.rewind(session, common)
+                await self._pool.rewind(session, common)
             rest = rounds[common:]
         await self._set_regions(chat, request)
         if rest:

@@ -9,9 +9,9 @@
     await pool.close(session)
     await pool.stop()
 
-Everything that is not granted raises `RefusedError`. The pool itself holds no model and decodes no video: the model has a
-process of its own, visitors' files are read in others (see `child`). It keeps of each session what is needed to go on
-when the model's process dies.
+Everything that is not granted raises `RefusedError`. The pool itself holds no model and decodes no video: the model
+has a process of its own, visitors' files are read in others (`pool.media`). It keeps of each session what is needed to
+go on when the model's process dies.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ import sama_plugin
 from sama_plugin.demo.answer_events import Event
 from sama_plugin.demo.child import Child
 from sama_plugin.demo.documents import turn_document
-from sama_plugin.demo.exports import EXPORTS
 from sama_plugin.demo.limits import Limits
-from sama_plugin.demo.media_service import MediaService
+from sama_plugin.demo.media_desk import MediaDesk
 from sama_plugin.demo.model_source import ModelSource, build_model_service
-from sama_plugin.demo.refusals import RefusedError, refusal_of
+from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.region_requests import (
     next_colour,
     next_name,
@@ -45,20 +44,11 @@ from sama_plugin.demo.sessions import PointedRegion, Session
 from sama_plugin.demo.uploads import save_upload, shown_name
 from sama_plugin.demo.waiting_line import Ticket, WaitingLine
 from sama_plugin.demo.work_folder import WorkFolder
-from sama_plugin.errors import SamaError
 from sama_plugin.media.decode import VideoClip
-from sama_plugin.media.regions import check_region_name
-from sama_plugin.prompting.placeholders import check_question, resolve_placeholders
 
 logger = logging.getLogger(__name__)
 
-EXAMPLES = {"shapes-1": 1, "shapes-2": 2}
-"""Id of a clip that is there already → seed of its scene."""
-
 ID_BYTES = 18
-SIDE_PROCESSES = 2
-"""That open or export at once."""
-
 SWEEP_S = 15.0
 
 
@@ -72,7 +62,7 @@ class SessionPool:
 
     Attributes:
         model: the process that has the model.
-        media: the process that reads frames.
+        media: reads and writes visitors' files.
         line: of the questions.
         sessions: by id.
     """
@@ -82,12 +72,10 @@ class SessionPool:
         self.work = work
         self.name = source.name
         self.model = Child("model", build_model_service, source, is_lasting=True)
-        self.media = Child("frames", MediaService, is_lasting=True)
+        self.media = MediaDesk(limits, work)
         self.line = WaitingLine(limits.queue)
         self.sessions: dict[str, Session] = {}
-        self._examples = {name: work.path / f"{name}.mp4" for name in EXAMPLES}
         self._num_opening = 0
-        self._side = asyncio.Semaphore(SIDE_PROCESSES)
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -96,7 +84,7 @@ class SessionPool:
         Raises:
             RefusedError: the model cannot be loaded; its message says why.
         """
-        await asyncio.gather(self.model.start(), self.media.start(), self._render_examples())
+        await asyncio.gather(self.model.start(), self.media.start())
         self._spawn(self._sweep())
 
     async def stop(self) -> None:
@@ -113,11 +101,11 @@ class SessionPool:
         return {
             "version": sama_plugin.__version__,
             "model": self.name,
-            "device": (self.model.facts or {}).get("device"),
+            **(self.model.facts or {}),
             "limits": self.limits.as_dict(),
             "sessions": len(self.sessions),
             "queue": len(self.line),
-            "examples": [{"id": name, "name": path.name} for name, path in self._examples.items()],
+            "examples": [{"id": name, "name": path.name} for name, path in self.media.examples.items()],
         }
 
     async def create(self, chunks: AsyncIterator[bytes], name: str) -> Session:
@@ -135,7 +123,7 @@ class SessionPool:
             try:
                 path = folder / "video"
                 await save_upload(chunks, path, self.limits.upload_bytes, self.limits.stall_s)
-                return self._add(await self._open(path, shown_name(name)), folder)
+                return self._add(await self.media.open(path, shown_name(name)), folder)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -146,14 +134,9 @@ class SessionPool:
         Raises:
             RefusedError: too many sessions, or no such clip.
         """
-        if name not in self._examples:
-            raise RefusedError(
-                "not_found", f"There is no example {name[:40]!r}; there are: {', '.join(self._examples)}."
-            )
+        path = self.media.example(name)
         with self._room():
-            path = self._examples[name]
-            clip = await self._open(path, path.name)
-            return self._add(clip, self.work.make_folder())
+            return self._add(await self.media.open(path, path.name), self.work.make_folder())
 
     def get(self, name: str) -> Session:
         """A session by its id.
@@ -171,6 +154,10 @@ class SessionPool:
         session.touch()
         return session
 
+    def leave(self, session: Session) -> None:
+        """A page is gone: close its session, unless it comes back, as one does that is loaded anew."""
+        self._spawn(self._close_left(session))
+
     async def close(self, session: Session) -> None:
         """End a session: its answers stop, its files and what the model keeps of it go."""
         if self.sessions.pop(session.id, None) is None:
@@ -180,20 +167,6 @@ class SessionPool:
         if session.home == self.model.generation:
             with contextlib.suppress(RefusedError):  # a process that dies forgets too
                 await asyncio.shield(self.model.call("close", session.id))
-
-    async def frame(self, session: Session, frame: int, width: int | None = None) -> bytes:
-        """A frame of the video as JPEG.
-
-        Raises:
-            RefusedError: no such frame, or it cannot be decoded.
-        """
-        if not 0 <= frame < session.clip.num_frames:
-            raise RefusedError(
-                "not_found",
-                f"There is no frame {frame}; the video has {session.clip.num_frames}, counted from 0.",
-            )
-        picture: bytes = await self.media.call("frame", session.clip, frame, width)
-        return picture
 
     async def put_region(
         self, session: Session, body: Mapping[str, Any], name: str | None = None
@@ -210,7 +183,7 @@ class SessionPool:
         """
         async with session.lock:
             if name is None:
-                self._check_new_region(session, body)
+                session.check_new_region(body.get("name"), self.limits)
                 prompt = read_region(body, body.get("name") or next_name(session.regions), session.clip)
                 colour = next_colour(len(session.regions))
             else:
@@ -234,7 +207,7 @@ class SessionPool:
             region.colour = read_colour(body) or region.colour
             new = body.get("name")
             if new is not None and new != name:
-                self._check_name(session, new)
+                session.check_name(new)
                 await self._bring_home(session)
                 await self.model.call("rename_region", session.id, name, new)
                 session.rename_region(name, new)
@@ -270,7 +243,7 @@ class SessionPool:
             RefusedError: before the first event if the question cannot be used or the line is full; later `cancelled`,
                 `worker_crashed`, ...
         """
-        self._check_question(session, question)
+        session.check_question(question, self.limits)
         ticket = self.line.join()
         session.tickets.add(ticket)
         events: asyncio.Queue[Event | RefusedError | None] = asyncio.Queue()
@@ -286,7 +259,7 @@ class SessionPool:
             if not task.done():
                 ticket.cancel()
 
-    def rewind(self, session: Session, num_turns: Any) -> None:
+    async def rewind(self, session: Session, num_turns: Any) -> None:
         """Go back to where there were so many turns; what is being answered is cancelled.
 
         Raises:
@@ -299,23 +272,10 @@ class SessionPool:
                 f"Cannot go back to that; expected a number of turns from 0 to {len(session.answers)}.",
             )
         session.cancel()
-        del session.answers[num_turns:]  # the model's process is told with the next question
-
-    async def export(self, session: Session, kind: str) -> Path:
-        """Write a file of `EXPORTS`, to be removed by the caller; it goes with the session at the latest.
-
-        Raises:
-            RefusedError: no such file, or it cannot be made.
-        """
-        if kind not in EXPORTS:
-            raise RefusedError(
-                "not_found", f"There is no export {kind[:40]!r}; there are: {', '.join(EXPORTS)}."
-            )
-        path = session.folder / f"{secrets.token_hex(8)}-{kind}"
-        regions = [region.region() for region in session.regions.values()]
-        async with self._side, Child("export", MediaService) as child:
-            await child.call("export", path, kind, session.clip, session.answers, regions)
-        return path
+        del session.answers[num_turns:]
+        async with session.lock:
+            if session.home == self.model.generation:
+                await self.model.call("rewind", session.id, len(session.answers))
 
     async def _answer(
         self,
@@ -355,29 +315,6 @@ class SessionPool:
             await self.model.call("open", session.id, session.clip, regions, session.answers)
             session.home = home
 
-    async def _open(self, path: Path, name: str) -> VideoClip:
-        """Look into a file, in a process that ends with it."""
-        try:
-            async with self._side, Child("opening a video", MediaService) as child:
-                work = child.call("open", path, name, self.limits)
-                clip: VideoClip = await asyncio.wait_for(work, self.limits.open_s)
-                return clip
-        except asyncio.TimeoutError:
-            raise RefusedError(
-                "too_large",
-                f"Looking into '{name}' takes longer than {self.limits.open_s:g} s; make it smaller, or encode it "
-                "anew as an mp4.",
-            ) from None
-        except RefusedError as refusal:
-            if refusal.code != "worker_crashed":
-                raise
-            raise RefusedError("not_a_video", f"'{name}' cannot be read: its decoder died.") from None
-
-    async def _render_examples(self) -> None:
-        async with Child("examples", MediaService) as child:
-            for name, path in self._examples.items():
-                await child.call("example", path, EXAMPLES[name])
-
     async def _sweep(self) -> None:
         """Close what nobody uses any more."""
         while True:
@@ -386,6 +323,13 @@ class SessionPool:
                 if session.idle_s > self.limits.idle_s and not session.tickets:
                     logger.info("A session was idle for %.0f s and is closed.", session.idle_s)
                     await self.close(session)
+
+    async def _close_left(self, session: Session) -> None:
+        """Close a session whose page has not come back."""
+        used_at = session.used_at
+        await asyncio.sleep(self.limits.grace_s)
+        if session.used_at == used_at:
+            await self.close(session)
 
     @contextlib.contextmanager
     def _room(self) -> Any:
@@ -405,44 +349,6 @@ class SessionPool:
         session = Session(secrets.token_urlsafe(ID_BYTES), clip, folder)
         self.sessions[session.id] = session
         return session
-
-    def _check_new_region(self, session: Session, body: Mapping[str, Any]) -> None:
-        if len(session.regions) >= self.limits.regions:
-            raise RefusedError(
-                "bad_request",
-                f"There are {len(session.regions)} regions, which is the most; remove one, or draw one anew.",
-            )
-        if body.get("name") is not None:
-            self._check_name(session, body["name"])
-
-    def _check_name(self, session: Session, name: Any) -> None:
-        try:
-            check_region_name(name)
-        except SamaError as error:
-            raise refusal_of(error) from error
-        if name in session.regions:
-            raise RefusedError("bad_request", f"There is a region '{name}' already; choose another name.")
-
-    def _check_question(self, session: Session, question: Any) -> None:
-        """Refuse what can be refused before it waits for its turn."""
-        limits = self.limits
-        try:
-            check_question(question, ())
-            if len(question) > limits.question_chars:
-                raise RefusedError(
-                    "bad_request",
-                    f"The question has {len(question)} letters, at most {limits.question_chars} are taken.",
-                )
-            if not session.tickets:  # else an answer that comes may bring what it means
-                resolve_placeholders(question, list(session.names()))
-        except SamaError as error:
-            raise refusal_of(error) from error
-        if len(session.answers) + len(session.tickets) >= limits.turns:
-            raise RefusedError(
-                "bad_request",
-                f"There are {limits.turns} turns, which is the most; go back to an earlier one, or open the video "
-                "again.",
-            )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside what is awaited."""

@@ -19,7 +19,6 @@ from sama_plugin.demo.exports import EXPORTS
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.region_requests import check_keys
-from sama_plugin.demo.uploads import too_large
 
 FOREVER = "private, max-age=31536000, immutable"
 """A frame of a session's video never changes."""
@@ -50,9 +49,6 @@ def _add_session_routes(router: APIRouter, pool: SessionPool) -> None:
             body = await read_json(request)
             check_keys(body, ("example",))
             return (await pool.create_from_example(str(body.get("example")))).document()
-        announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > pool.limits.upload_bytes:
-            raise too_large(pool.limits.upload_bytes)
         return (await pool.create(request.stream(), name)).document()
 
     @router.get("/sessions/{session_id}")
@@ -60,15 +56,18 @@ def _add_session_routes(router: APIRouter, pool: SessionPool) -> None:
         return pool.get(session_id).document()
 
     @router.delete("/sessions/{session_id}", status_code=204)
-    @router.post("/sessions/{session_id}/close", status_code=204)
     async def close(session_id: str) -> None:
         await pool.close(pool.get(session_id))
+
+    @router.post("/sessions/{session_id}/close", status_code=204)
+    async def leave(session_id: str) -> None:
+        pool.leave(pool.get(session_id))
 
     @router.get("/sessions/{session_id}/frames/{frame}.jpg")
     async def frame(session_id: str, frame: int, width: int | None = None) -> Response:
         if width is not None and width < 1:
             raise RefusedError("bad_request", f"The width is {width}, expected 1 or more pixels.")
-        picture = await pool.frame(pool.get(session_id), frame, width)
+        picture = await pool.media.frame(pool.get(session_id), frame, width)
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": FOREVER})
 
 
@@ -115,12 +114,12 @@ def _add_answer_routes(router: APIRouter, pool: SessionPool) -> None:
     async def rewind(session_id: str, request: Request) -> dict[str, Any]:
         session, body = pool.get(session_id), await read_json(request)
         check_keys(body, ("turns",))
-        pool.rewind(session, body.get("turns"))
+        await pool.rewind(session, body.get("turns"))
         return session.document()
 
     @router.get("/sessions/{session_id}/export/{kind}")
     async def export(session_id: str, kind: str, request: Request) -> StreamingResponse:
-        work = asyncio.ensure_future(pool.export(pool.get(session_id), kind))
+        work = asyncio.ensure_future(pool.media.export(pool.get(session_id), kind))
         while not (await asyncio.wait([work], timeout=LOOK_S))[0]:
             if await request.is_disconnected():
                 work.cancel()

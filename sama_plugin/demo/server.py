@@ -43,7 +43,7 @@ def build_app(
         source: of the model.
         limits: on what visitors may have; the defaults if None.
         work: folder in which the server makes its own; the system's place for temporary files if None.
-        hosts: names by which it may be called, beside the local ones; `*` is any.
+        hosts: names by which it may be called, beside `localhost` and addresses; may change while it runs.
         key: without which nothing is answered; None answers everybody.
 
     Raises:

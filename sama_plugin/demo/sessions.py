@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.demo.documents import prompt_document, turn_document, video_document
+from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.model_source import FinishedTurn
-from sama_plugin.demo.refusals import RefusedError
+from sama_plugin.demo.refusals import RefusedError, refusal_of
 from sama_plugin.demo.waiting_line import Ticket
+from sama_plugin.errors import SamaError
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.masks import decode_mask
+from sama_plugin.media.regions import check_region_name
+from sama_plugin.prompting.placeholders import check_question, resolve_placeholders
 from sama_plugin.schema import GroundedAnswer, Region, RegionPrompt, Rle
 
 
@@ -63,6 +67,7 @@ class Session:
         regions: by name.
         answers: one per turn.
         tickets: of questions that are answered or wait.
+        used_at: when somebody asked for anything last, by `time.monotonic`.
         home: generation of the model's process that has the session; 0 for none.
         lock: of what must not happen twice at once: opening it there, changing regions.
     """
@@ -76,16 +81,16 @@ class Session:
         self.tickets: set[Ticket] = set()
         self.home = 0
         self.lock = asyncio.Lock()
-        self._used_at = time.monotonic()
+        self.used_at = time.monotonic()
 
     @property
     def idle_s(self) -> float:
         """Seconds since anybody asked for anything."""
-        return time.monotonic() - self._used_at
+        return time.monotonic() - self.used_at
 
     def touch(self) -> None:
         """Somebody asks for something."""
-        self._used_at = time.monotonic()
+        self.used_at = time.monotonic()
 
     def document(self) -> dict[str, Any]:
         """As plain values."""
@@ -133,3 +138,54 @@ class Session:
         """Give up what is answered and what waits."""
         for ticket in self.tickets:
             ticket.cancel()
+
+    def check_new_region(self, name: Any, limits: Limits) -> None:
+        """See that there is room for one more region, of this name if one is given.
+
+        Raises:
+            RefusedError: there is not, or the name is taken or cannot be used.
+        """
+        if len(self.regions) >= limits.regions:
+            raise RefusedError(
+                "bad_request",
+                f"There are {len(self.regions)} regions, which is the most; remove one, or draw one anew.",
+            )
+        if name is not None:
+            self.check_name(name)
+
+    def check_name(self, name: Any) -> None:
+        """See that a region may be called so.
+
+        Raises:
+            RefusedError: the name is taken or cannot be used.
+        """
+        try:
+            check_region_name(name)
+        except SamaError as error:
+            raise refusal_of(error) from error
+        if name in self.regions:
+            raise RefusedError("bad_request", f"There is a region '{name}' already; choose another name.")
+
+    def check_question(self, question: Any, limits: Limits) -> None:
+        """Refuse what can be refused before it waits for its turn.
+
+        Raises:
+            RefusedError: no text, too much of it, a name that is not defined, or too many turns.
+        """
+        try:
+            check_question(question, ())
+            if not self.tickets:  # else an answer that comes may bring what it means
+                resolve_placeholders(question, list(self.names()))
+        except SamaError as error:
+            raise refusal_of(error) from error
+        if len(question) > limits.question_chars:
+            raise RefusedError(
+                "bad_request",
+                f"The question has {len(question)} letters, at most {limits.question_chars} are taken.",
+            )
+        if len(self.answers) + len(self.tickets) >= limits.turns:
+            raise RefusedError(
+                "bad_request",
+                f"There are {limits.turns} turns, which is the most; go back to an earlier one, or open the video "
+                "again.",
+            )

@@ -55,7 +55,7 @@ async def _next(chunks: AsyncIterator[bytes], stall_s: float) -> bytes | None:
 
 
 def too_large(max_bytes: int) -> RefusedError:
-    """The refusal of a file that is."""
+    """The refusal of a body that is."""
     return RefusedError(
-        "too_large", f"The file is larger than {max_bytes / 2**20:g} MB, which is the most that is taken."
+        "too_large", f"This is larger than {max_bytes / 2**20:g} MB, which is the most that is taken."
     )
