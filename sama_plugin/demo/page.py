@@ -6,10 +6,7 @@ filled by `static/app.js`, which speaks to `/api` only. No Gradio event is used:
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +18,7 @@ from starlette.types import Scope
 
 from sama_plugin.data.report_page import format_table
 from sama_plugin.demo.code_snippets import SNIPPETS
+from sama_plugin.demo.limits import Limits
 from sama_plugin.errors import DataError
 from sama_plugin.evaluation.results import Results, read_results
 
@@ -46,25 +44,6 @@ import(new URL("static/sama/{module}", document.baseURI)).then(
 """
 
 
-@dataclass(frozen=True)
-class PageFacts:
-    """What the page says of the server it belongs to.
-
-    Attributes:
-        folder: of the checkpoint; a `results.json` in it is shown.
-        name: of the model.
-        device: it runs on, such as `cpu`.
-        dtype: of its weights, such as `float32`.
-        limits: name → what visitors may have.
-    """
-
-    folder: Path
-    name: str
-    device: str
-    dtype: str
-    limits: Mapping[str, int | float]
-
-
 class StaticFolder(StaticFiles):
     """Our files; a browser asks each time whether they have changed, so that an update is seen at once."""
 
@@ -75,12 +54,13 @@ class StaticFolder(StaticFiles):
         return response
 
 
-def mount_page(app: FastAPI, facts: PageFacts) -> FastAPI:
+def mount_page(app: FastAPI, folder: Path, limits: Limits) -> FastAPI:
     """Serve the page at `/` and its files at `/static/sama`. Comes last: the page answers to every path that is left.
 
     Args:
         app: has the routes of `/api` already.
-        facts: shown in the tab "This model".
+        folder: of the checkpoint; a `results.json` in it is shown.
+        limits: on what visitors may have, shown too.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read at import; it would call home
     import gradio
@@ -88,7 +68,7 @@ def mount_page(app: FastAPI, facts: PageFacts) -> FastAPI:
     app.mount(PATH, StaticFolder(directory=STATIC), name="page")
     return gradio.mount_gradio_app(
         app,
-        build_page(facts),
+        build_page(folder, limits),
         path="/",
         footer_links=[],
         show_error=False,
@@ -98,8 +78,8 @@ def mount_page(app: FastAPI, facts: PageFacts) -> FastAPI:
     )
 
 
-def build_page(facts: PageFacts) -> gradio.Blocks:
-    """The page as Gradio's Blocks."""
+def build_page(folder: Path, limits: Limits) -> gradio.Blocks:
+    """The page as Gradio's Blocks; arguments as for `mount_page`."""
     import gradio
 
     with gradio.Blocks(title="SAMA", analytics_enabled=False, fill_width=True) as page:
@@ -110,7 +90,7 @@ def build_page(facts: PageFacts) -> gradio.Blocks:
             with gradio.Tab("From code"):
                 gradio.HTML(_code_page(), js_on_load=START.format(module="code.js"))
             with gradio.Tab("This model"):
-                gradio.HTML(_model_page(facts), js_on_load=None)
+                gradio.HTML(_model_page(folder, limits), js_on_load=START.format(module="model.js"))
     return page
 
 
@@ -135,14 +115,16 @@ def _code_page() -> str:
     return f'<div class="sama-code">{"".join(parts)}</div>'
 
 
-def _model_page(facts: PageFacts) -> str:
-    """Name, place, limits and numbers of the model."""
-    table = format_table(
-        ("what", "value"),
-        [("model", facts.name), ("folder", facts.folder.name), ("device", facts.device), ("numbers in", facts.dtype)],
+def _model_page(folder: Path, limits: Limits) -> str:
+    """What the server says of itself (filled in by `model.js`), its limits, and what was measured of its model."""
+    meanings = Limits.meanings()
+    bounds = format_table(
+        ("limit", "at most"), [(meanings[name], f"{most:,g}") for name, most in limits.as_dict().items()]
     )
-    limits = format_table(("limit of this server", "most"), [(name, f"{most:,}") for name, most in facts.limits.items()])
-    return f'<div class="sama-code">{table}<h3>Limits</h3>{limits}<h3>Measured</h3>{_results(facts.folder)}</div>'
+    return (
+        '<div class="sama-facts"><h3>Model</h3><dl data-part="facts"></dl>'
+        f"<h3>Measured</h3>{_results(folder)}<h3>Limits of this server</h3>{bounds}</div>"
+    )
 
 
 def _results(folder: Path) -> str:
@@ -166,8 +148,7 @@ def _results_table(results: Results) -> str:
         for name, value in results.metrics.items()
         if "/" not in name
     ]
-    about = json.dumps(results.code.get("version"))
     return (
-        f"<p>Benchmark {escape(results.benchmark)}, measured by version {escape(about)}; fractions of 1.</p>"
+        f"<p>Benchmark {escape(results.benchmark)}, by version {escape(str(results.code.get('version')))}.</p>"
         + format_table(("metric", "value", "cases"), rows)
     )

@@ -23,6 +23,7 @@ from sama_plugin.demo.gate import Gate
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.model_source import ModelSource
 from sama_plugin.demo.openai_routes import build_router as build_openai_router
+from sama_plugin.demo.page import mount_page
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.routes import build_router, error_response
@@ -72,7 +73,7 @@ def build_app(
     if key is not None:
         app.add_middleware(KeyGuard, key=key)
     app.add_middleware(Gate, limits=limits, hosts=hosts)
-    return app
+    return mount_page(app, source.folder, limits)
 
 
 async def _say_refusal(_: Request, error: Exception) -> JSONResponse:

@@ -2,8 +2,8 @@
 
 import { answerNodes, questionNodes } from "./answer_text.js";
 import { describeSpans } from "./description.js";
-import { icon, } from "./icons.js";
 import { iconButton, make, partsOf, prefersStill } from "./dom.js";
+import { withoutArticle } from "./marks.js";
 import { presenceOf } from "./rle.js";
 
 export class Conversation {
@@ -68,7 +68,7 @@ export class Conversation {
     answer.replaceChildren(...answerNodes(turn.text, turn.objects, (group) => this.#link(group)));
     if (!turn.text && !turn.state) answer.append(make("em", {}, "(no words)"));
     objects.replaceChildren(...turn.objects.map((thing) => this.#object(thing, Boolean(turn.state))));
-    facts.textContent = turn.timing_s ? `${Object.values(turn.timing_s).length ? totalSeconds(turn.timing_s) : ""}` : "";
+    facts.textContent = turn.timing_s ? `answered in ${totalSeconds(turn.timing_s)}` : "";
   }
 
   #showCurrent() {
@@ -117,7 +117,7 @@ export class Conversation {
     const words = isUnfinished ? "being found …" : describeSpans(spans ?? []);
     const node = make("li", { "data-ids": id, onpointerenter: () => this.talk.highlight(id), onpointerleave: () => this.#unpin([id]) },
       make("button", { type: "button", className: "chip", title: "Show where it is", onclick: () => this.#goTo([id]) }, id),
-      make("span", { className: "phrase-name" }, phrase || "object"),
+      make("span", { className: "phrase-name" }, withoutArticle(phrase) || "object"),
       make("span", { className: "faint" }, score === undefined ? words : `${words} · score ${score.toFixed(2)}`),
     );
     node.style.setProperty("--colour", colour);

@@ -4,11 +4,16 @@
 export function marksOn(talk, frame) {
   const objects = talk.objects
     .filter((thing) => thing.rle[frame])
-    .map(({ id, phrase, colour, rle }) => ({ name: id, label: `${id} ${phrase}`.trim(), colour, rle: rle[frame] }));
+    .map(({ id, phrase, colour, rle }) => ({ name: id, label: `${id} ${withoutArticle(phrase)}`.trim(), colour, rle: rle[frame] }));
   const regions = talk.regions
     .filter((region) => region.frame === frame)
     .map(({ name, colour, rle, point }) => ({ name, label: name, colour, rle, points: point }));
   return [...regions, ...objects];
+}
+
+/** A phrase as a label: without its article, as in the pictures that are exported. */
+export function withoutArticle(phrase) {
+  return phrase.replace(/^(a|an|the)\s+(?=\S)/i, "");
 }
 
 /** Whether dark letters are read better on a `#rrggbb` than white ones. */

@@ -2,6 +2,7 @@
 
 import { make, partsOf } from "./dom.js";
 import { describeSpans, formatTime } from "./description.js";
+import { withoutArticle } from "./marks.js";
 import { presenceOf } from "./rle.js";
 
 export class Timeline {
@@ -55,12 +56,13 @@ export class Timeline {
   }
 
   #showMarks() {
-    const marks = this.talk.regions.map(({ name, frame, colour }) => {
+    const marks = this.talk.regions.map(({ name, frame, colour }, i, all) => {
       const mark = make("button", {
         type: "button", className: "mark", title: `${name} on frame ${frame}`,
         "aria-label": `${name}: go to frame ${frame}`, onclick: () => this.#goTo(name, frame),
       });
       mark.style.setProperty("--at", this.#share(frame));
+      mark.style.setProperty("--nudge", all.slice(0, i).filter((other) => other.frame === frame).length);
       mark.style.setProperty("--colour", colour);
       return mark;
     });
@@ -88,7 +90,7 @@ export class Timeline {
 
   #fillRow(row, { id, phrase, colour, rle, spans_s: spans }) {
     const { label, track } = partsOf(row);
-    const name = `${id} ${phrase}`.trim();
+    const name = `${id} ${withoutArticle(phrase)}`.trim();
     label.textContent = label.title = name;
     label.setAttribute("aria-label", `${name}: ${spans ? describeSpans(spans) : "being found"}`);
     row.style.setProperty("--colour", colour);
