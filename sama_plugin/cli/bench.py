@@ -12,7 +12,7 @@ from sama_plugin.cli.model_options import add_model_options, load_model, model_f
 from sama_plugin.errors import DataError
 
 LESSON = Lesson(
-    summary="measure time and memory: training steps, conversations, tracking, scoring",
+    summary="measure time and memory on this machine",
     purpose="Measure what things cost on this machine, each beside what it is compared with, in one run.",
     examples=("sama bench scoring", "sama bench turns --plot turns.png", "sama bench index --records 1000"),
 )

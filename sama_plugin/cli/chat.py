@@ -43,7 +43,7 @@ BATCH_HELP = (
 
 
 LESSON = Lesson(
-    summary="ask about a video, at a prompt or by --ask; answers have masks",
+    summary="ask about a video, at a prompt or by --ask",
     purpose="Ask about a video, of things pointed at or found before, and get text with masks on every frame.",
     details="Without --ask it asks you, question after question; /help there names its commands. A question means a "
     "region as <r1> and an object of an earlier answer as <obj1>. A folder of frames is a video too.",

@@ -18,7 +18,7 @@ SHARD_SIZE = re.compile(r"[1-9][0-9]*(KB|MB|GB)")
 
 
 LESSON = Lesson(
-    summary="make a start of training from a LLaVA checkpoint; merge, cast, shard",
+    summary="make a start of training; merge, cast, shard checkpoints",
     purpose="Make a SAMA folder: from a LLaVA checkpoint as a start of training, or from another SAMA or LoRA folder.",
     details="SOURCE is a llava_qwen or llava_llama checkpoint (then --sam2 gives SAM2's weights and OUT is an "
     "untrained SAMA folder around it), a SAMA folder, or a LoRA folder with its --base. What it is, its config says.",

@@ -33,7 +33,7 @@ SUBCOMMANDS = (
 
 
 LESSON = Lesson(
-    summary="check, look at, count, split, balance and convert data sets",
+    summary="check, look at, count, split, balance, convert data sets",
     purpose="Read, check and make data sets of records, masks and media, in the form of SAMA-239K.",
     examples=("sama data check shapes", "sama data stats shapes", "sama data show shapes --out pages"),
 )

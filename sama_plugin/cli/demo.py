@@ -21,7 +21,7 @@ VIDEO_CRF = 16
 
 
 LESSON = Lesson(
-    summary="see it work: a conversation about a rendered video, with the truth beside it",
+    summary="see it work: a conversation about a rendered video",
     purpose="Render a video, talk about it, and say the truth beside each answer, in under a minute on a CPU.",
     writes="--out: video.mp4, overlay.mp4, strip.png and answer.json",
     examples=("sama demo", "sama demo --out first", "sama demo --scene 4 --out fourth"),

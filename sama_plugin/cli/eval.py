@@ -34,7 +34,7 @@ SUBCOMMANDS = {
 
 
 LESSON = Lesson(
-    summary="score models on benchmarks: sama eval BENCH --data DIR --out DIR, or in steps",
+    summary="score models on benchmarks, compare, submit",
     purpose="Run benchmarks, score predictions of any model, and compare and submit them.",
     details="`sama eval BENCH --data DIR --out DIR [...]` runs a benchmark and scores it; the rest are its steps, and "
     "what can be done with predictions and results.",

@@ -1,4 +1,4 @@
-"""What the exit code of `sama` says; `docs/exit_codes.md` and `sama --help` have the same table."""
+"""What the exit code of `sama` says, as `sama --help` shows it; `docs/exit_codes.md` has more about each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ NO_READER = 141
 
 EXIT_CODES = {
     DONE: "done",
-    RESULT_SAYS_NO: "done, but the result says no: defects, failed conversations, something left or missing",
-    USER_ERROR: "not done: a wrong input, or something that is not installed; one line says what",
-    BUG: "not done: a defect of sama itself; the lines above it are what a report needs",
+    RESULT_SAYS_NO: "done, but the result says no, such as defects found",
+    USER_ERROR: "not done: a wrong input, or something is not installed",
+    BUG: "not done: a defect of sama itself, to be reported",
     INTERRUPTED: "interrupted by Ctrl-C; nothing half-written is left",
-    NO_READER: "nobody read on, as in `sama eval list | head`; nothing is said",
+    NO_READER: "nobody read on, as in `sama eval list | head -1`",
 }

@@ -37,12 +37,13 @@ from sama_plugin.cli.root_parser import RootParser
 from sama_plugin.errors import SamaError, own_words
 
 VERBS = {
-    "look": (demo, doctor, completion),
+    "look": (demo, doctor),
     "talk": (chat, serve),
     "data": (shapes, data, annotate),
     "train": (train, convert),
     "measure": (eval, bench),
     "share": (card,),
+    "shell": (completion,),
 }
 """Modules with `add_parser`, in the order a newcomer needs them; what is heavy they import when they run."""
 

@@ -15,13 +15,12 @@ DESCRIPTION = (
     "Point at things in a video, ask, and get text in which every grounded phrase has a mask on every frame."
 )
 
-EPILOG = """\
+QUICK_START = """\
 quick start:
   sama demo --out first                # renders a video and talks about it
   sama chat first/video.mp4            # talk about it yourself
-  sama eval list                       # what can be measured
-
-`sama VERB --help` says what a verb is for, with examples that run."""
+  sama eval list                       # what can be measured"""
+EPILOG = "`sama VERB --help` says what a verb is for, with examples that run."
 
 
 class RootParser(CommandParser):
@@ -53,10 +52,11 @@ class RootParser(CommandParser):
         self._groups[title] = [name for name in self._verbs.choices if name not in before]
 
     def format_help(self) -> str:
-        """One screen: what it is for, the verbs in their groups, quick start, options, exit codes."""
+        """What it is for, quick start, the verbs in their groups, options, exit codes."""
         formatter = self._get_formatter()
         formatter.add_usage(self.usage, (), ())
         formatter.add_text(self.description)
+        formatter.add_text(QUICK_START)
         for title, names in self._groups.items():
             formatter.start_section(title)
             for name in names:

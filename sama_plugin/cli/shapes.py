@@ -10,7 +10,7 @@ from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.notes import note
 
 LESSON = Lesson(
-    summary="render the small world: videos of moving shapes, masks, dialogues",
+    summary="render the small world: videos, masks, dialogues",
     purpose="Render videos of moving shapes with their masks and dialogues, to try everything else on.",
     details="The same seed gives the same bytes. A run that was cut off goes on.",
     writes="--out: videos/, records.json and mask_dict.json, the form that training, `sama data` and `sama eval` read",

@@ -21,7 +21,7 @@ USAGE = """sama train tiny [FLAG ...]
 
 
 LESSON = Lesson(
-    summary="train: the shipped checkpoint from nothing, or a full-size model",
+    summary="train the shipped checkpoint anew, or a full-size model",
     purpose="Train a model: `tiny` is the shipped checkpoint from nothing; `0.5b` and `7b` are full-size models.",
     details="tiny runs all stages, on a CPU if need be (`sama train tiny -h`). 0.5b and 7b run one of the two stages "
     "of full-size training (`sama train 7b -h`), or with --plan count parameters, tokens, FLOPs and memory of a step "

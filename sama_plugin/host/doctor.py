@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import platform
 import re
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import sama_plugin
 from sama_plugin.host import compat, registration
@@ -28,8 +30,21 @@ LIBRARIES = (
     ("scipy", "scipy", ">=1.4", "`sama eval`"),
     ("peft", "peft", ">=0.15", "LoRA"),
     ("deepspeed", "deepspeed", ">=0.14", "training on several GPUs, and LLaVA-NeXT's own trainer"),
+    ("shtab", "shtab", ">=1.9,<2", "`sama completion`"),
     ("flash_attn", "flash-attn", ">=2.5", "attn_implementation='flash_attention_2' on CUDA"),
 )
+
+EXTRAS = (
+    # name, what it is for, its distributions with their tested ranges
+    (
+        "web",
+        "`sama serve`",
+        {"fastapi": "", "gradio": ">=6.5,<6.18", "python-multipart": "", "uvicorn": ""},
+    ),
+    ("caption", "scores of captions", {"pycocoevalcap": ">=1.2,<2"}),
+)
+
+INSTALL_JAVA = "apt install default-jre-headless   (on Debian and Ubuntu; any JRE from 8 on)"
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,12 @@ class Finding:
         """Whether SAMA cannot be used because of it."""
         return self.is_needed and self.status != OK
 
+    def format(self) -> str:
+        """Its line, and a second one with what mends it."""
+        status = self.status if self.is_needed or self.status == OK else "optional"
+        line = f"  {status:<12}{self.name:<14}{self.detail}".rstrip()
+        return f"{line}\n{'':<28}run: {self.mend}" if self.mend else line
+
 
 @dataclass(frozen=True)
 class DoctorReport:
@@ -72,28 +93,42 @@ class DoctorReport:
         """0 without problems, else 1."""
         return 1 if self.problems else 0
 
-    def format(self) -> str:
-        """The report as text, one screen."""
-        lines = [f"sama {sama_plugin.__version__}"]
-        for found in self.findings:
-            status = found.status if found.is_needed or found.status == OK else "optional"
-            lines.append(f"  {status:<12}{found.name:<14}{found.detail}".rstrip())
-            if found.mend:
-                lines.append(f"{'':<28}run: {found.mend}")
+    @property
+    def conclusion(self) -> str:
+        """The last line."""
         count = len(self.problems)
         problems = f"{count} problem{'s' if count > 1 else ''}; run the command below each."
-        lines.append(problems if count else "All well.")
-        return "\n".join(lines)
+        return problems if count else "All well."
+
+    def format(self) -> str:
+        """The report as text, one screen."""
+        return "\n".join([heading(), *(found.format() for found in self.findings), self.conclusion])
+
+
+def heading() -> str:
+    """The first line."""
+    return f"sama {sama_plugin.__version__}"
 
 
 def report() -> DoctorReport:
     """Look at this machine; imports torch and host where installed, and leaves the host as it was."""
-    findings = [_python(), _torch(), *(_required(name) for name in ("transformers", "sam2")), _host()]
-    findings += [_library(*row) for row in LIBRARIES]
-    findings.append(_checkpoint())
-    if not any(finding.is_problem for finding in findings[:5]):
-        findings.append(_registration())
-    return DoctorReport(tuple(findings))
+    return DoctorReport(tuple(examine()))
+
+
+def examine() -> Iterator[Finding]:
+    """Look at one thing after the other, as `report` does; imports between them take seconds."""
+    basis = []
+    for look in (_python, _torch, partial(_required, "transformers"), partial(_required, "sam2"), _host):
+        basis.append(look())
+        yield basis[-1]
+    for row in LIBRARIES:
+        yield _library(*row)
+    for extra in EXTRAS:
+        yield _extra(*extra)
+    yield _java()
+    yield _checkpoint()
+    if not any(finding.is_problem for finding in basis):
+        yield _registration()
 
 
 def _python() -> Finding:
@@ -161,6 +196,29 @@ def _library(module: str, distribution: str, wanted: str, purpose: str) -> Findi
         return found
     detail = found.detail if found.status == OK else f"{found.detail}; only for {purpose}"
     return Finding(found.name, found.status, detail, found.mend, is_needed=False)
+
+
+def _extra(name: str, purpose: str, wanted: Mapping[str, str]) -> Finding:
+    """Several distributions in one line."""
+    versions = {distribution: compat.installed_version(distribution) for distribution in wanted}
+    lacking = [
+        f"{distribution}{wanted[distribution]}"
+        for distribution, found in versions.items()
+        if found is None or not compat.is_within(found, wanted[distribution])
+    ]
+    if not lacking:
+        return Finding(
+            name, OK, ", ".join(f"{one} {found}" for one, found in versions.items()), is_needed=False
+        )
+    mend = "pip install " + " ".join(f'"{one}"' for one in lacking)
+    return Finding(name, MISSING, f"wanted {', '.join(lacking)}; only for {purpose}", mend, is_needed=False)
+
+
+def _java() -> Finding:
+    found = shutil.which("java")
+    if found is None:
+        return Finding("java", MISSING, "not on the PATH; only for METEOR", INSTALL_JAVA, is_needed=False)
+    return Finding("java", OK, found, is_needed=False)
 
 
 def _checkpoint() -> Finding:

@@ -189,7 +189,7 @@ def test_doctor_gives_its_own_exit_code(
     from sama_plugin.host import doctor as rounds
 
     finding = rounds.Finding("host", rounds.MISSING, "wanted one", "pip install it")
-    monkeypatch.setattr(rounds, "report", lambda: rounds.DoctorReport((finding,)))
+    monkeypatch.setattr(rounds, "examine", lambda: iter([finding]))
     assert main.main(["doctor"]) == 1
     assert "run: pip install it" in capsys.readouterr().out
 

@@ -16,6 +16,12 @@ GOOD |= {
     "peft": "0.15.2",
     "deepspeed": "0.19.0",
     "flash-attn": "2.7.0",
+    "shtab": "1.13.0",
+    "fastapi": "0.115.0",
+    "gradio": "6.17.3",
+    "python-multipart": "0.0.20",
+    "uvicorn": "0.34.0",
+    "pycocoevalcap": "1.2",
 }
 
 
@@ -31,6 +37,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str | 
     (tmp_path / "config.json").touch()
     (tmp_path / "model.safetensors").touch()
     monkeypatch.setattr(doctor, "shipped_path", lambda: tmp_path)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
     return versions
 
 
@@ -94,6 +101,36 @@ def test_missing_optional_library_is_no_problem(machine: dict) -> None:
     found = doctor.report()
     assert found.exit_code == 0
     assert lines_of(found.format(), "flash-attn").split()[0] == "optional"
+
+
+def test_extra_is_one_line_that_installs_what_it_lacks(machine: dict) -> None:
+    assert "fastapi 0.115.0, gradio 6.17.3" in lines_of(doctor.report().format(), "web")
+    machine["gradio"], machine["uvicorn"] = "6.18.0", None
+    found = doctor.report()
+    assert found.exit_code == 0
+    line, mend = lines_of(found.format(), "web").splitlines()
+    assert line.split(maxsplit=2) == [
+        "optional",
+        "web",
+        "wanted gradio>=6.5,<6.18, uvicorn; only for `sama serve`",
+    ]
+    assert mend.strip() == 'run: pip install "gradio>=6.5,<6.18" "uvicorn"'
+
+
+def test_missing_java_is_no_problem(machine: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    found = doctor.report()
+    assert found.exit_code == 0
+    assert "only for METEOR" in lines_of(found.format(), "java")
+
+
+def test_report_fits_one_screen_even_where_all_that_is_optional_is_missing(
+    machine: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {"torch", "transformers", "sam2", "accelerate", "av", "pycocotools"}
+    machine.update(dict.fromkeys(set(machine) - needed))
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    assert len(doctor.report().format().splitlines()) <= 30
 
 
 def test_missing_checkpoint_is_a_problem(

@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 import sama_plugin
 from sama_plugin.errors import CheckpointError
 from sama_plugin.host import compat, shipped
-from sama_plugin.host.doctor import LIBRARIES
+from sama_plugin.host.doctor import EXTRAS, LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +36,8 @@ def test_setup_asks_for_the_ranges_that_are_checked(setup_arguments: dict) -> No
     ranges = {requirement.name: requirement.specifier for requirement in map(Requirement, asked)}
     checked = {name: wanted for name, (_, wanted) in compat.REQUIRED.items()}
     checked |= {distribution: wanted for _, distribution, wanted, _ in LIBRARIES}
+    for _, _, ranged in EXTRAS:
+        checked |= ranged
     checked["llavaction"] = compat.HOST_RANGES["llavaction"]
     assert {name: ranges[name] for name in checked} == {name: SpecifierSet(w) for name, w in checked.items()}
 
