@@ -172,11 +172,12 @@ def add_command_group(
         metavar: what a subcommand is called.
     """
     parser = add_command(commands, common, name, lesson)
-    parser.set_defaults(run=lambda args: _show_help(parser))
+    parser.set_defaults(run=lambda args: show_help(parser))
     return parser.add_subparsers(title="commands", metavar=metavar, prog=parser.prog)
 
 
-def _show_help(parser: argparse.ArgumentParser) -> int:
+def show_help(parser: argparse.ArgumentParser) -> int:
+    """What a verb does that needs another word and has none."""
     parser.print_help()
     return USER_ERROR
 

@@ -18,7 +18,7 @@ Number = TypeVar("Number", int, float)
 
 
 LESSON = Lesson(
-    summary="choose records by caps and shares of tasks, sources and lengths",
+    summary="choose records by caps and shares of tasks, sources, lengths",
     purpose="Keep records so that cells of tasks, sources and lengths stay within caps and shares, counted in turns.",
     details="What is scarce comes in first; a record that has no room in one of its cells is dropped. CELL is "
     "DIMENSION:NAME, such as task:referring, source:mevis or length:25-49 (words of a record).",

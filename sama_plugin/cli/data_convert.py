@@ -13,7 +13,7 @@ from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError
 
 LESSON = Lesson(
-    summary="write a data set without its defects, with or without the ids of a benchmark",
+    summary="write a data set without its defects, or from a file by hand",
     purpose="Write records and masks anew, without what breaks a rule, or from a file written by hand.",
     details="Rounds, descriptions and records that break a rule are left out, objects without usable masks become -1, "
     "older names of tokens today's.",

@@ -10,7 +10,7 @@ from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.errors import DataError
 
 LESSON = Lesson(
-    summary="two scored runs: differences with intervals, by video, and the worst as pictures",
+    summary="differences of two scored runs, and the worst as pictures",
     purpose="Compare two scored runs of one benchmark: differences with bootstrap intervals over videos, and by video.",
     writes="--out: pictures of the worst cases, which need --data too; without it nothing",
     examples=(

@@ -10,7 +10,7 @@ from typing import Any
 from sama_plugin.cli.command_parser import Lesson, add_command
 
 LESSON = Lesson(
-    summary="the benchmarks, what each needs and from where; metrics; questions",
+    summary="the benchmarks and what each needs; metrics; questions",
     purpose="Say what each benchmark needs and from where; with BENCH and --data its questions, a line of JSON each.",
     examples=(
         "sama eval list",

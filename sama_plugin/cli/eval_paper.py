@@ -23,7 +23,7 @@ BENCHMARKS = ("shapes", "sama-bench-c", "sama-bench-g", "sama-bench-dialogue")
 
 
 LESSON = Lesson(
-    summary="all of the paper's table on one data folder: the model and the baselines",
+    summary="all of the paper's table: the model and the baselines",
     purpose="Run and score all of the paper's table on one data folder: the model and the baselines, in one command.",
     details=f"Benchmarks: {', '.join(BENCHMARKS)}. What is asked already is not asked again.",
     writes="--out: a folder for each row and benchmark, with predictions.jsonl and results.json; --data where --videos "

@@ -11,7 +11,7 @@ from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError
 
 LESSON = Lesson(
-    summary="write the zip that the server of mevis or ref-youtube-vos takes",
+    summary="write the zip for the server of mevis or ref-youtube-vos",
     purpose="Write the zip that the server of mevis (split valid) or ref-youtube-vos takes, and check it.",
     writes="--zip",
     examples=(

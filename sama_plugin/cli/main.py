@@ -62,17 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code, see `exit_codes`.
     """
     _set_up_streams()
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    own, passed_on = train.split_arguments(eval.complete_arguments(arguments))
-    parser = build_parser()
-    args = parser.parse_args(own)
-    args.passed_on = passed_on
-    args.verbose, args.quiet = getattr(args, "verbose", False), getattr(args, "quiet", False)
-    if args.verbose and args.quiet:
-        parser.error("-v and -q are given together; leave one of them out")
-    if args.run is None:
-        parser.print_help()
-        return USER_ERROR
+    args = parse_arguments(sys.argv[1:] if argv is None else argv)
     _set_up_messages(args.verbose, args.quiet)
     try:
         code: int = args.run(args)
@@ -93,6 +83,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno in NO_SPACE:
             return _fail(f"no space left on the disk ({error}); free some and run again.")
         return _fail(str(error))
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a command says, without doing it; `run` is what does it.
+
+    Args:
+        arguments: without the program's name.
+
+    Raises:
+        SystemExit: they are malformed (exit code 2, after one line), or ask for help or version (0).
+    """
+    own, passed_on = train.split_arguments(eval.complete_arguments(arguments))
+    parser = build_parser()
+    args = parser.parse_args(own)
+    args.passed_on = passed_on
+    args.verbose, args.quiet = getattr(args, "verbose", False), getattr(args, "quiet", False)
+    if args.verbose and args.quiet:
+        parser.error("-v and -q are given together; leave one of them out")
+    return args
 
 
 def run_process() -> NoReturn:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import sama_plugin
-from sama_plugin.cli.command_parser import CommandParser
+from sama_plugin.cli.command_parser import CommandParser, show_help
 from sama_plugin.cli.exit_codes import EXIT_CODES
 
 DESCRIPTION = (
@@ -40,7 +40,7 @@ class RootParser(CommandParser):
         )
         version = f"sama {sama_plugin.__version__}"
         self.add_argument("--version", action="version", version=version, help="say which version this is")
-        self.set_defaults(run=None)
+        self.set_defaults(run=lambda args: show_help(self))
         self._verbs = self.add_subparsers(metavar="VERB", prog="sama", parser_class=CommandParser)
         self._groups: dict[str, list[str]] = {}
 
