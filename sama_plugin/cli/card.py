@@ -15,7 +15,7 @@ DEFAULT_DTYPES = {"cpu": "float32", "cuda": "float16"}
 
 
 LESSON = Lesson(
-    summary="write the model card of a checkpoint from its files and results",
+    summary="write the model card of a checkpoint, with what was measured",
     purpose="Make the model card of a checkpoint: its README.md, with the front matter that the hub reads.",
     details="Sizes come from the folder's files, numbers from results files and nowhere else. What a person wrote into "
     "README.md outside the marks `<!-- sama: ... -->` stays.",

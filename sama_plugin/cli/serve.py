@@ -40,7 +40,7 @@ SHARE_HELP = (
 
 
 LESSON = Lesson(
-    summary="a web page to point and ask in, and an OpenAI-compatible endpoint",
+    summary="a page to point and ask in, and an OpenAI-compatible endpoint",
     purpose="Serve a web page to point at things in videos and ask about them, and an endpoint for OpenAI's clients.",
     details="Prints one line with the page's address when the model is loaded; Ctrl-C or SIGTERM ends it. Visitors see "
     "their own sessions only. The endpoint is at /v1, the page's own routes at /api.",

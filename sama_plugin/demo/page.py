@@ -86,7 +86,9 @@ def build_page(folder: Path, limits: Limits) -> gradio.Blocks:
         gradio.HTML(_read("head.html"), js_on_load=START.format(module="theme.js"), apply_default_css=False)
         with gradio.Tabs():
             with gradio.Tab("Talk"):
-                gradio.HTML(_read("talk.html"), js_on_load=START.format(module="app.js"), apply_default_css=False)
+                gradio.HTML(
+                    _read("talk.html"), js_on_load=START.format(module="app.js"), apply_default_css=False
+                )
             with gradio.Tab("From code"):
                 gradio.HTML(_code_page(), js_on_load=START.format(module="code.js"))
             with gradio.Tab("This model"):
