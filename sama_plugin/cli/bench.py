@@ -116,9 +116,10 @@ def _check_counts(**counts: int) -> None:
 
 def _train(args: argparse.Namespace) -> str:
     _check_counts(batch=args.batch, steps=args.steps)
+    folder = model_folder(args)
     from sama_plugin.training.step_cost import compare, format_costs
 
-    return format_costs(compare(model_folder(args), batch=args.batch, steps=args.steps))
+    return format_costs(compare(folder, batch=args.batch, steps=args.steps))
 
 
 def _turns(args: argparse.Namespace) -> str:
@@ -148,9 +149,10 @@ def _objects(args: argparse.Namespace) -> str:
 
 def _memory(args: argparse.Namespace) -> str:
     _check_counts(frames=min(args.frames or [1]))
+    folder = model_folder(args)
     from sama_plugin.evaluation.length_cost import LENGTHS, format_memory, measure_memory, plot_memory
 
-    costs = measure_memory(model_folder(args), args.frames or LENGTHS)
+    costs = measure_memory(folder, args.frames or LENGTHS)
     if args.plot is not None:
         plot_memory(costs, args.plot)
     return format_memory(costs)

@@ -65,8 +65,9 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out)
 
     sama_plugin.register()
-    from sama_plugin.host.checkpoint import read_config_json, resolve_folder
+    from sama_plugin.host.checkpoint import read_config_json
     from sama_plugin.host.conversion import SAMA_TYPES, start_from_host
+    from sama_plugin.host.hub import resolve_folder
     from sama_plugin.host.loading import DTYPES as TORCH_DTYPES
     from sama_plugin.host.loading import load_sama_model
 

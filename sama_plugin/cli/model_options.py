@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import sama_plugin
 from sama_plugin.cli.notes import note_loading
 from sama_plugin.errors import HostError, PromptError
 
@@ -70,7 +71,7 @@ def session_options(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         PromptError: a value out of range.
     """
-    from sama_plugin.inference.generation import Decoding
+    from sama_plugin.inference.decoding import Decoding
 
     if not 0 <= args.seed < 2**63:
         raise PromptError(f"--seed is {args.seed}, expected 0 or more, below 2^63.")
@@ -104,10 +105,7 @@ def model_folder(args: argparse.Namespace) -> Path:
     Raises:
         CheckpointError: there is none.
     """
-    import sama_plugin
-
-    sama_plugin.register()
-    from sama_plugin.host.checkpoint import resolve_folder
+    from sama_plugin.host.hub import resolve_folder
 
     return resolve_folder(args.model or sama_plugin.shipped_checkpoint())
 
@@ -120,8 +118,10 @@ def load_model(args: argparse.Namespace) -> LoadedModel:
         HostError: host or device is not there.
     """
     folder = model_folder(args)
-    note_loading(folder)
+    note_loading(Path(args.model or folder).name)
     import torch
+
+    sama_plugin.register()
 
     from sama_plugin.host.loading import load_sama_model
 

@@ -7,7 +7,6 @@ is a note, and so are the lines about what is being done, what was left out, pro
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TextIO
 
 _chosen = {"quiet": False}
@@ -26,7 +25,7 @@ def note(text: str, to: TextIO | None = None) -> None:
         print(text, file=to or sys.stdout, flush=True)
 
 
-def note_loading(folder: Path) -> None:
+def note_loading(name: str) -> None:
     """Say at once, on a terminal, that a model is being loaded, since that takes seconds or minutes."""
     if sys.stderr.isatty():
-        note(f"sama: loading {folder.name} ...", sys.stderr)
+        note(f"sama: loading {name} ...", sys.stderr)

@@ -20,7 +20,7 @@ from sama_plugin.demo.child_loop import Task
 from sama_plugin.demo.fair_lock import FairLock
 from sama_plugin.demo.model_source import FinishedTurn, ModelSource
 from sama_plugin.demo.refusals import RefusedError
-from sama_plugin.inference.generation import Decoding
+from sama_plugin.inference.decoding import Decoding
 from sama_plugin.inference.session import VideoSession
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.masks import encode_mask

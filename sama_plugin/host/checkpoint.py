@@ -18,33 +18,11 @@ from torch import nn
 
 from sama_plugin.config import SamaConfig
 from sama_plugin.errors import CheckpointError, SamaError
-from sama_plugin.host.hub import fetch_folder
 
 SAM2_FOLDER = "sam2"
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 TOWER_KEY = "vision_tower."
-
-
-def resolve_folder(model_path: str, *, subfolder: str = "", **hub_arguments: Any) -> Path:
-    """A local folder as it is, a hub id as its downloaded (or cached) snapshot.
-
-    Args:
-        model_path: a folder or `owner/name`.
-        subfolder: of the folder or repository.
-        **hub_arguments: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`.
-
-    Raises:
-        CheckpointError: neither a folder nor a repository that can be had.
-    """
-    folder = Path(model_path).expanduser()
-    if not folder.is_dir():
-        if folder.is_absolute() or str(model_path).startswith((".", "~")) or str(model_path).count("/") != 1:
-            raise CheckpointError(
-                f"Checkpoint folder {model_path} does not exist; give a folder or a hub id `owner/name`."
-            )
-        folder = fetch_folder(str(model_path), **hub_arguments)
-    return folder / (subfolder or "")
 
 
 def read_config_json(folder: Path) -> dict[str, Any]:

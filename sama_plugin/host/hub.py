@@ -34,6 +34,27 @@ NEVER_SENT = ("trainer_state.json",)
 LOG_IN = "log in with `hf auth login`, or give a token that may"
 
 
+def resolve_folder(model_path: str, *, subfolder: str = "", **hub_arguments: Any) -> Path:
+    """A local folder as it is, a hub id as its downloaded (or cached) snapshot.
+
+    Args:
+        model_path: a folder or `owner/name`.
+        subfolder: of the folder or repository.
+        **hub_arguments: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`.
+
+    Raises:
+        CheckpointError: neither a folder nor a repository that can be had.
+    """
+    folder = Path(model_path).expanduser()
+    if not folder.is_dir():
+        if folder.is_absolute() or str(model_path).startswith((".", "~")) or str(model_path).count("/") != 1:
+            raise CheckpointError(
+                f"Checkpoint folder {model_path} does not exist; give a folder or a hub id `owner/name`."
+            )
+        folder = fetch_folder(str(model_path), **hub_arguments)
+    return folder / (subfolder or "")
+
+
 def fetch_folder(repo_id: str, **hub_arguments: Any) -> Path:
     """Folder of a hub repository, out of the cache or downloaded into it.
 

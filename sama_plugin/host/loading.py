@@ -18,9 +18,8 @@ from sama_plugin.host.checkpoint import (
     compare_shapes,
     read_config,
     read_config_json,
-    resolve_folder,
 )
-from sama_plugin.host.hub import HUB_ARGUMENTS
+from sama_plugin.host.hub import HUB_ARGUMENTS, resolve_folder
 from sama_plugin.host.parts import read_sam2_head
 from sama_plugin.host.sama_llava import CLASSES
 

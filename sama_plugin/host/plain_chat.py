@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from sama_plugin.errors import CheckpointError, HostError, PromptError
-from sama_plugin.host.checkpoint import read_config_json, resolve_folder
+from sama_plugin.host.checkpoint import read_config_json
 from sama_plugin.host.compat import quiet_host_import
+from sama_plugin.host.hub import resolve_folder
 from sama_plugin.host.loading import one_device
 
 logger = logging.getLogger(__name__)

@@ -25,9 +25,8 @@ from sama_plugin.host.checkpoint import (
     check_fit,
     check_loaded,
     read_config,
-    resolve_folder,
 )
-from sama_plugin.host.hub import HUB_ARGUMENTS, send_folder
+from sama_plugin.host.hub import HUB_ARGUMENTS, resolve_folder, send_folder
 from sama_plugin.host.model_card import CARD_FILE, card_text
 from sama_plugin.host.parts import check_parts, load_parts
 from sama_plugin.host.vision_tower import TOWER_FOLDER, save_image_processor

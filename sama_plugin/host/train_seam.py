@@ -22,7 +22,7 @@ from PIL import ImageFile
 from sama_plugin.constants import MAX_BROKEN_SAMPLES
 from sama_plugin.errors import DataError, HostError
 from sama_plugin.grounding.losses import LossWeights
-from sama_plugin.host.checkpoint import resolve_folder
+from sama_plugin.host.hub import resolve_folder
 from sama_plugin.host.loading import classes_of
 from sama_plugin.host.parts import load_tokenizer
 from sama_plugin.host.trainer import SamaTrainer

@@ -35,7 +35,8 @@ from sama_plugin.errors import (
 from sama_plugin.grounding.feature_store import DEFAULT_BUDGET, FeatureStore
 from sama_plugin.grounding.prediction import GroundFrame, Grounding
 from sama_plugin.inference.clip_features import ClipFeatures
-from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
+from sama_plugin.inference.decoding import Decoding
+from sama_plugin.inference.generation import GeneratedToken, generate_tokens
 from sama_plugin.inference.prefix_cache import PrefixCache
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.live import LiveClip

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
-from sama_plugin.cli import chat, model_options, notes
+from sama_plugin.cli import notes
 from sama_plugin.cli.main import main
 
 
@@ -102,11 +102,9 @@ def test_quiet_chat_prints_answers_only(
 def test_loading_is_said_at_once_on_a_terminal(monkeypatch: pytest.MonkeyPatch, shapes_set: Path) -> None:
     terminal = watch_stderr(monkeypatch)
     monkeypatch.setitem(sys.modules, "torch", None)  # the line comes before anything heavy is imported
-    monkeypatch.setattr(model_options, "model_folder", lambda args: Path("models/some-model"))
     chat_once = ["chat", str(shapes_set / "videos" / "00000.mp4"), "--ask", "What moves?"]
-    monkeypatch.setattr(chat, "session_options", lambda args: {})
     assert main(chat_once) == 2
-    assert terminal.getvalue().startswith("sama: loading some-model ...\n")
+    assert terminal.getvalue().startswith("sama: loading llava-sama-qwen-tiny ...\n")
     terminal.truncate(0)
     assert main([*chat_once, "-q"]) == 2
     assert "loading" not in terminal.getvalue()
@@ -114,5 +112,5 @@ def test_loading_is_said_at_once_on_a_terminal(monkeypatch: pytest.MonkeyPatch, 
 
 def test_nothing_is_said_of_loading_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     notes.set_quiet(False)
-    notes.note_loading(Path("some-model"))
+    notes.note_loading("some-model")
     assert capsys.readouterr().err == ""

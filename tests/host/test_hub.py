@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from sama_plugin.errors import CheckpointError
-from sama_plugin.host.checkpoint import resolve_folder
-from sama_plugin.host.hub import send_folder, sent_files
+from sama_plugin.host.hub import resolve_folder, send_folder, sent_files
 from tests.conftest import LoadedCheckpoint, load_checkpoint
 from tests.host.local_hub import READER, WRITER, LocalHub, Repository, running_hub
 from tests.host.test_checkpoint import assert_same_state

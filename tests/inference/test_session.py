@@ -16,7 +16,7 @@ from sama_plugin.data.model_inputs import InputBuilder
 from sama_plugin.errors import CheckpointError, MediaError, PromptError
 from sama_plugin.grounding.prediction import GroundFrame, Grounding
 from sama_plugin.inference import generation
-from sama_plugin.inference.generation import Decoding
+from sama_plugin.inference.decoding import Decoding
 from sama_plugin.inference.session import VideoSession
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video

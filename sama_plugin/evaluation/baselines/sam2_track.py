@@ -39,7 +39,8 @@ class Sam2Answerer:
 
     def __init__(self, model: str = "", device: str = "auto") -> None:
         sama_plugin.register()
-        from sama_plugin.host.checkpoint import SAM2_FOLDER, resolve_folder
+        from sama_plugin.host.checkpoint import SAM2_FOLDER
+        from sama_plugin.host.hub import resolve_folder
         from sama_plugin.host.loading import load_sam2_head
 
         folder = resolve_folder(model or sama_plugin.shipped_checkpoint())

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sama_plugin.inference.generation import Decoding
+from sama_plugin.inference.decoding import Decoding
 from sama_plugin.prompting.placeholders import PLACEHOLDER
 
 logger = logging.getLogger(__name__)
