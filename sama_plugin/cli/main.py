@@ -27,6 +27,7 @@ from sama_plugin.cli import (
     demo,
     doctor,
     eval,
+    push,
     serve,
     shapes,
     train,
@@ -42,7 +43,7 @@ VERBS = {
     "data": (shapes, data, annotate),
     "train": (train, convert),
     "measure": (eval, bench),
-    "share": (card,),
+    "share": (card, push),
     "shell": (completion,),
 }
 """Modules with `add_parser`, in the order a newcomer needs them; what is heavy they import when they run."""

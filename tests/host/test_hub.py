@@ -200,3 +200,38 @@ def test_quantised_model_is_not_saved(fresh_model: Any, tmp_path: Path) -> None:
     fresh_model.is_quantized = True
     with pytest.raises(CheckpointError, match="4 or 8 bits cannot be saved"):
         fresh_model.save_pretrained(tmp_path / "made")
+
+
+def test_push_command_sends_a_folder_with_its_card(
+    hub: LocalHub, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from sama_plugin.cli.main import main
+
+    monkeypatch.setenv("HF_TOKEN", WRITER)
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "mine")
+    (folder / "README.md").write_text("# By hand\n")
+    assert main(["push", str(folder), REPO, "--private"]) == 0
+    repository = hub.repositories[REPO]
+    assert repository.private
+    assert repository.branches["main"]["README.md"] == b"# By hand\n"
+    assert "sam2/model.safetensors" in repository.branches["main"]
+    assert capsys.readouterr().out == f"sent: {hub.url}/{REPO}/commit/{repository.sha('main')}\n"
+
+
+@pytest.mark.parametrize("lost", ["model.safetensors", "sam2/model.safetensors"])
+def test_push_command_refuses_half_a_folder(
+    hub: LocalHub,
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+    lost: str,
+) -> None:
+    from sama_plugin.cli.main import main
+
+    monkeypatch.setenv("HF_TOKEN", WRITER)
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "mine")
+    (folder / lost).unlink()
+    assert main(["push", str(folder), REPO]) == 2
+    assert lost in capsys.readouterr().err
+    assert hub.repositories == {}
