@@ -52,7 +52,7 @@ def card_numbers(measured: Sequence[tuple[Results, str]], fingerprint: str) -> C
     text = "\n\n".join(_section(results, command) for results, command in measured)
     return CardNumbers(
         [entry for results, _ in measured for entry in _entries(results)],
-        f"{measured_mark(fingerprint)} by the commands shown.\n\n{text}",
+        f"{measured_mark(fingerprint)}, by the commands shown.\n\n{text}",
     )
 
 
@@ -79,8 +79,7 @@ def _section(results: Results, command: str) -> str:
     entry = BENCHMARKS.get(results.benchmark)
     parts = [
         f"**{results.benchmark}**" + (f": {entry.what}" if entry else ""),
-        *table_notes(results),
-        f"```bash\n{command}\n```",
+        " ".join([*table_notes(results), f"Measured by `{command}`."]),
         _table([row for row in rows if not row[0].startswith(" ")], words=1),
         *_by_kind(rows),
         f"Settings: {settings}. Code: sama_plugin {results.code.get('version')}.",

@@ -146,13 +146,15 @@ def _checkpoint_part(folder: Path, name: str) -> str:
 USE = """```python
 import sama_plugin; sama_plugin.register()
 from llava.model.builder import load_pretrained_model
-tokenizer, model, image_processor, _ = load_pretrained_model("{name}", None, "{model_type}", device_map="auto")
+path = "{name}"
+tokenizer, model, image_processor, _ = load_pretrained_model(path, None, "{model_type}", device_map="auto")
 chat = sama_plugin.VideoSession(model, tokenizer, image_processor, video="clip.mp4")
 chat.region("r1", box=(40, 30, 120, 100), frame=12)
 answer = chat.ask("What does <r1> do?")  # answer.text; answer.objects[i].phrase, .masks, .rle, .spans_s, .score
 ```
 ```bash
-sama chat clip.mp4 --model {name} --region r1=box@12:40,30,120,100 --ask "What does <r1> do?" --out answers
+sama chat clip.mp4 --model {name} \\
+    --region r1=box@12:40,30,120,100 --ask "What does <r1> do?" --out answers
 ```"""
 
 

@@ -66,7 +66,7 @@ def test_card_has_the_numbers_of_the_results_file(folder: Path, tmp_path: Path, 
 
 def test_card_is_printed_and_nothing_is_written(folder: Path, capsys: Any) -> None:
     assert main(["card", str(folder), "--name", "owner/tiny"]) == 0
-    assert 'load_pretrained_model("owner/tiny"' in capsys.readouterr().out
+    assert 'path = "owner/tiny"' in capsys.readouterr().out
     assert not (folder / "README.md").exists()
 
 
@@ -113,5 +113,6 @@ def test_shipped_card_is_what_the_command_makes(capsys: Any) -> None:
     import sama_plugin
 
     folder = Path(sama_plugin.shipped_checkpoint())
-    assert main(["card", str(folder)]) == 0
+    name = folder.relative_to(Path(sama_plugin.__file__).parents[1]).as_posix()
+    assert main(["card", str(folder), "--name", name]) == 0
     assert capsys.readouterr().out == (folder / "README.md").read_text()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.docs.pages import ROOT
 
-AT_HAND = ("scripts", "data_configs", "patches", "setup.py")
+AT_HAND = ("sama_plugin", "scripts", "data_configs", "patches", "setup.py")
 STARTED = ("sama", "python", "torchrun")
 EXTRAS = re.compile(r"(?:setup\.sh |extras=)([a-z]+(?:,[a-z]+)*)")
 RECORD = """\

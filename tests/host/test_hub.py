@@ -61,7 +61,7 @@ def test_pushed_model_comes_back_whole(hub: LocalHub, fresh_model: Any) -> None:
         repository.branches["main"]
     )
     card = repository.branches["main"]["README.md"].decode()
-    assert f'load_pretrained_model("{REPO}"' in card
+    assert f'path = "{REPO}"' in card
     assert "library_name: sama_plugin" in card
     assert "model-index" not in card
     _, model, _, context = host_load(REPO, None, "llava_sama_qwen")

@@ -40,7 +40,7 @@ def test_new_card_tells_sizes_and_use(tiny_checkpoint: Path) -> None:
         "4 layers, 160 wide",
         "SAM2, frozen | ",
         "float32",
-        '("owner/tiny", None, "llava_sama_qwen"',
+        'path = "owner/tiny"',
     ):
         assert said in card.text
     assert not has_numbers(card.text)
