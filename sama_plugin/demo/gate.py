@@ -5,7 +5,8 @@
 - What changes something comes from our own page, or from no page, and is JSON or a file's bytes: forms of foreign pages
   are neither.
 - Bodies that are no uploads are bounded, whether or not they say how long they are.
-- Gradio's own ways to files, uploads and other servers are closed; ours are bounded.
+- It is for a path of ours, or one that the page needs of Gradio's: its ways to files, uploads and other servers are
+  closed.
 """
 
 from __future__ import annotations
@@ -37,11 +38,21 @@ BODIES = {
 
 USUAL_BODY = ((JSON,), "body_bytes")
 
-GRADIO_CLOSED = re.compile(
-    r"/(gradio_api/)?(upload|upload_progress|file|file=.*|proxy=.*|stream|component_server|custom_component|"
-    r"deep_link|process_recording|monitoring|login|logout|vibe-.*|dev|download)(/.*)?"
+OPEN = re.compile(
+    r"/|/(api|v1|assets|static|svelte|pwa_icon)/.*|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon)/?|"
+    r"/gradio_api/(info|heartbeat/[^/]+|startup-events)/?"
 )
+"""Our own paths, and what the page needs of Gradio's: not its uploads, files, proxies, queue and logins."""
+
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self'; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+"""Gradio's page has scripts of its own in it, and makes functions of strings; nothing comes from elsewhere."""
+
 HEADERS = {
+    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "SAMEORIGIN",
@@ -86,7 +97,7 @@ class Gate:
                 f"This server is not called {host[:80]!r}; open it by its address, or start it with "
                 "--name NAME.",
             )
-        if GRADIO_CLOSED.fullmatch(scope["path"]):
+        if not OPEN.fullmatch(scope["path"]):
             raise RefusedError("not_found", "There is nothing here.")
         if scope["method"] in SAFE_METHODS:
             return

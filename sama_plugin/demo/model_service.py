@@ -7,17 +7,17 @@ another visitor, or of the same, need not wait for its end.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
-import gc
 import logging
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import torch
 
 from sama_plugin.demo.answer_events import AnswerEvents
 from sama_plugin.demo.child_loop import Task
 from sama_plugin.demo.fair_lock import FairLock
+from sama_plugin.demo.memory import trim_memory
 from sama_plugin.demo.model_source import FinishedTurn, ModelSource
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.inference.decoding import Decoding
@@ -168,13 +168,7 @@ class ModelService:
 
 
 def release_memory() -> None:
-    """Give what is not used any more back to the system; Python and torch alone would keep it."""
-    import torch
-
-    gc.collect()
+    """Give what is not used any more back to the system, and to other programs on the GPU."""
+    trim_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
-        if trim is not None:
-            trim(0)

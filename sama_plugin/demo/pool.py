@@ -31,6 +31,7 @@ from sama_plugin.demo.child import Child
 from sama_plugin.demo.documents import turn_document
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.media_desk import MediaDesk
+from sama_plugin.demo.memory import trim_memory
 from sama_plugin.demo.model_source import ModelSource, build_model_service
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.region_requests import (
@@ -164,6 +165,7 @@ class SessionPool:
             return
         session.cancel()
         shutil.rmtree(session.folder, ignore_errors=True)
+        trim_memory()
         if session.home == self.model.generation:
             with contextlib.suppress(RefusedError):  # a process that dies forgets too
                 await asyncio.shield(self.model.call("close", session.id))
