@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     check_packages()
     limits = _read_limits(args)
     with _listen(args.host, args.port) as listener:
-        from sama_plugin.demo.api_key import key_from
+        from sama_plugin.data.endpoint import key_from
         from sama_plugin.demo.model_source import ModelSource
         from sama_plugin.demo.server import build_app
 

@@ -112,7 +112,7 @@ class Endpoint:
         longest_wait_s: float = 300.0,
     ) -> None:
         self.url, self.model = _checked_url(url), model
-        self._key = _key_from(key_env)
+        self._key = None if key_env is None else key_from(key_env)
         self._key_env = key_env
         self._cache = ReplyCache(cache)
         self._prices = (price_in / 1e6, price_out / 1e6)
@@ -322,9 +322,12 @@ def _checked_url(url: str) -> str:
     return url.rstrip("/").removesuffix("/chat/completions")
 
 
-def _key_from(key_env: str | None) -> str | None:
-    if key_env is None:
-        return None
+def key_from(key_env: str) -> str:
+    """The key that an environment variable holds.
+
+    Raises:
+        HostError: it holds none.
+    """
     key = os.environ.get(key_env, "").strip()
     if not key:
         raise HostError(f"The environment variable {key_env} holds no key; export it, or name another.")

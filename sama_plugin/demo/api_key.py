@@ -6,13 +6,11 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sama_plugin.demo.openai_errors import BadParameterError, error_response
-from sama_plugin.errors import HostError
 
 PROGRAMS = "/v1/"
 """Where a browser need not ask its user."""
@@ -48,18 +46,6 @@ class KeyGuard:
         if not scope["path"].startswith(PROGRAMS):
             response.headers["WWW-Authenticate"] = 'Basic realm="SAMA", charset="UTF-8"'
         await response(scope, receive, send)
-
-
-def key_from(variable: str) -> str:
-    """The key in an environment variable.
-
-    Raises:
-        HostError: it holds none.
-    """
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise HostError(f"The environment variable {variable} holds no key; export it, or name another.")
-    return key
 
 
 def _sent_key(scope: Scope) -> str:
