@@ -16,7 +16,7 @@ from sama_plugin.demo.exports import write_export
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.errors import MediaError
-from sama_plugin.media.decode import VideoClip
+from sama_plugin.media.decode import IMAGE_SUFFIXES, VideoClip
 from sama_plugin.media.encode import JPEG_QUALITY, write_video
 
 THREADS = 4
@@ -56,7 +56,8 @@ def open_upload(path: Path, name: str, limits: Limits) -> VideoClip:
         RefusedError: it is no video, or larger than the limits.
     """
     try:
-        _check_header(path, name, limits)
+        if path.suffix not in IMAGE_SUFFIXES:  # of a picture, opening it reads no more than the header
+            _check_header(path, name, limits)
         clip = VideoClip.open(path)
     except (MediaError, av.FFmpegError, OSError) as error:
         said = str(error).replace(str(path), name)

@@ -8,7 +8,7 @@ import hashlib
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,14 +20,11 @@ from starlette.requests import Request
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.openai_errors import BadParameterError
 from sama_plugin.demo.refusals import RefusedError
-from sama_plugin.demo.uploads import shown_name, too_large
+from sama_plugin.demo.uploads import shown_name, stored_name, without_stall
 from sama_plugin.demo.work_folder import WorkFolder
 
 PURPOSES = ("user_data", "vision", "assistants")
 CHUNK_BYTES = 2**20
-FORM_BYTES = 2**16
-"""Of an upload beside the file itself: boundaries and headers."""
-
 FORM_FIELDS = ("file", "purpose")
 
 
@@ -102,7 +99,7 @@ class FileShelf:
             )
         self._num_coming += 1
         try:
-            async with _form_of(request, self._limits.upload_bytes) as form:
+            async with _form_of(request, self._limits.stall_s) as form:
                 stored = await self._store(_file_of(form), _purpose_of(form))
         finally:
             self._num_coming -= 1
@@ -137,7 +134,7 @@ class FileShelf:
 
     async def _store(self, file: UploadFile, purpose: str) -> StoredFile:
         folder = self._work.make_folder()
-        path = folder / "video"
+        path = folder / stored_name(file.filename or "")
         try:
             size, digest = await asyncio.to_thread(_copy, file.file, path)
             if not size:
@@ -159,16 +156,16 @@ class FileShelf:
 
 
 @contextlib.asynccontextmanager
-async def _form_of(request: Request, max_bytes: int) -> AsyncIterator[FormData]:
+async def _form_of(request: Request, stall_s: float) -> AsyncIterator[FormData]:
     """The form of an upload, whose files are closed afterwards.
 
     Raises:
         BadParameterError: it is none.
-        RefusedError: it is too large.
+        RefusedError: it is too large, or stalls.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise BadParameterError("The body is no form; send multipart/form-data with file and purpose.")
-    stream = _bounded(request, max_bytes)
+    stream = without_stall(request.stream(), stall_s)
     try:
         parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=len(FORM_FIELDS))
         form = await parser.parse()
@@ -178,16 +175,6 @@ async def _form_of(request: Request, max_bytes: int) -> AsyncIterator[FormData]:
         yield form
     finally:
         await form.close()
-
-
-async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body, as long as its file may be what is allowed."""
-    left = max_bytes + FORM_BYTES
-    async for chunk in request.stream():
-        left -= len(chunk)
-        if left < 0:
-            raise too_large(max_bytes)
-        yield chunk
 
 
 def _file_of(form: FormData) -> UploadFile:

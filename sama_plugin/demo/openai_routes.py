@@ -23,6 +23,7 @@ from sama_plugin.demo.openai_reply import Completion, server_sent
 from sama_plugin.demo.openai_request import ChatRequest, parse_request
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
+from sama_plugin.demo.uploads import without_stall
 from sama_plugin.errors import CancelledError, SamaError
 
 ValueT = TypeVar("ValueT")
@@ -96,7 +97,8 @@ def _add_file_routes(router: APIRouter, files: FileShelf) -> None:
 def _add_chat_route(router: APIRouter, pool: SessionPool, chats: KeptChats) -> None:
     @router.post("/chat/completions")
     async def complete(request: Request) -> Response:
-        asked = await asyncio.to_thread(parse_request, await request.body(), pool.limits)
+        chunks = [chunk async for chunk in without_stall(request.stream(), pool.limits.stall_s)]
+        asked = await asyncio.to_thread(parse_request, b"".join(chunks), pool.limits)
         _check_model(asked.model, pool)
         answer = _answer(pool, chats, asked, _owner(request))
         begun = await _unless_gone(request, _begin(answer))

@@ -42,7 +42,7 @@ from sama_plugin.demo.region_requests import (
     without_mask,
 )
 from sama_plugin.demo.sessions import PointedRegion, Session
-from sama_plugin.demo.uploads import save_upload, shown_name
+from sama_plugin.demo.uploads import save_upload, shown_name, stored_name
 from sama_plugin.demo.waiting_line import Ticket, WaitingLine
 from sama_plugin.demo.work_folder import WorkFolder
 from sama_plugin.media.decode import VideoClip
@@ -122,7 +122,7 @@ class SessionPool:
         with self._room():
             folder = self.work.make_folder()
             try:
-                path = folder / "video"
+                path = folder / stored_name(name)
                 await save_upload(chunks, path, self.limits.upload_bytes, self.limits.stall_s)
                 return self._add(await self.media.open(path, shown_name(name)), folder)
             except BaseException:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from sama_plugin.demo.refusals import RefusedError
+from sama_plugin.media.decode import IMAGE_SUFFIXES
 
 NAME_CHARS = 120
 DEFAULT_NAME = "video"
@@ -17,6 +18,12 @@ def shown_name(name: str) -> str:
     last = name.replace("\\", "/").rpartition("/")[2]
     printable = "".join(letter for letter in last if letter.isprintable()).strip(" .")
     return printable[:NAME_CHARS] or DEFAULT_NAME
+
+
+def stored_name(name: str) -> str:
+    """How a file is called on the disk: one name for all, with a picture's suffix, which decides how it is read."""
+    suffix = Path(shown_name(name)).suffix.lower()
+    return DEFAULT_NAME + (suffix if suffix in IMAGE_SUFFIXES else "")
 
 
 async def save_upload(chunks: AsyncIterator[bytes], path: Path, max_bytes: int, stall_s: float) -> None:
@@ -33,7 +40,7 @@ async def save_upload(chunks: AsyncIterator[bytes], path: Path, max_bytes: int, 
     """
     size = 0
     with path.open("wb") as file:
-        while (chunk := await _next(chunks, stall_s)) is not None:
+        async for chunk in without_stall(chunks, stall_s):
             size += len(chunk)
             if size > max_bytes:
                 raise too_large(max_bytes)
@@ -42,15 +49,24 @@ async def save_upload(chunks: AsyncIterator[bytes], path: Path, max_bytes: int, 
         raise RefusedError("not_a_video", "The file is empty (0 bytes); expected a video file.")
 
 
-async def _next(chunks: AsyncIterator[bytes], stall_s: float) -> bytes | None:
-    """The next bytes; None at the end."""
+async def without_stall(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncGenerator[bytes, None]:
+    """What comes, as long as it comes.
+
+    Args:
+        chunks: of a body.
+        stall_s: without a byte, after which it is given up, seconds.
+
+    Raises:
+        RefusedError: it stalls.
+    """
     try:
-        return await asyncio.wait_for(anext(chunks), stall_s)
+        while True:
+            yield await asyncio.wait_for(anext(chunks), stall_s)
     except StopAsyncIteration:
-        return None
+        return
     except asyncio.TimeoutError:
         raise RefusedError(
-            "bad_request", f"No byte of the file came for {stall_s:g} s; send it again."
+            "bad_request", f"No byte of the request came for {stall_s:g} s; send it again."
         ) from None
 
 
