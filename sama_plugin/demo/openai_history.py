@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import time
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +42,6 @@ class KeptChat:
         is_named: a request named it, so it is no cache that may go.
         regions: name → the request that it was made by.
         lock: held while a request is answered.
-        used_at: by the monotonic clock.
     """
 
     session: Session
@@ -52,7 +50,6 @@ class KeptChat:
     is_named: bool = False
     regions: dict[str, str] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    used_at: float = field(default_factory=time.monotonic)
 
     @property
     def is_busy(self) -> bool:
@@ -87,14 +84,9 @@ class KeptChats:
         self._forget_closed()
         chat = await self._find(request, owner)
         async with chat.lock:
-            chat.used_at = time.monotonic()
+            chat.session.touch()
             await self._align(chat, request)
-            try:
-                yield chat.session
-            finally:
-                chat.used_at = time.monotonic()
-                if chat.session.answers and not chat.session.home:  # they could not be restored
-                    await self._pool.close(chat.session)
+            yield chat.session
 
     async def _find(self, request: ChatRequest, owner: str) -> KeptChat:
         video = request.chat.video
@@ -148,7 +140,7 @@ class KeptChats:
         limit = self._pool.limits.sessions
         spare = sorted(
             (chat for chat in self._chats.values() if not chat.is_named and not chat.is_busy),
-            key=lambda chat: chat.used_at,
+            key=lambda chat: chat.session.used_at,
         )
         while spare and (len(spare) >= max(1, limit // 2) or len(self._pool.sessions) >= limit):
             chat = spare.pop(0)
