@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 from sama_plugin.demo.openai_errors import BadParameterError
 
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 SHOWN = 60
 """Characters of a value in a message."""
 
@@ -41,7 +43,7 @@ def text_of(value: Any, param: str) -> str:
     """
     if not isinstance(value, str):
         _refuse(value, param, "text")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not value.isascii() and HALF_CHARACTER.search(value):  # a video as text is long, but ASCII
         raise BadParameterError(f"{param} holds half a character (a lone surrogate); send whole ones.", param)
     return str(value)
 

@@ -51,11 +51,6 @@ class KeptChat:
     regions: dict[str, str] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether it answers."""
-        return self.lock.locked() or bool(self.session.tickets)
-
 
 class KeptChats:
     """Sessions of this face.
@@ -68,6 +63,9 @@ class KeptChats:
     def __init__(self, pool: SessionPool, files: FileShelf):
         self._pool, self._files = pool, files
         self._chats: dict[str, KeptChat] = {}
+        self._num_requests = 0
+        self._opening = asyncio.Lock()
+        self._released = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def prepare(self, request: ChatRequest, owner: str) -> AsyncIterator[Session]:
@@ -79,36 +77,65 @@ class KeptChats:
 
         Raises:
             BadParameterError: there is no video, or the history cannot be restored.
-            RefusedError: what is named is not there or busy, or the video or a region cannot be used.
+            RefusedError: too many wait, what is named is not there, or the video or a region cannot be used.
         """
-        self._forget_closed()
-        chat = await self._find(request, owner)
-        async with chat.lock:
-            chat.session.touch()
-            await self._align(chat, request)
-            yield chat.session
+        if self._num_requests >= self._pool.limits.queue:
+            raise RefusedError(
+                "too_many_requests",
+                f"{self._num_requests} requests are answered or wait, which is the most; try again in a moment.",
+            )
+        self._num_requests += 1
+        try:
+            chat = await self._take(request, owner)
+            try:
+                chat.session.touch()
+                await self._align(chat, request)
+                yield chat.session
+            finally:
+                chat.lock.release()
+                self._released.set()
+        finally:
+            self._num_requests -= 1
+
+    async def _take(self, request: ChatRequest, owner: str) -> KeptChat:
+        """Wait for the session, which may be closed meanwhile, until it is there and free; its lock is then held.
+
+        The model answers one question at a time anyway, so that nothing is lost by waiting for a session that has the
+        video in place of beginning another one.
+        """
+        while True:
+            chat = await self._find(request, owner)
+            await chat.lock.acquire()
+            if chat.session.id in self._pool.sessions:
+                return chat
+            chat.lock.release()
 
     async def _find(self, request: ChatRequest, owner: str) -> KeptChat:
+        self._forget_closed()
         video = request.chat.video
         digest = await self._digest(video)
         if request.session is not None:
             return self._named(request.session, digest)
         told = _told_session(request.chat.rounds)
-        found = [
-            chat
-            for chat in self._chats.values()
-            if not chat.is_busy
-            and (chat.session.id == told if digest is None else chat.video == digest)
-            and (chat.session.id == told or (chat.owner == owner and not chat.is_named))
-        ]
-        if found:
-            return max(found, key=lambda chat: self._closeness(chat, request, told))
-        if video is None:
+        found = self._candidates(digest, owner, told)
+        if not found and video is not None:
+            async with self._opening:
+                found = self._candidates(digest, owner, told) or [await self._begin(video, digest, owner)]
+        if not found:
             raise BadParameterError(
                 "No message has a video, and no session is named that is still there; send the video again.",
                 "messages",
             )
-        return await self._begin(video, digest, owner)
+        return max(found, key=lambda chat: self._closeness(chat, request, told))
+
+    def _candidates(self, digest: str | None, owner: str, told: str | None) -> list[KeptChat]:
+        """Sessions that may go on: the one that is told, and those of the same owner about the same video."""
+        return [
+            chat
+            for chat in self._chats.values()
+            if (chat.session.id == told if digest is None else chat.video == digest)
+            and (chat.session.id == told or (chat.owner == owner and not chat.is_named))
+        ]
 
     def _named(self, name: str, digest: str | None) -> KeptChat:
         """The session a request names."""
@@ -119,8 +146,6 @@ class KeptChats:
                 "The session is about another video than the one sent, or was begun on the page; leave one out.",
                 "session",
             )
-        if chat.is_busy:
-            raise RefusedError("too_many_requests", "The session answers another question; wait for that.")
         chat.is_named = True
         return chat
 
@@ -136,17 +161,23 @@ class KeptChats:
         return chat
 
     async def _make_room(self) -> None:
-        """Close sessions used longest ago that no client named, so that this face has half of all at most."""
+        """Close sessions that no client named, those used longest ago first: this face has half of all at most."""
         limit = self._pool.limits.sessions
-        spare = sorted(
-            (chat for chat in self._chats.values() if not chat.is_named and not chat.is_busy),
-            key=lambda chat: chat.session.used_at,
-        )
-        while spare and (len(spare) >= max(1, limit // 2) or len(self._pool.sessions) >= limit):
-            chat = spare.pop(0)
-            logger.info("Closing a session of the OpenAI endpoint to make room for another.")
-            await self._pool.close(chat.session)
-            self._chats.pop(chat.session.id, None)
+        while True:
+            self._forget_closed()
+            spare = [chat for chat in self._chats.values() if not chat.is_named]
+            if len(spare) < max(1, limit // 2) and len(self._pool.sessions) < limit:
+                return
+            resting = [chat for chat in spare if not chat.lock.locked()]
+            if resting:
+                chat = min(resting, key=lambda chat: chat.session.used_at)
+                logger.info("Closing a session of the OpenAI endpoint to make room for another.")
+                await self._pool.close(chat.session)
+            elif spare:
+                self._released.clear()
+                await self._released.wait()
+            else:
+                return  # others have them all
 
     async def _digest(self, video: Video | None) -> str | None:
         """Of the content of a video; None where only a session is named, or nothing."""

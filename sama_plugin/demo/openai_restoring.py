@@ -58,7 +58,7 @@ def with_frame(region: Mapping[str, Any], clip: VideoClip) -> dict[str, Any]:
     param = f"region '{region['name']}'"
     if region.get("frame") is not None:
         raise BadParameterError(f"{param} has frame and time_s, expected one of them.", "regions")
-    time_s = number_of(region["time_s"], f"time_s of {param}", 0, 1e9)
+    time_s = number_of(region["time_s"], f"regions[{region['name']}].time_s", 0, 1e9)
     try:
         frame = clip.frame_at(time_s)
     except MediaError as error:
