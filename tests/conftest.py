@@ -15,6 +15,19 @@ import pytest
 from sama_plugin.host.compat import find_host
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", type=Path, metavar="DIR", help="where the page's pictures go (see tests/demo)")
+
+
+@pytest.fixture(scope="session")
+def screenshots(request: pytest.FixtureRequest) -> Path | None:
+    """Folder for pictures of the page, if they are wanted."""
+    folder: Path | None = request.config.getoption("--screenshots")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     host = find_host()
     if host is not None and host.package == "llava":

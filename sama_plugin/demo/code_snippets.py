@@ -29,21 +29,22 @@ PYTHON = f'''\
 import json
 import requests
 
-server = "{SERVER}"
+
+def send(method, path, **what):
+    response = requests.request(method, f"{SERVER}/api/sessions{{path}}", **what)
+    if not response.ok:
+        raise SystemExit(response.json()["error"]["message"])
+    return response
+
+
 with open("clip.mp4", "rb") as video:
-    session = requests.post(
-        f"{{server}}/api/sessions",
-        params={{"name": "clip.mp4"}},
-        data=video,
-        headers={{"Content-Type": "application/octet-stream"}},
-    ).json()
-here = f"{{server}}/api/sessions/{{session['id']}}"
+    kind = {{"Content-Type": "application/octet-stream"}}
+    session = "/" + send("POST", "?name=clip.mp4", data=video, headers=kind).json()["id"]
 
-# Point: pixels of the video; 1 is inside, 0 is outside. Also "box": [x0, y0, x1, y1] and "scribble": [[x, y], ...].
-region = requests.post(f"{{here}}/regions", json={{"name": "r1", "frame": 0, "point": [[60, 40, 1]]}}).json()
+# Pixels of the video. Also "point": [[x, y, 1], ...], where 0 is outside, and "scribble": [[x, y], ...].
+send("POST", f"{{session}}/regions", json={{"name": "r1", "frame": 0, "box": [68, 69, 97, 98]}})
 
-question = {{"question": f"What is <{{region['name']}}>?"}}
-with requests.post(f"{{here}}/ask", json=question, stream=True) as answer:
+with send("POST", f"{{session}}/ask", json={{"question": "What is <r1>?"}}, stream=True) as answer:
     for line in answer.iter_lines(decode_unicode=True):
         if line.startswith("event: "):
             event = line.removeprefix("event: ")
@@ -55,14 +56,14 @@ with requests.post(f"{{here}}/ask", json=question, stream=True) as answer:
                 print([(thing["id"], thing["phrase"], thing["spans_s"]) for thing in data["objects"]])
             elif event == "error":
                 raise SystemExit(data["message"])
-requests.delete(here)
+send("DELETE", session)
 '''
 
 CURL = f"""\
 SERVER={SERVER}
 ID=$(curl -s -H "Content-Type: application/octet-stream" --data-binary @clip.mp4 \\
     "$SERVER/api/sessions?name=clip.mp4" | python3 -c "import json, sys; print(json.load(sys.stdin)['id'])")
-curl -s -H "Content-Type: application/json" -d '{{"name": "r1", "frame": 0, "box": [40, 20, 90, 70]}}' \\
+curl -s -H "Content-Type: application/json" -d '{{"name": "r1", "frame": 0, "box": [68, 69, 97, 98]}}' \\
     "$SERVER/api/sessions/$ID/regions"
 curl -sN -H "Content-Type: application/json" -d '{{"question": "What is <r1>?"}}' \\
     "$SERVER/api/sessions/$ID/ask"
@@ -70,7 +71,26 @@ curl -s -o answer.json "$SERVER/api/sessions/$ID/export/answer.json"
 curl -s -X DELETE "$SERVER/api/sessions/$ID"
 """
 
+OPENAI = f"""\
+import base64
+import openai
+
+client = openai.OpenAI(base_url="{SERVER}/v1", api_key="any")
+with open("clip.mp4", "rb") as file:
+    data = base64.b64encode(file.read()).decode()
+video = {{"type": "video_url", "video_url": {{"url": f"data:video/mp4;base64,{{data}}"}}}}
+answer = client.chat.completions.create(
+    model=client.models.list().data[0].id,
+    messages=[{{"role": "user", "content": [video, {{"type": "text", "text": "What is <r1>?"}}]}}],
+    extra_body={{"regions": [{{"name": "r1", "frame": 0, "box": [68, 69, 97, 98]}}]}},
+)
+print(answer.choices[0].message.content)
+for thing in answer.choices[0].message.sama["objects"]:  # "rle": a COCO mask, or null, for every frame
+    print(thing["id"], thing["phrase"], thing["spans_s"])
+"""
+
 SNIPPETS = (
     Snippet("Python", "The routes the page itself uses, with requests.", "python", PYTHON),
-    Snippet("curl", "The same from a shell.", "bash", CURL),
+    Snippet("OpenAI client", "Any client of OpenAI's chat completions; masks lie under `sama`.", "python", OPENAI),
+    Snippet("curl", "The page's routes from a shell.", "bash", CURL),
 )

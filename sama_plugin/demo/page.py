@@ -121,7 +121,7 @@ def _model_page(folder: Path, limits: Limits) -> str:
     """What the server says of itself (filled in by `model.js`), its limits, and what was measured of its model."""
     meanings = Limits.meanings()
     bounds = format_table(
-        ("limit", "at most"), [(meanings[name], f"{most:,g}") for name, most in limits.as_dict().items()]
+        ("limit", "at most"), [(meanings[name], f"{most:,.10g}") for name, most in limits.as_dict().items()]
     )
     return (
         '<div class="sama-facts"><h3>Model</h3><dl data-part="facts"></dl>'

@@ -60,7 +60,7 @@ export function frameAddress(id, index, width) {
 }
 
 /** Fetches one. */
-export const getPicture = async (address, signal) => (await call("GET", address, undefined, signal)).blob();
+export const getPicture = (address, signal) => callBlob("GET", address, signal);
 
 /** Points at something: `{frame, point | box | scribble}`, and a name or colour if one is wanted. */
 export const addRegion = (id, pointed) => callJson("POST", `${sessionPath(id)}/regions`, pointed);
@@ -81,7 +81,7 @@ export const cancelAnswer = (id) => call("POST", `${sessionPath(id)}/cancel`, {}
 export const rewindTo = (id, turns) => callJson("POST", `${sessionPath(id)}/rewind`, { turns });
 
 /** A file of the conversation, such as `overlay.mp4`. */
-export const getExport = async (id, file) => (await call("GET", `${sessionPath(id)}/export/${file}`)).blob();
+export const getExport = (id, file) => callBlob("GET", `${sessionPath(id)}/export/${file}`);
 
 /**
  * Asks; yields `[event, data]` as they come: queue, text, object, masks, then done or error.
@@ -121,20 +121,27 @@ const sessionPath = (id) => `api/sessions/${encodeURIComponent(id)}`;
 const regionPath = (id, name) => `${sessionPath(id)}/regions/${encodeURIComponent(name)}`;
 
 async function callJson(method, path, body) {
-  return (await call(method, path, body)).json();
+  const response = await call(method, path, body);
+  return response.json().catch(fail);
+}
+
+async function callBlob(method, path, signal) {
+  const response = await call(method, path, undefined, signal);
+  return response.blob().catch(fail);
 }
 
 async function call(method, path, body, signal) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  let response;
-  try {
-    response = await fetch(new URL(path, SERVER), { method, headers, body: JSON.stringify(body), signal });
-  } catch (error) {
-    if (error.name === "AbortError") throw new Failure("aborted", "Given up.");
-    throw new Failure("unreachable", UNREACHABLE);
-  }
-  if (!response.ok) throw readFailure(response.status, await response.text());
+  const request = { method, headers, body: JSON.stringify(body), signal };
+  const response = await fetch(new URL(path, SERVER), request).catch(fail);
+  if (!response.ok) throw readFailure(response.status, await response.text().catch(fail));
   return response;
+}
+
+/** What the browser threw, in our words. */
+function fail(error) {
+  if (error.name === "AbortError") throw new Failure("aborted", "Given up.");
+  throw new Failure("unreachable", UNREACHABLE);
 }
 
 function readFailure(status, text) {
