@@ -123,7 +123,7 @@ def test_numbers_and_places_that_cannot_be_are_refused(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["turns", "--frames", "3"], ["train", "--dtype", "float16"]])
+@pytest.mark.parametrize("arguments", [["turns", "--frames", "3"], ["train", "--dtype", "float16"]])
 def test_options_that_a_measurement_does_not_heed_are_refused(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
