@@ -152,7 +152,7 @@ def check_flags(flags: Sequence[str], own: Iterable[str] = ()) -> None:
     known, left = parser.parse_known_args(list(flags))
     if left:
         names = [*(name.replace("_", "-") for name in own), *vars(known)]
-        near = difflib.get_close_matches(left[0], [f"--{name}" for name in names], n=3)
+        near = difflib.get_close_matches(left[0], [f"--{name}" for name in names], n=3, cutoff=0.75)
         meant = f" (did you mean {' or '.join(near)}?)" if near else ""
         raise DataError(
             f"The training script does not know {' '.join(left)}{meant}; see `sama train -- --help`."

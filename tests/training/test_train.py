@@ -117,7 +117,7 @@ def test_command_line_tells_a_worker_s_error_in_one_line(
 @pytest.mark.parametrize(
     ("flags", "fault"),
     [
-        (["--learnig_rate", "1"], "does not know --learnig_rate 1; see"),
+        (["--learnig_rate", "1"], "does not know --learnig_rate 1 .did you mean --learning_rate.*; see"),
         (["stray"], "does not know stray; see"),
         (["--dataloader_persistent_workers", "True"], "frames of the first epoch"),
     ],
