@@ -11,7 +11,7 @@ from sama_plugin.cli.eval_options import add_benchmark_options, benchmark_opener
 from sama_plugin.cli.notes import note
 
 LESSON = Lesson(
-    summary="bring another model's predictions into the form that is scored",
+    summary="bring another model's predictions into the form for scoring",
     purpose="Bring another model's published predictions into the form that `sama eval score` takes.",
     details="Trees of mask pictures <video>/<expression>/<frame>.png, with or without Annotations/, of 0 and 255, 0 "
     "and 1, or palette ids: mask-tree (visa, uninext, onlinerefer, trackgpt, sa2va). Answers in JSON: json "

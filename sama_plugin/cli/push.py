@@ -9,7 +9,7 @@ from typing import Any
 from sama_plugin.cli.command_parser import Lesson, add_command
 
 LESSON = Lesson(
-    summary="send a checkpoint folder with its card to the Hugging Face hub",
+    summary="send a checkpoint folder with its card to the hub",
     purpose="Send a checkpoint folder to the hub, where others load it by its id.",
     details="The folder is checked as for loading. What goes: weights, config, tokenizer, SAM2, tower, README.md. "
     "What stays: checkpoints of a training, its state, hidden files, pickles. Needs a token that may write: "
