@@ -114,3 +114,19 @@ def test_tokenizer_and_image_processor_are_those_of_the_loader(
     assert type(AutoProcessor.from_pretrained(tmp_path)) is type(tokenizer)
     processor = AutoImageProcessor.from_pretrained(tmp_path)
     assert processor.to_dict() == loaded.image_processor.to_dict()
+
+
+def test_siglip_processor_of_the_host_is_written_as_that_of_transformers(tmp_path: Path) -> None:
+    import sama_plugin
+
+    sama_plugin.register()
+    from llava.model.multimodal_encoder.siglip_encoder import SigLipImageProcessor
+
+    from sama_plugin.host.vision_tower import save_image_processor
+
+    ours = SigLipImageProcessor()
+    save_image_processor(SimpleNamespace(image_processor=ours), tmp_path)
+    picture = torch.randint(0, 256, (90, 120, 3), dtype=torch.uint8).numpy()
+    wanted = ours.preprocess([picture], return_tensors="pt")["pixel_values"]
+    theirs = AutoImageProcessor.from_pretrained(tmp_path, use_fast=False)
+    torch.testing.assert_close(theirs([picture], return_tensors="pt")["pixel_values"], wanted)
