@@ -16,7 +16,9 @@ from sama_plugin.host.compat import find_host
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", type=Path, metavar="DIR", help="where the page's pictures go (see tests/demo)")
+    parser.addoption(
+        "--screenshots", type=Path, metavar="DIR", help="where the page's pictures go (see tests/demo)"
+    )
 
 
 @pytest.fixture(scope="session")

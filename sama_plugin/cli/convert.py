@@ -42,6 +42,11 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--sam2", type=Path, metavar="FILE", help="a published sam2.1_hiera_*.pt")
     parser.add_argument("--sam2-size", default="sam2.1_hiera_large", help="its size")
     parser.add_argument("--tower", metavar="DIR", help="vision tower, in place of the one that SOURCE names")
+    parser.add_argument(
+        "--with-tower",
+        action="store_true",
+        help="write the vision tower into OUT even where it is one of the hub's as it is: OUT then needs no network",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of fresh weights")
     parser.set_defaults(run=run)
 
@@ -95,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix=f".{args.out.name}-", dir=args.out.parent) as partial:
         work = Path(partial) / args.out.name
         tokenizer.save_pretrained(work)
-        model.save_pretrained(work, max_shard_size=args.max_shard_size)
+        model.save_pretrained(work, max_shard_size=args.max_shard_size, with_tower=args.with_tower)
         os.replace(work, args.out)
     count = sum(parameter.numel() for parameter in model.parameters())
     note(f"written: {args.out} ({count / 1e6:.1f} M parameters and SAM2, {args.dtype})")

@@ -91,6 +91,8 @@ for thing in answer.choices[0].message.sama["objects"]:  # "rle": a COCO mask, o
 
 SNIPPETS = (
     Snippet("Python", "The routes the page itself uses, with requests.", "python", PYTHON),
-    Snippet("OpenAI client", "Any client of OpenAI's chat completions; masks lie under `sama`.", "python", OPENAI),
+    Snippet(
+        "OpenAI client", "Any client of OpenAI's chat completions; masks lie under `sama`.", "python", OPENAI
+    ),
     Snippet("curl", "The page's routes from a shell.", "bash", CURL),
 )

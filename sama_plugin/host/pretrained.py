@@ -137,18 +137,20 @@ class SamaCheckpointMixin:
         save_directory: str | Path,
         *args: Any,
         state_dict: dict[str, Tensor] | None = None,
+        with_tower: bool = False,
         push_to_hub: bool = False,
         **kwargs: Any,
     ) -> None:
         """Write a folder that loads alone.
 
-        A frozen tower that came from the hub stays there, and the folder names it. A model without a tokenizer, made
-        from its parts, writes none.
+        A frozen tower that came from the hub stays there, and the folder names it, unless it is asked for. A model
+        without a tokenizer, made from its parts, writes none.
 
         Args:
             save_directory: checkpoint folder.
             *args: as the host's.
             state_dict: gathered weights, e.g. from DeepSpeed; default: the model's own.
+            with_tower: write the vision tower whatever it is, so that loading needs no hub.
             push_to_hub: not here.
             **kwargs: as the host's.
 
@@ -167,7 +169,7 @@ class SamaCheckpointMixin:
             )
         weights = self.state_dict() if state_dict is None else state_dict
         with folder_transaction(Path(save_directory)) as staged, _told(Path(save_directory)):
-            self._save_tower(staged, weights)
+            self._save_tower(staged, weights, with_tower)
             if self.sam2_head is not None:
                 save_sam2(self.sam2_head.sam2, staged / SAM2_FOLDER)
             if self.tokenizer is not None:
@@ -175,14 +177,14 @@ class SamaCheckpointMixin:
             own = {k: v for k, v in weights.items() if TOWER_KEY not in k}
             PreTrainedModel.save_pretrained(self, staged, *args, state_dict=own, **kwargs)
 
-    def _save_tower(self, folder: Path, weights: dict[str, Tensor]) -> None:
-        """A tuned or local tower, and for others what its pictures are made with."""
+    def _save_tower(self, folder: Path, weights: dict[str, Tensor], is_wanted: bool) -> None:
+        """A tower that is wanted, tuned or local, and of others what their pictures are made with."""
         tower = self.get_vision_tower()
         if not tower.is_loaded:
             return
         save_image_processor(tower, folder)
         is_tuned = any(parameter.requires_grad for parameter in tower.parameters())
-        if is_tuned or Path(tower.vision_tower_name).is_dir():
+        if is_wanted or is_tuned or Path(tower.vision_tower_name).is_dir():
             self.config.mm_vision_tower = TOWER_FOLDER
             inner = {k.split(TOWER_KEY * 2, 1)[1]: v for k, v in weights.items() if TOWER_KEY * 2 in k}
             tower.vision_tower.save_pretrained(folder / TOWER_FOLDER, state_dict=inner or None)

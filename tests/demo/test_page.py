@@ -26,7 +26,9 @@ from sama_plugin.media.encode import write_video
 from sama_plugin.media.masks import box_of_mask, decode_mask, encode_mask
 from tests.demo.visitor import Visitor
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e .[dev])")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed (pip install -e .[dev])"
+)
 pytest.importorskip("gradio", reason="gradio is not installed (pip install -e .[web])")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -134,7 +136,9 @@ def test_two_regions_of_boxes_and_scribbles_in_a_question(visitor: Visitor, clip
     field.fill("What are ")
     visitor.page.get_by_role("group", name="Put into the question").get_by_text("r1").click()
     field.press_sequentially(" and <s")
-    assert visitor.page.get_by_role("listbox", name="Names").get_by_role("option").all_inner_texts() == ["sun region on frame 0"]
+    assert visitor.page.get_by_role("listbox", name="Names").get_by_role("option").all_inner_texts() == [
+        "sun region on frame 0"
+    ]
     field.press("Enter")
     assert field.input_value() == "What are <r1> and <sun>"
     visitor.page.evaluate(WATCH_ANSWER)
@@ -263,7 +267,9 @@ def test_markup_in_names_and_questions_is_text(visitor: Visitor, clip: Path, sto
     name = f"{nasty}.mp4"
     visitor.arrive()
     content = clip.read_bytes()
-    visitor.page.set_input_files("input[type=file]", {"name": name, "mimeType": "video/mp4", "buffer": content})
+    visitor.page.set_input_files(
+        "input[type=file]", {"name": name, "mimeType": "video/mp4", "buffer": content}
+    )
     visitor.wait_for_frame(0)
     assert visitor.page.locator("[data-part=name]").inner_text() == name
     visitor.click(centre(story, BLUE))
@@ -282,7 +288,9 @@ def test_markup_in_names_and_questions_is_text(visitor: Visitor, clip: Path, sto
 def test_what_cannot_be_used_is_said_where_it_happened(visitor: Visitor, clip: Path, story: Story) -> None:
     visitor.expected |= {415, 422}
     visitor.arrive()
-    visitor.page.set_input_files("input[type=file]", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"no video"})
+    visitor.page.set_input_files(
+        "input[type=file]", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"no video"}
+    )
     assert "a.mp4" in visitor.fault("openFault")
     visitor.page.evaluate(DROP, [list(clip.read_bytes()), "dropped.mp4"])
     visitor.wait_for_frame(0)
@@ -314,7 +322,9 @@ def test_waiting_is_shown_and_an_answer_can_be_stopped(visitor: Visitor, clip: P
     visitor.upload(clip)
     question = {"question": "Describe the video with masks."}
     with httpx.Client(base_url=server, timeout=30) as other:
-        id_ = other.post("/api/sessions", params={"name": "other.mp4"}, content=clip.read_bytes(), headers=BYTES).json()["id"]
+        id_ = other.post(
+            "/api/sessions", params={"name": "other.mp4"}, content=clip.read_bytes(), headers=BYTES
+        ).json()["id"]
         with other.stream("POST", f"/api/sessions/{id_}/ask", json=question) as answer:
             lines = answer.iter_lines()
             assert next(lines) == "event: queue"
@@ -354,7 +364,9 @@ def test_everything_can_be_done_by_keyboard(visitor: Visitor, story: Story) -> N
     for key in ("Shift+ArrowRight", "Shift+ArrowDown"):
         press(key)
     press("Enter")
-    visitor.page.wait_for_function("() => document.querySelector('.region') || !document.querySelector('[data-part=pointFault]').hidden")
+    visitor.page.wait_for_function(
+        "() => document.querySelector('.region') || !document.querySelector('[data-part=pointFault]').hidden"
+    )
     press("Escape")
     press(" ")
     visitor.page.get_by_role("button", name="Pause").wait_for()
@@ -369,10 +381,17 @@ def test_everything_can_be_done_by_keyboard(visitor: Visitor, story: Story) -> N
     assert "Answer:" in visitor.page.locator("[data-part=spoken]").text_content()
 
 
-def test_dark_and_phone_are_readable(browser: Any, server: str, clip: Path, story: Story, screenshots: Path | None) -> None:
+def test_dark_and_phone_are_readable(
+    browser: Any, server: str, clip: Path, story: Story, screenshots: Path | None
+) -> None:
     looks = {
         "page_dark": {"color_scheme": "dark"},
-        "page_phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": "light"},
+        "page_phone": {
+            "viewport": {"width": 390, "height": 844},
+            "has_touch": True,
+            "is_mobile": True,
+            "color_scheme": "light",
+        },
     }
     for name, look in looks.items():
         someone = Visitor(browser, server, **look)
@@ -434,7 +453,12 @@ def test_snippets_of_the_page_run(visitor: Visitor, server: str, clip: Path, tmp
     for snippet in SNIPPETS:
         command = {"python": [sys.executable, "-c"], "bash": ["bash", "-ec"]}[snippet.language]
         done = subprocess.run(
-            [*command, snippet.code.replace(SERVER, server)], capture_output=True, text=True, cwd=tmp_path, check=False, env=os.environ
+            [*command, snippet.code.replace(SERVER, server)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+            env=os.environ,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip(), snippet.title

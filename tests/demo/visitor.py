@@ -73,7 +73,8 @@ class Visitor:
     def wait_for_frame(self, frame: int) -> None:
         """Wait until a frame is drawn; its text alternative says so."""
         self.page.wait_for_function(
-            "frame => document.querySelector('#sama-stage-text').textContent.startsWith(`Frame ${frame} `)", arg=frame
+            "frame => document.querySelector('#sama-stage-text').textContent.startsWith(`Frame ${frame} `)",
+            arg=frame,
         )
 
     def go_to(self, frame: int) -> None:
@@ -86,7 +87,9 @@ class Visitor:
         canvas = self.page.locator("canvas")
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
-        video = canvas.evaluate("canvas => getComputedStyle(canvas.parentElement).getPropertyValue('--ratio')")
+        video = canvas.evaluate(
+            "canvas => getComputedStyle(canvas.parentElement).getPropertyValue('--ratio')"
+        )
         width = VIDEO_HEIGHT * float(video)
         return box["x"] + xy[0] / width * box["width"], box["y"] + xy[1] / VIDEO_HEIGHT * box["height"]
 
@@ -135,8 +138,12 @@ class Visitor:
         script = """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(
             x * canvas.width / VIDEO_WIDTH, y * canvas.height / VIDEO_HEIGHT, 1, 1).data].slice(0, 3)"""
         ratio = self.page.locator(".stage").evaluate("stage => stage.style.getPropertyValue('--ratio')")
-        script = script.replace("VIDEO_WIDTH", str(VIDEO_HEIGHT * float(ratio))).replace("VIDEO_HEIGHT", str(VIDEO_HEIGHT))
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        script = script.replace("VIDEO_WIDTH", str(VIDEO_HEIGHT * float(ratio))).replace(
+            "VIDEO_HEIGHT", str(VIDEO_HEIGHT)
+        )
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
         return np.array(self.page.locator("canvas").evaluate(script, list(xy)))
 
     def fault(self, part: str) -> str:

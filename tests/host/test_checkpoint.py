@@ -143,6 +143,8 @@ def test_tuned_tower_of_the_hub_is_saved_and_a_frozen_one_is_not(fresh_model: An
     tower.requires_grad_(False)
     fresh_model.save_pretrained(tmp_path / "frozen")
     assert not (tmp_path / "frozen" / "vision_tower").exists()
+    fresh_model.save_pretrained(tmp_path / "whole", with_tower=True)
+    assert_same_state(load_checkpoint(tmp_path / "whole").model, fresh_model)
     tower.requires_grad_(True)
     fresh_model.save_pretrained(tmp_path / "tuned")
     assert (tmp_path / "tuned" / "vision_tower" / "model.safetensors").is_file()
