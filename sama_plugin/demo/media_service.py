@@ -59,9 +59,12 @@ def open_upload(path: Path, name: str, limits: Limits) -> VideoClip:
         if path.suffix not in IMAGE_SUFFIXES:  # of a picture, opening it reads no more than the header
             _check_header(path, name, limits)
         clip = VideoClip.open(path)
-    except (MediaError, av.FFmpegError, OSError) as error:
-        said = str(error).replace(str(path), name)
-        raise RefusedError("not_a_video", said) from error
+    except av.FFmpegError as error:
+        raise RefusedError(
+            "not_a_video", f"'{name}' is no video that can be read ({error.strerror}); is it whole?"
+        ) from error
+    except (MediaError, OSError) as error:
+        raise RefusedError("not_a_video", str(error).replace(str(path), name)) from error
     _check_size(name, clip.width, clip.height, limits)
     _check_length(name, clip.num_frames, clip.duration_s, limits)
     clip.path = name
