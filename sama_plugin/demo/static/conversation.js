@@ -98,12 +98,11 @@ export class Conversation {
     const link = make("a", {
       href: `#${ids[0]}`, className: "phrase", "data-ids": ids.join(" "), title: `${ids.join(", ")}: show where it is`,
       onpointerenter: () => this.talk.highlight(...ids),
-      onpointerleave: () => this.#unpin(ids),
+      onpointerleave: () => this.talk.highlight(),
       onfocus: () => this.talk.highlight(...ids),
-      onblur: () => this.#unpin(ids),
+      onblur: () => this.talk.highlight(),
       onclick: (event) => {
         event.preventDefault();
-        this.pinned = ids[0];
         this.#goTo(ids);
       },
     });
@@ -115,12 +114,15 @@ export class Conversation {
     const { id, phrase, colour, rle, spans_s: spans, score } = thing;
     const frames = presenceOf(rle);
     const words = isUnfinished ? "being found …" : describeSpans(spans ?? []);
-    const node = make("li", { "data-ids": id, onpointerenter: () => this.talk.highlight(id), onpointerleave: () => this.#unpin([id]) },
+    const node = make("li", { "data-ids": id, onpointerenter: () => this.talk.highlight(id), onpointerleave: () => this.talk.highlight() },
       make("button", { type: "button", className: "chip", title: "Show where it is", onclick: () => this.#goTo([id]) }, id),
       make("span", { className: "phrase-name" }, withoutArticle(phrase) || "object"),
-      make("span", { className: "faint" }, score === undefined ? words : `${words} · score ${score.toFixed(2)}`),
+      make("span", { className: "faint" }, words),
     );
     node.style.setProperty("--colour", colour);
+    if (!isUnfinished) {
+      node.append(make("span", { className: "faint", title: "How sure the model is that it is in the video" }, `${Math.round(100 * score)} % sure`));
+    }
     if (!isUnfinished && frames.length) {
       node.append(make("button", { type: "button", className: "chip-button", onclick: () => this.acts.mean(id) }, "use as region"));
     }
@@ -150,11 +152,6 @@ export class Conversation {
   #complain(words) {
     this.parts.turnFault.textContent = words;
     this.parts.turnFault.hidden = !words;
-  }
-
-  #unpin(ids) {
-    if (ids.includes(this.pinned)) this.pinned = null;
-    this.talk.highlight();
   }
 
   /** Shows an object where it is seen: here, or else where it is seen first. */

@@ -31,7 +31,7 @@ export class Pointing {
     parts.newRegion.addEventListener("click", () => this.beginNew());
     talk.on("session", () => this.#reset());
     talk.on("active", () => this.#showHint());
-    player.on("shown", () => this.#showHint());
+    player.on("shown", () => this.#turnAway());
     this.choose("point");
   }
 
@@ -72,6 +72,13 @@ export class Pointing {
     this.clicks = null;
     this.#showCross(null);
     this.#complain("");
+    this.#showHint();
+  }
+
+  /** On another frame, clicks mean something else. */
+  #turnAway() {
+    if (this.talk.active && !this.#refined()) this.talk.activate(null);
+    if (this.clicks && this.clicks.frame !== this.player.shown) this.clicks = null;
     this.#showHint();
   }
 
