@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command, add_command_group
+from sama_plugin.cli.exit_codes import DONE, RESULT_SAYS_NO
 from sama_plugin.cli.model_options import add_model_options, load_model, model_folder
+from sama_plugin.cli.serve import check_packages
 from sama_plugin.errors import DataError
 
 LESSON = Lesson(
@@ -52,6 +54,15 @@ LESSONS = {
         purpose="Time to the first token on ten seconds near the end of two hours, beside these seconds alone.",
         examples=("sama bench long", "sama bench long --device cuda"),
     ),
+    "serve": Lesson(
+        summary="a server under visitors, faults and probes",
+        purpose="Send a server visitors who come and go with faults thrown in, and 217 probes for files outside; see "
+        "whether it answers throughout, and what memory and files it keeps.",
+        details="Faults: files that are no videos, uploads, answers and exports that are aborted, the model's process "
+        "killed, tabs that nobody closes, a thousand regions. Linux only.",
+        says_no="something is wrong: the lines below the table say what",
+        examples=("sama bench serve", "sama bench serve --visits 8"),
+    ),
     "scoring": Lesson(
         summary="J and F of 480p masks, and memory over the number of videos",
         purpose="Time of J and F of 480p masks beside vos-benchmark, and memory over the number of videos.",
@@ -84,9 +95,12 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
     index.add_argument("--reads", type=int, default=5_000, metavar="N", help="random ones")
     long = add("long", _long)
     add("scoring", _scoring)
+    serve = add("serve", None)
+    serve.set_defaults(run=_serve)
+    serve.add_argument("--visits", type=int, default=50, metavar="N", help="that come and go")
     for bench in (turns, objects, long):
         add_model_options(bench)
-    for bench in (train, memory):  # in processes of their own
+    for bench in (train, memory, serve):  # in processes of their own
         bench.add_argument(
             "--model", metavar="DIR", help="checkpoint folder or hub id (default: the shipped one)"
         )
@@ -178,3 +192,15 @@ def _index(args: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory() as work:
         sides = SIDES[:1] if args.only_index else SIDES
         return format_index(measure_index(Path(work), args.records, args.reads, sides))
+
+
+def _serve(args: argparse.Namespace) -> int:
+    _check_counts(visits=args.visits)
+    check_packages()
+    from sama_plugin.demo.soak import OPTIONS, format_soak, measure_soak, plan_visits
+
+    options = OPTIONS if args.model is None else (*OPTIONS, "--model", args.model)
+    with tempfile.TemporaryDirectory() as work:
+        report = measure_soak(Path(work), plan_visits(args.visits), options=options)
+    print(format_soak(report))
+    return DONE if report.is_good() else RESULT_SAYS_NO

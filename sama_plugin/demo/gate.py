@@ -80,11 +80,11 @@ class Gate:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers, send = Headers(scope=scope), _with_headers(send)
         try:
             self._check(scope, headers)
             bounded = self._bounded(receive, scope)
-            await self.app(scope, bounded, _with_headers(send))
+            await self.app(scope, bounded, send)
         except RefusedError as refusal:
             respond = openai_errors.error_response if scope["path"].startswith(OPENAI) else error_response
             await respond(refusal)(scope, receive, send)

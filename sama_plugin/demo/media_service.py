@@ -16,8 +16,11 @@ from sama_plugin.demo.exports import write_export
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.errors import MediaError
-from sama_plugin.media.decode import IMAGE_SUFFIXES, VideoClip
+from sama_plugin.media.decode import IMAGE_SUFFIXES, VIDEO_FORMATS, VideoClip
 from sama_plugin.media.encode import JPEG_QUALITY, write_video
+
+CLOSED_WORLD = {"format_whitelist": ",".join(sorted(VIDEO_FORMATS)), "protocol_whitelist": "file"}
+"""For ffmpeg: containers that hold a video themselves."""
 
 THREADS = 4
 """That decode side by side."""
@@ -55,15 +58,11 @@ def open_upload(path: Path, name: str, limits: Limits) -> VideoClip:
     Raises:
         RefusedError: it is no video, or larger than the limits.
     """
+    if path.suffix not in IMAGE_SUFFIXES:  # of a picture, opening it reads no more than the header
+        _check_header(path, name, limits)
     try:
-        if path.suffix not in IMAGE_SUFFIXES:  # of a picture, opening it reads no more than the header
-            _check_header(path, name, limits)
         clip = VideoClip.open(path)
-    except av.FFmpegError as error:
-        raise RefusedError(
-            "not_a_video", f"'{name}' is no video that can be read ({error.strerror}); is it whole?"
-        ) from error
-    except (MediaError, OSError) as error:
+    except MediaError as error:
         raise RefusedError("not_a_video", str(error).replace(str(path), name)) from error
     _check_size(name, clip.width, clip.height, limits)
     _check_length(name, clip.num_frames, clip.duration_s, limits)
@@ -98,14 +97,21 @@ def render_example(path: Path, seed: int) -> None:
 
 
 def _check_header(path: Path, name: str, limits: Limits) -> None:
-    """Refuse a file by what it says of itself, before a frame of it is decoded."""
-    with av.open(f"file:{path}") as container:
-        for stream in container.streams.video[:1]:
-            if stream.codec_context is not None:
-                _check_size(name, stream.codec_context.width, stream.codec_context.height, limits)
-            stream_s = float((stream.duration or 0) * (stream.time_base or 0))
-            file_s = (container.duration or 0) / av.time_base
-            _check_length(name, stream.frames, max(stream_s, file_s), limits)
+    """Refuse a file by what it says of itself, before a frame of it is decoded; playlists open no other file."""
+    try:
+        with av.open(f"file:{path}", options=CLOSED_WORLD) as container:
+            for stream in container.streams.video[:1]:
+                if stream.codec_context is not None:
+                    _check_size(name, stream.codec_context.width, stream.codec_context.height, limits)
+                stream_s = float((stream.duration or 0) * (stream.time_base or 0))
+                file_s = (container.duration or 0) / av.time_base
+                _check_length(name, stream.frames, max(stream_s, file_s), limits)
+    except av.FFmpegError as error:
+        raise RefusedError(
+            "not_a_video",
+            f"'{name}' is not a video that can be read ({error.strerror}); expected mp4, mov, webm, mkv, avi or gif. "
+            "If it should be one, it may be cut off.",
+        ) from error
 
 
 def _check_size(name: str, width: int, height: int, limits: Limits) -> None:

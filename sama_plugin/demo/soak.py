@@ -16,10 +16,10 @@ import httpx
 from sama_plugin.data.shapes.writer import sample_clip
 from sama_plugin.demo.own_server import OwnServer, own_server
 from sama_plugin.demo.path_probes import Breach, make_probes, run_probes
-from sama_plugin.demo.visits import FAULTS, Fault, VisitError, Visitor, kill_model, visit_well
+from sama_plugin.demo.visits import FAULTS, Fault, VisitError, Visitor, kill_model
 from sama_plugin.media.encode import write_video
 
-WARM_UP = (visit_well, kill_model, visit_well, visit_well)
+WARM_UP = (Fault("model killed", kill_model), *FAULTS[:1] * 3)
 """Before the memory is looked at: a process that has not worked yet is smaller."""
 
 LAST = 4
@@ -76,15 +76,26 @@ class SoakReport:
         return not any(faults) and self.growth <= 0.1
 
 
+def plan_visits(count: int) -> list[Fault]:
+    """So many visits: every fault in turn, and at the end some without."""
+    return [FAULTS[k % len(FAULTS)] for k in range(count - LAST)] + [FAULTS[0]] * min(LAST, count)
+
+
 def measure_soak(
-    work: Path, visits: int, *, side_by_side: int = 2, options: Sequence[str] = ()
+    work: Path,
+    visits: Sequence[Fault],
+    *,
+    warm_up: Sequence[Fault] = WARM_UP,
+    side_by_side: int = 2,
+    options: Sequence[str] = OPTIONS,
 ) -> SoakReport:
     """Start a server, send it visitors and probes, and look at what stays.
 
     Args:
         work: an empty folder.
         visits: that come and go.
-        side_by_side: of them.
+        warm_up: visits before anything is measured.
+        side_by_side: of the visits.
         options: of `sama serve`.
 
     Raises:
@@ -95,13 +106,12 @@ def measure_soak(
     scene, frames, _ = sample_clip(seed=5, split="test")
     write_video(video, frames, scene.fps)
     canary.write_text(secrets.token_hex(32))
-    with own_server([*OPTIONS, *options], work / "served") as server:
-        for visit in WARM_UP:
-            visit(Visitor(server, video))
+    with own_server(options, work / "served") as server:
+        for fault in warm_up:
+            fault.visit(Visitor(server, video))
         report.start_mb = _settled_mb(server)
         with _Pulse(server, report), ThreadPoolExecutor(side_by_side) as threads:
-            faults = [FAULTS[k % len(FAULTS)] for k in range(visits - LAST)] + [FAULTS[0]] * LAST
-            list(threads.map(lambda fault: _visit(server, video, fault, report), faults))
+            list(threads.map(lambda fault: _visit(server, video, fault, report), visits))
             _probe(server, video, canary, report)
         report.end_mb = _settled_mb(server)
         report.files_left = [path.name for path in server.files()]
@@ -164,7 +174,7 @@ def _visit(server: OwnServer, video: Path, fault: Fault, report: SoakReport) -> 
     report.visits[fault.name] += 1
     try:
         fault.visit(Visitor(server, video))
-    except (VisitError, httpx.HTTPError) as error:
+    except (VisitError, httpx.HTTPError, OSError) as error:
         if "worker_crashed" not in str(error):
             report.unexpected.append(f"{fault.name}: {type(error).__name__}: {error}")
 

@@ -39,12 +39,19 @@ class Visitor:
         self.server = server
         self.video = video
         self.client = httpx.Client(base_url=server.url, timeout=TIMEOUT_S)
+        self._sessions: list[str] = []
 
     def open(self, content: bytes | None = None, name: str = "clip.mp4") -> httpx.Response:
         """Upload a file; the video if none is given."""
         body = self.video.read_bytes() if content is None else content
         headers = {"Content-Type": "application/octet-stream"}
-        return self.client.post("/api/sessions", params={"name": name}, content=body, headers=headers)
+        return self._kept(
+            self.client.post("/api/sessions", params={"name": name}, content=body, headers=headers)
+        )
+
+    def example(self) -> httpx.Response:
+        """Open a clip that the server has."""
+        return self._kept(self.client.post("/api/sessions", json={"example": "shapes-1"}))
 
     def ask(self, session: str, question: str) -> Iterator[tuple[str, Any]]:
         """Ask; gives kind and data of each event. Left early, the connection is cut."""
@@ -77,6 +84,17 @@ class Visitor:
     def close(self, session: str) -> None:
         """End a session."""
         self.client.delete(f"/api/sessions/{session}")
+
+    def leave(self) -> None:
+        """End all sessions that are still open."""
+        for session in self._sessions:
+            self.close(session)
+        self.client.close()
+
+    def _kept(self, response: httpx.Response) -> httpx.Response:
+        if response.status_code == 201:
+            self._sessions.append(response.json()["id"])
+        return response
 
 
 class Fault(NamedTuple):
@@ -163,6 +181,21 @@ def abort_export(visitor: Visitor) -> None:
     visitor.close(session)
 
 
+def draw_thousand_regions(visitor: Visitor) -> None:
+    """As many regions as there may be, and then more."""
+    document = visitor.open().json()
+    session, video = document["id"], document["video"]
+    whole = {"size": [video["height"], video["width"]], "counts": [0, video["height"] * video["width"]]}
+    refused = 0
+    for _ in range(1000):
+        response = visitor.client.post(f"/api/sessions/{session}/regions", json={"mask": whole})
+        refused += response.status_code == 422
+    most = visitor.client.get("/api/status").json()["limits"]["regions"]
+    if refused != 1000 - most:
+        raise VisitError(f"{refused} of 1000 regions were refused, expected all but {most}.")
+    visitor.close(session)
+
+
 FAULTS = (
     Fault("none", visit_well),
     Fault("no video", send_no_video),
@@ -171,6 +204,7 @@ FAULTS = (
     Fault("model killed", kill_model),
     Fault("tab never closed", leave_tab),
     Fault("export aborted", abort_export),
+    Fault("thousand regions", draw_thousand_regions),
 )
 """Kinds of visits, in turn."""
 
