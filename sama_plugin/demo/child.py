@@ -114,8 +114,11 @@ class Child:
         Raises:
             RefusedError: it could not begin its service.
         """
-        self._launch()
-        await self.until_ready()
+        try:
+            await self.until_ready()
+        except BaseException:  # also given up meanwhile
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End it, with whatever it does."""

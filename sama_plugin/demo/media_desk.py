@@ -103,7 +103,10 @@ class MediaDesk:
                 "not_found",
                 f"There is no frame {frame}; the video has {session.clip.num_frames}, counted from 0.",
             )
-        picture: bytes = await self._frames.call("frame", session.clip, frame, width)
+        try:
+            picture: bytes = await self._frames.call("frame", session.clip, frame, width)
+        except RefusedError as refusal:
+            raise session.without_path(refusal) from refusal
         return picture
 
     async def export(self, session: Session, kind: str) -> Path:
@@ -118,6 +121,12 @@ class MediaDesk:
             )
         path = session.folder / f"{secrets.token_hex(8)}-{kind}"
         regions = [region.region() for region in session.regions.values()]
-        async with self._side, Child("export", MediaService) as child:
-            await child.call("export", path, kind, session.clip, session.answers, regions)
+        try:
+            async with self._side, Child("export", MediaService) as child:
+                await child.call("export", path, kind, session.clip, session.answers, regions)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, RefusedError):
+                raise session.without_path(error) from error
+            raise
         return path

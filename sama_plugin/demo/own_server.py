@@ -22,6 +22,8 @@ END_S = 60.0
 LOOK_S = 0.05
 READY = "sama serve: http"
 KILO = 1024
+MODEL_KB = 300 * KILO
+"""More than any other of the processes takes."""
 
 
 class OwnServer:
@@ -79,8 +81,12 @@ class OwnServer:
         return sum(_resident_kb(pid) for pid in process_tree(self.pid)) * KILO / 1e6
 
     def model_pid(self) -> int:
-        """The process that has the model: the largest of its children."""
-        return max(process_tree(self.pid)[1:], key=_resident_kb)
+        """The process that has the model: the one that is large, once it has loaded it."""
+        largest = max(process_tree(self.pid)[1:], key=_resident_kb, default=self.pid)
+        while _resident_kb(largest) < MODEL_KB and self.is_running():
+            time.sleep(LOOK_S)
+            largest = max(process_tree(self.pid)[1:], key=_resident_kb, default=self.pid)
+        return largest
 
     def _wait_until_ready(self) -> str:
         end = time.monotonic() + START_S

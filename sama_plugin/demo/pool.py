@@ -192,8 +192,7 @@ class SessionPool:
                 colour = session.region(name).colour
                 prompt = read_region({**body, "name": name}, name, session.clip)
             colour = read_colour(body) or colour
-            await self._bring_home(session)
-            rle = await self.model.call("add_region", session.id, prompt, name is not None)
+            rle = await self._call(session, "add_region", prompt, name is not None)
             region = PointedRegion(without_mask(prompt), rle, colour)
             session.regions[prompt.name] = region
             return region
@@ -210,8 +209,7 @@ class SessionPool:
             new = body.get("name")
             if new is not None and new != name:
                 session.check_name(new)
-                await self._bring_home(session)
-                await self.model.call("rename_region", session.id, name, new)
+                await self._call(session, "rename_region", name, new)
                 session.rename_region(name, new)
             return region
 
@@ -223,8 +221,7 @@ class SessionPool:
         """
         async with session.lock:
             session.region(name)
-            await self._bring_home(session)
-            await self.model.call("remove_region", session.id, name)
+            await self._call(session, "remove_region", name)
             del session.regions[name]
 
     async def ask(
@@ -302,11 +299,21 @@ class SessionPool:
                 ticket.check()
                 put(Event("done", turn_document(session.take_turn(job.result))))
         except RefusedError as refusal:
-            put(refusal)
+            put(session.without_path(refusal))
         finally:
             session.tickets.discard(ticket)
             session.touch()
             put(None)
+
+    async def _call(self, session: Session, operation: str, *arguments: Any) -> Any:
+        """Have the model's process do something for a session, which is locked meanwhile."""
+        try:
+            await self._bring_home(session)
+            return await self.model.call(operation, session.id, *arguments)
+        except RefusedError as refusal:
+            raise session.without_path(refusal) from refusal
+        finally:
+            session.touch()
 
     async def _bring_home(self, session: Session) -> None:
         """See that the model's process has the session, which is locked meanwhile."""
@@ -322,7 +329,7 @@ class SessionPool:
         while True:
             await asyncio.sleep(min(SWEEP_S, self.limits.idle_s / 4))
             for session in list(self.sessions.values()):
-                if session.idle_s > self.limits.idle_s and not session.tickets:
+                if session.idle_s > self.limits.idle_s and not session.is_busy:
                     logger.info("A session was idle for %.0f s and is closed.", session.idle_s)
                     await self.close(session)
 

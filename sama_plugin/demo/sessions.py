@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,17 @@ class Session:
     def idle_s(self) -> float:
         """Seconds since anybody asked for anything."""
         return time.monotonic() - self.used_at
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being done for it."""
+        return bool(self.tickets) or self.lock.locked()
+
+    def without_path(self, refusal: RefusedError) -> RefusedError:
+        """A refusal that names the video as its owner does, not as it lies here."""
+        return RefusedError(
+            refusal.code, refusal.message.replace(str(self.folder / VIDEO_FILE), self.clip.path)
+        )
 
     def touch(self) -> None:
         """Somebody asks for something."""

@@ -125,3 +125,22 @@ def test_a_stopped_child_is_gone_with_its_work() -> None:
     with_child(use)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+class Slow(Toy):
+    """Takes its time to begin."""
+
+    def __init__(self, start: int):
+        time.sleep(30)
+        super().__init__(start)
+
+
+def test_a_child_that_is_given_up_while_it_starts_is_gone() -> None:
+    async def run() -> int:
+        child = Child("slow", Slow, 1)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(child.start(), 0.5)
+        return child.pid
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(asyncio.run(run()), 0)
