@@ -96,9 +96,8 @@ class Session:
 
     def without_path(self, refusal: RefusedError) -> RefusedError:
         """A refusal that names the video as its owner does, not as it lies here."""
-        return RefusedError(
-            refusal.code, refusal.message.replace(str(self.folder / VIDEO_FILE), self.clip.path)
-        )
+        path = re.escape(str(self.folder)) + r"[\\/][\w.]+"
+        return RefusedError(refusal.code, re.sub(path, lambda _: self.clip.path, refusal.message))
 
     def touch(self) -> None:
         """Somebody asks for something."""
