@@ -259,25 +259,23 @@ class VideoSession:
         del self.regions[name]
 
     def restore(self, regions: Sequence[Region], answers: Sequence[GroundedAnswer]) -> None:
-        """Take up the regions and turns of another session about the same video, such as one that was lost.
+        """Take up regions and turns of another session about the same video, such as one that was lost.
 
-        Nothing is asked. The next turn reads the conversation anew, answers as their `raw` text has them; sampling
-        begins anew too, and objects are not tracked on where the video grows.
+        They follow those that are there. Nothing is asked. The next turn reads them, answers as their `raw` text has
+        them; sampling does not know of them, and their objects are not tracked on where the video grows.
 
         Args:
             regions: with their masks, in order.
-            answers: turns in order; their questions mean these regions and objects of the answers before.
+            answers: turns in order; their questions mean regions, these too, and objects of the answers before.
 
         Raises:
-            PromptError: the session has regions or turns of its own, a question means what is not there, or a turn
-                spells tokens that it cannot have.
+            PromptError: the name of a region is taken, a question means what is not there, or a turn spells tokens
+                that it cannot have; all is then as it was.
             MediaError: masks that do not fit the video.
         """
-        if self.regions or self.answers:
-            raise PromptError(
-                f"The session about '{self.clip.path}' has regions or turns already; restore into a new one."
-            )
         for region in regions:
+            if region.name in self.regions:
+                raise PromptError(f"Region '{region.name}' is defined already; it cannot be restored.")
             self.clip.check_frame(region.frame)
             self._check_fits(f"Region '{region.name}'", [region.mask.shape])
         for thing in (thing for answer in answers for thing in answer.objects):
@@ -288,13 +286,16 @@ class VideoSession:
                 )
             self._check_fits(f"Object '{thing.id}'", [rle["size"] for rle in thing.rle if rle is not None])
         with self._alone():
-            self.regions = {region.name: region for region in regions}
+            self._run = None
+            own_regions, num_own = self.regions, len(self._turns)
+            self.regions = {**own_regions, **{region.name: region for region in regions}}
             try:
                 for answer in answers:
                     self._turns.append(self._turn_of(answer))
                     self.answers.append(answer)
             except PromptError:
-                self.regions, self._turns, self.answers = {}, [], []
+                self.regions = own_regions
+                del self._turns[num_own:], self.answers[num_own:]
                 raise
             self._dialogue = self._lay_out_turns()
 

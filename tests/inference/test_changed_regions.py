@@ -136,6 +136,29 @@ def test_restored_session_goes_on_as_the_lost_one_does(
     assert other.answers == talk[:1]
 
 
+def test_turns_are_restored_after_those_that_are_there(
+    lively: LoadedCheckpoint, clip: VideoClip, session: VideoSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = ["<p> It </p> [SEG].", "<p> That </p> [SEG].", "Left."]
+    write_answers(monkeypatch, lively.tokenizer, written)
+    for question in ("Segment it.", "Segment that.", "Where is <obj2>?"):
+        session.ask(question)
+    other = new_session(lively, clip)
+    write_answers(monkeypatch, lively.tokenizer, [written[0], "Stays.", written[2]])
+    first = other.ask("Segment it.")
+    other.ask("What does it do?")
+    other.rewind(1)
+    with pytest.raises(PromptError, match="<obj9>"):
+        other.restore([], [dataclasses.replace(session.answers[1], question="What is <obj9>?")])
+    assert other.answers == [first]
+    other.restore([], session.answers[1:2])
+    counters = other.ask("Where is <obj2>?").counters
+    assert other._dialogue.input_ids == session._dialogue.input_ids
+    prompt = first.counters["prefix_tokens_computed"]
+    assert counters["prefix_tokens_reused"] == prompt + first.num_tokens
+    assert counters["vision_frames_encoded"] <= 1  # that of the region
+
+
 def test_restored_questions_mean_objects_of_answers_before(
     lively: LoadedCheckpoint, clip: VideoClip, session: VideoSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +176,7 @@ def test_nothing_is_restored_that_does_not_fit(
     session: VideoSession, talk: list[GroundedAnswer], lively: LoadedCheckpoint, clip: VideoClip
 ) -> None:
     regions = list(session.regions.values())
-    with pytest.raises(PromptError, match="has regions or turns already"):
+    with pytest.raises(PromptError, match="'r1' is defined already"):
         session.restore(regions, talk)
     for wrong_clip, words in (
         (clip.window(0, 3), "Frame 4"),
