@@ -45,6 +45,7 @@ EXTRAS = {
         "mypy",
         "nbclient",
         "nbformat",
+        "openai>=1.40",
         "pytest",
         "ruff",
         "scikit-image",

@@ -52,6 +52,7 @@ class ModelService:
             "close": self.close,
             "ask": self.ask,
             "rewind": self.rewind,
+            "restore": self.restore,
             "add_region": self.add_region,
             "rename_region": self.rename_region,
             "remove_region": self.remove_region,
@@ -106,10 +107,8 @@ class ModelService:
             decoding: options of `Decoding` for this answer that differ from the server's; `seed` begins its sampling
                 anew.
         """
-        session = self._session(name)
         with self._model.hold():
-            if len(session.answers) != num_turns:  # the last one was cancelled when it was finished
-                session.rewind(num_turns)
+            session = self._as_known(name, num_turns)
             options = {name: value for name, value in decoding.items() if name != "seed"}
             session.decoding = dataclasses.replace(self._decoding, **options)
             if "seed" in decoding:
@@ -134,6 +133,17 @@ class ModelService:
             raise RefusedError("worker_crashed", "The process that had this conversation died; ask again.")
         return self._sessions[name]
 
+    def _as_known(self, name: str, num_turns: int) -> VideoSession:
+        """The session with the turns that the server knows of: the last one may be cancelled when it is finished.
+
+        Raises:
+            RefusedError: as `_session`.
+        """
+        session = self._session(name)
+        if len(session.answers) != num_turns:
+            session.rewind(num_turns)
+        return session
+
     def _pieces(self, task: Task, session: VideoSession, question: str) -> Iterator[str | FrameMasks]:
         """An answer, between whose pieces others may have the model; left early, the turn does not count."""
         with contextlib.closing(session.stream(question, masks=True)) as pieces:  # type: ignore[type-var]
@@ -150,6 +160,11 @@ class ModelService:
         session = self._session(name)
         with self._model.hold():
             session.rewind(min(num_turns, len(session.answers)))
+
+    def restore(self, _: Task, name: str, num_turns: int, answers: list[GroundedAnswer]) -> None:
+        """Take up turns after those that the server knows of."""
+        with self._model.hold():
+            self._as_known(name, num_turns).restore([], answers)
 
     def add_region(self, _: Task, name: str, prompt: RegionPrompt, replace: bool) -> Rle:
         """Find the mask that is meant."""

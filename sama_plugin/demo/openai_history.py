@@ -203,9 +203,7 @@ class KeptChats:
             rest = rounds[common:]
         await self._set_regions(chat, request)
         if rest:
-            answers = await asyncio.to_thread(restore_answers, session, rest)
-            session.answers.extend(answers)
-            session.home = 0  # the model's process takes the session up anew, with these turns
+            await self._pool.restore(session, await asyncio.to_thread(restore_answers, session, rest))
 
     async def _set_regions(self, chat: KeptChat, request: ChatRequest) -> None:
         """Define what is not defined in the same way, and forget what an earlier conversation left."""

@@ -46,6 +46,7 @@ from sama_plugin.demo.uploads import save_upload, shown_name, stored_name
 from sama_plugin.demo.waiting_line import Ticket, WaitingLine
 from sama_plugin.demo.work_folder import WorkFolder
 from sama_plugin.media.decode import VideoClip
+from sama_plugin.schema import GroundedAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -275,6 +276,17 @@ class SessionPool:
         async with session.lock:
             if session.home == self.model.generation:
                 await self.model.call("rewind", session.id, len(session.answers))
+
+    async def restore(self, session: Session, answers: list[GroundedAnswer]) -> None:
+        """Add turns that were not asked here, as somebody tells them.
+
+        Raises:
+            RefusedError: they do not fit the video, or a question means what is not there.
+        """
+        async with session.lock:
+            await self._bring_home(session)
+            await self.model.call("restore", session.id, len(session.answers), answers)
+            session.answers.extend(answers)
 
     async def _answer(
         self,
