@@ -26,6 +26,7 @@ from sama_plugin.demo.work_folder import WorkFolder
 PURPOSES = ("user_data", "vision", "assistants")
 CHUNK_BYTES = 2**20
 FORM_FIELDS = ("file", "purpose")
+SLACK_S = 0.1
 
 
 @dataclass
@@ -104,6 +105,7 @@ class FileShelf:
         finally:
             self._num_coming -= 1
         self._files[stored.id] = stored
+        self._touch(stored)
         return stored
 
     def get(self, name: str) -> StoredFile:
@@ -120,7 +122,7 @@ class FileShelf:
                 "again.",
             )
         stored = self._files[name]
-        stored.used_at = time.monotonic()
+        self._touch(stored)
         return stored
 
     def remove(self, name: str) -> None:
@@ -146,6 +148,11 @@ class FileShelf:
         return StoredFile(
             name, shown_name(file.filename or ""), purpose, size, digest, path, int(time.time())
         )
+
+    def _touch(self, stored: StoredFile) -> None:
+        """Somebody uses it; look again when it may be idle."""
+        stored.used_at = time.monotonic()
+        asyncio.get_running_loop().call_later(self._limits.idle_s + SLACK_S, self._sweep)
 
     def _sweep(self) -> None:
         """Delete what nobody used for long."""
