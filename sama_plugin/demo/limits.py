@@ -37,7 +37,7 @@ class Limits:
     question_chars: int = _bound(4000, "letters of a question")
     queue: int = _bound(32, "questions that are answered or wait")
     body_bytes: int = _bound(4 * MEGA, "bytes of a request that is no upload, such as a region's mask")
-    chat_bytes: int = _bound(64 * MEGA, "bytes of a request for a chat completion, which may hold its video")
+    chat_bytes: int = _bound(32 * MEGA, "bytes of a request for a chat completion, which may hold its video")
     files: int = _bound(16, "files uploaded for chat completions and kept at once")
 
     def __post_init__(self) -> None:

@@ -85,8 +85,8 @@ def parse_messages(value: Any, limits: Limits) -> Chat:
         BadParameterError: they are not of OpenAI's form, or ask for what there is not.
     """
     messages = list_of(value, "messages", 2 * limits.turns + 1)
-    said = [_parse_message(message, f"messages[{i}]", limits) for i, message in enumerate(messages)]
-    turns = [(param, content) for param, content in zip(_params(messages), said, strict=True) if content]
+    said = [(param := f"messages[{i}]", _parse_message(one, param, limits)) for i, one in enumerate(messages)]
+    turns = [(param, content) for param, content in said if content is not None]
     if not turns:
         raise BadParameterError("messages has no question; send a message of role user.", "messages")
     for place, (param, content) in enumerate(turns):
@@ -130,10 +130,6 @@ class _Asked:
 
     text: str
     videos: tuple[tuple[str, Video], ...]
-
-
-def _params(messages: list[Any]) -> list[str]:
-    return [f"messages[{i}]" for i in range(len(messages))]
 
 
 def _parse_message(value: Any, param: str, limits: Limits) -> _Asked | Reply | None:

@@ -29,6 +29,8 @@ from sama_plugin.errors import CancelledError, SamaError
 ValueT = TypeVar("ValueT")
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+PARSED_AT_ONCE = 2
+"""Requests, which may be long, and longer while they are taken apart."""
 
 
 class OpenAiRoute(APIRoute):
@@ -95,10 +97,14 @@ def _add_file_routes(router: APIRouter, files: FileShelf) -> None:
 
 
 def _add_chat_route(router: APIRouter, pool: SessionPool, chats: KeptChats) -> None:
+    parsing = asyncio.Semaphore(PARSED_AT_ONCE)
+
     @router.post("/chat/completions")
     async def complete(request: Request) -> Response:
         chunks = [chunk async for chunk in without_stall(request.stream(), pool.limits.stall_s)]
-        asked = await asyncio.to_thread(parse_request, b"".join(chunks), pool.limits)
+        async with parsing:
+            asked = await asyncio.to_thread(parse_request, b"".join(chunks), pool.limits)
+        chunks.clear()
         _check_model(asked.model, pool)
         answer = _answer(pool, chats, asked, _owner(request))
         begun = await _unless_gone(request, _begin(answer))
