@@ -38,6 +38,7 @@ class PageRun:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.namespace: dict[str, Any] = {"__name__": "page"}
+        self.printed = ""
         lay_out(folder)
         (folder / "bin").mkdir()
         command = folder / "bin" / "sama"
@@ -52,6 +53,8 @@ class PageRun:
                 Path(block.file_name).write_text(block.code, encoding="utf-8")
             if block.language == "python":
                 self._run_python(block)
+            elif block.is_printed:
+                assert shows(self.printed, block.code), f"{block.where}: printed was\n{self.printed}"
             elif block.language == "bash":
                 for command in split_commands(block.code):
                     self._run_command(block, command, None)
@@ -61,8 +64,9 @@ class PageRun:
 
     def _run_python(self, block: Block) -> None:
         code = compile("\n" * (block.line - 1) + block.in_small(block.code), str(block.page), "exec")
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(code, self.namespace)  # a page of ours
+        self.printed = printed.getvalue()
 
     def _run_command(self, block: Block, command: str, expected: str | None) -> None:
         if any(command.startswith(start) for start in block.commands_not_run):

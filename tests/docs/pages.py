@@ -7,6 +7,7 @@ What a test should know of a block stands before it in comments that no reader s
     <!-- run with `--videos 1` for `--videos 60` -->          run in small; any number of pairs, joined by commas
     <!-- exits 2 -->                                          every command of the block ends with this code
     <!-- file: own.json -->                                   the block is also a file, for the commands after it
+    <!-- printed -->                                          the block is what the Python before it prints
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ NOT_RUN = re.compile(r"not run(?P<commands>(?:, `[^`]+`)*): (?P<reason>.+)", re.
 RUN_WITH = re.compile(r"run with (?P<pairs>`[^`]+` for `[^`]+`(?:, `[^`]+` for `[^`]+`)*)", re.S)
 EXITS = re.compile(r"exits (?P<code>\d+)")
 FILE = re.compile(r"file: (?P<name>\S+)")
-MARKS = (NOT_RUN, RUN_WITH, EXITS, FILE)
+PRINTED = re.compile(r"printed")
+MARKS = (NOT_RUN, RUN_WITH, EXITS, FILE, PRINTED)
 
 
 @dataclass
@@ -74,6 +76,10 @@ class Block:
     @property
     def file_name(self) -> str | None:
         return next((mark["name"] for mark in self._marks(FILE)), None)
+
+    @property
+    def is_printed(self) -> bool:
+        return any(self._marks(PRINTED))
 
     def in_small(self, text: str) -> str:
         """A part of the code as it is run."""
