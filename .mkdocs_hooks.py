@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parent
-OUTSIDE = re.compile(r"(?<=\]\()\.\./([^)#\s]+)")
+PAGES, COPIES = "docs/", "repository/"
+"""Folder of the pages in the repository, and of all else in the site."""
+
+LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 REFERENCE = re.compile(r"^<!-- (::: [\w.]+) -->$", re.M)
-PLACE = "repository"
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add what pages link to above docs/, and what is linked from there."""
-    waiting = [
-        (name, "") for page in files.documentation_pages() for name in OUTSIDE.findall(page.content_string)
-    ]
+    """Add what pages link to outside of docs/, and what is linked from there."""
+    waiting = [PAGES + page.src_uri for page in files.documentation_pages()]
     taken: set[str] = set()
     while waiting:
-        name, base = waiting.pop()
-        path = str(PurePosixPath(base) / name)
+        path = waiting.pop()
         if path in taken or not (ROOT / path).is_file():
             continue
         taken.add(path)
-        place = f"{PLACE}/{_shown(path)}"
         if path.endswith(".md"):
             text = (ROOT / path).read_text(encoding="utf-8")
-            links = re.findall(r"\]\(((?!https?:|#)[^)#\s]+)", text)
-            waiting += [(link, str(PurePosixPath(path).parent)) for link in links]
-            text = re.sub(r"\]\(\.github/", "](github/", text)
-            files.append(File.generated(config, place, content=text, inclusion=InclusionLevel.NOT_IN_NAV))
-        else:
-            files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
+            waiting += [_target(path, link) for link in LINK.findall(text)]
+        if not path.startswith(PAGES):
+            copy = File.generated(
+                config,
+                _place(path),
+                abs_src_path=str(ROOT / path),
+                inclusion=InclusionLevel.NOT_IN_NAV,
+            )
+            copy.repository_path = path
+            files.append(copy)
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Lead links above docs/ to their copies, and let docstrings in where a page asks for them."""
-    led = OUTSIDE.sub(lambda found: f"{PLACE}/{_shown(found[1])}", markdown)
-    return REFERENCE.sub(r"\1", led)
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Lead links to where files are in the site, and let docstrings in where a page asks for them."""
+    path = getattr(page.file, "repository_path", PAGES + page.file.src_uri)
+    here = posixpath.dirname(page.file.src_uri)
+
+    def lead(link: re.Match[str]) -> str:
+        target = _target(path, link[1])
+        return posixpath.relpath(_place(target), here or ".") if (ROOT / target).is_file() else link[1]
+
+    return REFERENCE.sub(r"\1", LINK.sub(lead, markdown))
 
 
-def _shown(path: str) -> str:
-    """A path in the site: mkdocs leaves out what begins with a dot."""
-    return path.replace(".github/", "github/")
+def _target(path: str, link: str) -> str:
+    """The file of the repository that a link in another one means."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+
+
+def _place(path: str) -> str:
+    """Where a file of the repository is in the site; mkdocs leaves out what begins with a dot."""
+    is_page = path.startswith(PAGES)
+    return path.removeprefix(PAGES) if is_page else COPIES + path.replace("/.", "/").removeprefix(".")

@@ -41,7 +41,7 @@ def write_material(folder: Path) -> None:
     write_video(folder / "my_video.mp4", shown, other.fps, crf=VIDEO_CRF)
     film = [frames[k % len(frames)] for k in range(FILM_FRAMES)]
     write_video(folder / "film.mp4", film, FILM_FPS, crf=VIDEO_CRF)
-    job = {"video": "clip.mp4", "ask": ["Segment the red circle.", "What does <obj1> do?"]}
+    job = {"video": "clip.mp4", "ask": ["What moves?"]}
     (folder / "jobs.jsonl").write_text(f"{json.dumps(job)}\n")
     _write_own(folder, tracks)
     _write_sav(folder)
