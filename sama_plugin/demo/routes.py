@@ -27,6 +27,7 @@ LOOK_S = 0.5
 """How often a request that takes long is asked whether anybody still waits."""
 
 CHUNK_BYTES = 2**20
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def build_router(pool: SessionPool) -> APIRouter:
@@ -35,6 +36,11 @@ def build_router(pool: SessionPool) -> APIRouter:
     _add_session_routes(router, pool)
     _add_region_routes(router, pool)
     _add_answer_routes(router, pool)
+
+    @router.api_route("/{rest:path}", methods=list(METHODS))
+    async def refuse(rest: str) -> None:
+        raise RefusedError("not_found", f"There is nothing at /api/{rest[:80]}.")
+
     return router
 
 

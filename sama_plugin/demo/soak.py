@@ -28,7 +28,7 @@ LAST = 4
 OPTIONS = ("--max-idle-s", "8", "--max-grace-s", "1")
 """Of the server: tabs that nobody closes are closed while we wait."""
 
-PULSE_S = 0.1
+PULSE_S = 0.25
 SETTLE_S = 60.0
 SYSTEM_FILE = Path("/etc/passwd")
 
@@ -40,7 +40,7 @@ class SoakReport:
     Attributes:
         visits: by fault.
         unexpected: what visitors did not expect, one sentence each.
-        pulses: requests for the status meanwhile, every 0.1 s.
+        pulses: requests for the status meanwhile, four times a second.
         lost_pulses: those without an answer.
         slowest_pulse_s: of them.
         start_mb: memory of all processes after the warm-up, no session open.
