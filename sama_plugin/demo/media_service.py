@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
-from PIL import Image
 
 from sama_plugin.data.shapes.writer import sample_clip
 from sama_plugin.demo.child_loop import Task
 from sama_plugin.demo.exports import write_export
+from sama_plugin.demo.frame_reader import FrameReader
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.errors import MediaError
 from sama_plugin.media.decode import IMAGE_SUFFIXES, VIDEO_FORMATS, VideoClip
-from sama_plugin.media.encode import JPEG_QUALITY, write_video
+from sama_plugin.media.encode import write_video
 
 CLOSED_WORLD = {"format_whitelist": ",".join(sorted(VIDEO_FORMATS)), "protocol_whitelist": "file"}
 """For ffmpeg: containers that hold a video themselves."""
@@ -32,9 +31,11 @@ class MediaService:
     num_threads = THREADS
 
     def __init__(self) -> None:
+        self._frames = FrameReader()
         self.operations: dict[str, Callable[..., Any]] = {
             "open": open_upload,
-            "frame": read_frame,
+            "frame": self._frames.read,
+            "forget": self._frames.forget,
             "example": render_example,
             "export": write_export,
         }
@@ -68,26 +69,6 @@ def open_upload(path: Path, name: str, limits: Limits) -> VideoClip:
     _check_length(name, clip.num_frames, clip.duration_s, limits)
     clip.path = name
     return clip
-
-
-def read_frame(clip: VideoClip, frame: int, width: int | None) -> bytes:
-    """A frame as JPEG.
-
-    Args:
-        clip: the video.
-        frame: index.
-        width: pixels, of a smaller picture; None, or more than the video has, keeps its size.
-
-    Raises:
-        MediaError: no such frame, or it cannot be decoded.
-    """
-    picture = Image.fromarray(clip.read([frame])[0])
-    if width is not None and width < picture.width:
-        height = max(1, round(picture.height * width / picture.width))
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    out = io.BytesIO()
-    picture.save(out, format="JPEG", quality=JPEG_QUALITY)
-    return out.getvalue()
 
 
 def render_example(path: Path, seed: int) -> None:

@@ -39,7 +39,7 @@ CODE_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"
 START = """
 import(new URL("static/sama/{module}", document.baseURI)).then(
     (page) => page.begin(element),
-    (error) => {{ element.textContent = "The page's scripts cannot be loaded (" + error.message + "). Reload the page."; }},
+    (error) => (element.textContent = `The page's scripts cannot be loaded (${{error.message}}). Reload the page.`),
 );
 """
 

@@ -167,6 +167,7 @@ class SessionPool:
         session.cancel()
         shutil.rmtree(session.folder, ignore_errors=True)
         trim_memory()
+        await asyncio.shield(self.media.forget(session))
         if session.home == self.model.generation:
             with contextlib.suppress(RefusedError):  # a process that dies forgets too
                 await asyncio.shield(self.model.call("close", session.id))

@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 
 from sama_plugin.demo.code_snippets import SERVER, SNIPPETS
+from sama_plugin.demo.own_server import own_server
 from sama_plugin.demo.story import Story, make_story
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video
 from sama_plugin.media.masks import box_of_mask, decode_mask, encode_mask
-from tests.demo.visitor import Visitor
+from tests.demo.page_visitor import PageVisitor
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed (pip install -e .[dev])"
@@ -53,21 +54,9 @@ def clip(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`sama serve` at a free port."""
-    command = [sys.executable, "-m", "sama_plugin.cli.main", "serve", "--port", "0"]
-    work = tmp_path_factory.mktemp("work")
-    process = subprocess.Popen(
-        [*command, "--work", str(work)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
-    )
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert "http://" in line, f"sama serve said {line!r}"
-        yield line.split()[2]
-    finally:
-        process.terminate()
-        process.wait(20)
-    assert [path.name for path in work.rglob("*") if path.is_file()] == []
+    """Address of `sama serve` as it is without options."""
+    with own_server((), tmp_path_factory.mktemp("work")) as running:
+        yield running.url
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +68,9 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def visitor(browser: Any, server: str) -> Iterator[Visitor]:
+def visitor(browser: Any, server: str) -> Iterator[PageVisitor]:
     """Someone on a desk; whatever a test does, the browser sees no fault."""
-    someone = Visitor(browser, server)
+    someone = PageVisitor(browser, server)
     yield someone
     faults = someone.faults
     someone.leave()
@@ -99,7 +88,9 @@ def corners(story: Story, thing: int, frame: int = 0) -> tuple[tuple[float, floa
     return (x0 - 2, y0 - 2), (x1 + 2, y1 + 2)
 
 
-def test_clicks_refine_a_region_until_a_new_one_begins(visitor: Visitor, clip: Path, story: Story) -> None:
+def test_clicks_refine_a_region_until_a_new_one_begins(
+    visitor: PageVisitor, clip: Path, story: Story
+) -> None:
     visitor.arrive()
     visitor.upload(clip)
     bare = visitor.colour_at(centre(story, YELLOW))
@@ -118,7 +109,9 @@ def test_clicks_refine_a_region_until_a_new_one_begins(visitor: Visitor, clip: P
     visitor.wait_for_regions(1)
 
 
-def test_two_regions_of_boxes_and_scribbles_in_a_question(visitor: Visitor, clip: Path, story: Story) -> None:
+def test_two_regions_of_boxes_and_scribbles_in_a_question(
+    visitor: PageVisitor, clip: Path, story: Story
+) -> None:
     visitor.arrive()
     visitor.upload(clip)
     visitor.page.get_by_text("Box", exact=True).click()
@@ -160,7 +153,7 @@ WATCH_ANSWER = """() => {
 
 
 def test_phrase_shows_its_object_and_can_be_meant_again(
-    visitor: Visitor, clip: Path, story: Story, screenshots: Path | None
+    visitor: PageVisitor, clip: Path, story: Story, screenshots: Path | None
 ) -> None:
     visitor.arrive()
     visitor.upload(clip)
@@ -193,7 +186,7 @@ def test_phrase_shows_its_object_and_can_be_meant_again(
     _edit_and_rewind(visitor)
 
 
-def _edit_and_rewind(visitor: Visitor) -> None:
+def _edit_and_rewind(visitor: PageVisitor) -> None:
     """The third question asked anew in other words, then back to the first."""
     visitor.page.get_by_role("button", name="Edit and ask again").nth(2).click()
     field = visitor.page.get_by_role("combobox", name="Question")
@@ -209,7 +202,9 @@ def _edit_and_rewind(visitor: Visitor) -> None:
     assert "obj1" not in visitor.page.get_by_role("group", name="Put into the question").inner_text()
 
 
-def test_exports_hold_the_conversation(visitor: Visitor, clip: Path, story: Story, tmp_path: Path) -> None:
+def test_exports_hold_the_conversation(
+    visitor: PageVisitor, clip: Path, story: Story, tmp_path: Path
+) -> None:
     visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visitor.arrive()
     visitor.upload(clip)
@@ -240,7 +235,9 @@ def test_exports_hold_the_conversation(visitor: Visitor, clip: Path, story: Stor
     assert "Segment the small red square." in script
 
 
-def test_reload_goes_on_and_a_lost_session_begins_anew(visitor: Visitor, clip: Path, story: Story) -> None:
+def test_reload_goes_on_and_a_lost_session_begins_anew(
+    visitor: PageVisitor, clip: Path, story: Story
+) -> None:
     visitor.arrive()
     visitor.upload(clip)
     visitor.click(centre(story, BLUE))
@@ -262,7 +259,7 @@ def test_reload_goes_on_and_a_lost_session_begins_anew(visitor: Visitor, clip: P
     assert visitor.page.locator(".turn").count() == 0
 
 
-def test_markup_in_names_and_questions_is_text(visitor: Visitor, clip: Path, story: Story) -> None:
+def test_markup_in_names_and_questions_is_text(visitor: PageVisitor, clip: Path, story: Story) -> None:
     nasty = "<img src=x onerror=alert(1)>"
     name = f"{nasty}.mp4"
     visitor.arrive()
@@ -285,7 +282,9 @@ def test_markup_in_names_and_questions_is_text(visitor: Visitor, clip: Path, sto
     assert visitor.page.locator(".talk img").count() == 0
 
 
-def test_what_cannot_be_used_is_said_where_it_happened(visitor: Visitor, clip: Path, story: Story) -> None:
+def test_what_cannot_be_used_is_said_where_it_happened(
+    visitor: PageVisitor, clip: Path, story: Story
+) -> None:
     visitor.expected |= {415, 422}
     visitor.arrive()
     visitor.page.set_input_files(
@@ -313,11 +312,12 @@ def test_what_cannot_be_used_is_said_where_it_happened(visitor: Visitor, clip: P
 DROP = """([bytes, name]) => {
     const data = new DataTransfer();
     data.items.add(new File([new Uint8Array(bytes)], name, {type: "video/mp4"}));
-    document.querySelector(".drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+    const drop = new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true});
+    document.querySelector(".drop").dispatchEvent(drop);
 }"""
 
 
-def test_waiting_is_shown_and_an_answer_can_be_stopped(visitor: Visitor, clip: Path, server: str) -> None:
+def test_waiting_is_shown_and_an_answer_can_be_stopped(visitor: PageVisitor, clip: Path, server: str) -> None:
     visitor.arrive()
     visitor.upload(clip)
     question = {"question": "Describe the video with masks."}
@@ -341,7 +341,7 @@ def test_waiting_is_shown_and_an_answer_can_be_stopped(visitor: Visitor, clip: P
 BYTES = {"Content-Type": "application/octet-stream"}
 
 
-def test_everything_can_be_done_by_keyboard(visitor: Visitor, story: Story) -> None:
+def test_everything_can_be_done_by_keyboard(visitor: PageVisitor, story: Story) -> None:
     press = visitor.page.keyboard.press
     visitor.arrive()
     visitor.page.locator(".example").first.focus()
@@ -394,7 +394,7 @@ def test_dark_and_phone_are_readable(
         },
     }
     for name, look in looks.items():
-        someone = Visitor(browser, server, **look)
+        someone = PageVisitor(browser, server, **look)
         someone.arrive()
         someone.upload(clip)
         if name == "page_phone":
@@ -440,7 +440,7 @@ FAINT_TEXT = """() => {
 """Visible text whose contrast to what is behind it is below 4.5, as WCAG defines it."""
 
 
-def test_snippets_of_the_page_run(visitor: Visitor, server: str, clip: Path, tmp_path: Path) -> None:
+def test_snippets_of_the_page_run(visitor: PageVisitor, server: str, clip: Path, tmp_path: Path) -> None:
     visitor.arrive()
     visitor.page.get_by_role("tab", name="From code").click()
     shown = visitor.page.locator(".sama-code code")
@@ -465,7 +465,7 @@ def test_snippets_of_the_page_run(visitor: Visitor, server: str, clip: Path, tmp
         assert '"error"' not in done.stdout
 
 
-def test_masks_are_read_as_pycocotools_reads_them(visitor: Visitor) -> None:
+def test_masks_are_read_as_pycocotools_reads_them(visitor: PageVisitor) -> None:
     noise = np.random.default_rng(0).random((5, 30, 40)) < np.array([0.0, 0.02, 0.3, 0.9, 1.0])[:, None, None]
     masks = [*noise, np.eye(9, dtype=bool)]
     visitor.arrive()
@@ -482,13 +482,19 @@ def test_masks_are_read_as_pycocotools_reads_them(visitor: Visitor) -> None:
 MEASURE = """async (masks) => {
     const { measureMask } = await import("/static/sama/rle.js");
     const { outlineOf } = await import("/static/sama/outline.js");
-    const areaOf = (polygon) => polygon.reduce((sum, x, i) =>
-        i % 2 ? sum : sum + (x * polygon[(i + 3) % polygon.length] - polygon[(i + 2) % polygon.length] * polygon[i + 1]) / 2, 0);
-    return masks.map((mask) => [measureMask(mask), outlineOf(mask).reduce((sum, polygon) => sum + areaOf(polygon), 0)]);
+    const areaOf = (polygon) => {
+        let twice = 0;
+        for (let i = 0; i < polygon.length; i += 2) {
+            const [x, y, nextX, nextY] = [0, 1, 2, 3].map((k) => polygon[(i + k) % polygon.length]);
+            twice += x * nextY - nextX * y;
+        }
+        return twice / 2;
+    };
+    return masks.map((mask) => [measureMask(mask), outlineOf(mask).reduce((sum, part) => sum + areaOf(part), 0)]);
 }"""
 
 
-def test_places_of_phrases_count_characters(visitor: Visitor) -> None:
+def test_places_of_phrases_count_characters(visitor: PageVisitor) -> None:
     visitor.arrive()
     shown = visitor.page.evaluate(
         """async () => {

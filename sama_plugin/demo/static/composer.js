@@ -25,6 +25,7 @@ export class Composer {
     parts.field.addEventListener("keydown", (event) => this.#key(event));
     parts.field.addEventListener("input", () => this.#grow());
     talk.on("regions turns", () => this.#show());
+    talk.on("turns", () => !isAnswering(talk) && this.complain(""));
     talk.on("session", () => {
       this.#write("");
       this.#edit(null);
@@ -59,7 +60,8 @@ export class Composer {
     if (event.isComposing || this.suggestions.takeKey(event)) return;
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
-      if (!isAnswering(this.talk)) this.#submit();
+      if (isAnswering(this.talk)) this.complain("The answer before is still being made. Ask when it is there, or stop it.");
+      else this.#submit();
     } else if (event.key === "Escape" && this.edited !== null) {
       this.#edit(null);
       this.#write("");

@@ -12,7 +12,7 @@ WAIT_MS = 30_000
 """A turn with masks takes seconds on one core."""
 
 
-class Visitor:
+class PageVisitor:
     """One tab in a browser of its own.
 
     Args:
@@ -113,7 +113,8 @@ class Visitor:
     def wait_for_regions(self, count: int) -> None:
         """Wait until so many regions are listed and SAM2 rests."""
         self.page.wait_for_function(
-            "count => document.querySelectorAll('.region').length === count && !document.querySelector('.stage[aria-busy]')",
+            """count => document.querySelectorAll(".region").length === count
+                && !document.querySelector(".stage[aria-busy]")""",
             arg=count,
         )
 
