@@ -16,12 +16,14 @@ class Snippet:
         title: of its section.
         about: a sentence before it.
         language: it is written in.
+        needs: packages or commands beside this package.
         code: runs as it stands, once `SERVER` is the server's and `clip.mp4` a video.
     """
 
     title: str
     about: str
     language: str
+    needs: tuple[str, ...]
     code: str
 
 
@@ -90,9 +92,13 @@ for thing in answer.choices[0].message.sama["objects"]:  # "rle": a COCO mask, o
 """
 
 SNIPPETS = (
-    Snippet("Python", "The routes the page itself uses, with requests.", "python", PYTHON),
+    Snippet("Python", "The routes the page itself uses.", "python", ("requests",), PYTHON),
     Snippet(
-        "OpenAI client", "Any client of OpenAI's chat completions; masks lie under `sama`.", "python", OPENAI
+        "OpenAI client",
+        "Any client of OpenAI's chat completions; masks lie under `sama`.",
+        "python",
+        ("openai",),
+        OPENAI,
     ),
-    Snippet("curl", "The page's routes from a shell.", "bash", CURL),
+    Snippet("curl", "The page's routes from a shell.", "bash", ("curl",), CURL),
 )

@@ -110,7 +110,7 @@ def _read(name: str) -> str:
 def _code_page() -> str:
     """How programs do what the page does."""
     parts = [
-        f"<h3>{escape(snippet.title)}</h3><p>{escape(snippet.about)}</p>"
+        f"<h3>{escape(snippet.title)}</h3><p>{escape(snippet.about)} Needs {escape(', '.join(snippet.needs))}.</p>"
         f'<pre tabindex="0"><code data-language="{snippet.language}">{escape(snippet.code)}</code></pre>'
         for snippet in SNIPPETS
     ]

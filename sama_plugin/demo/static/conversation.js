@@ -4,7 +4,7 @@ import { answerNodes, questionNodes } from "./answer_text.js";
 import { describeSpans } from "./description.js";
 import { iconButton, make, partsOf, prefersStill } from "./dom.js";
 import { withoutArticle } from "./marks.js";
-import { presenceOf } from "./rle.js";
+import { isSeen, presenceOf } from "./rle.js";
 
 export class Conversation {
   /**
@@ -111,8 +111,7 @@ export class Conversation {
   }
 
   #object(thing, isUnfinished) {
-    const { id, phrase, colour, rle, spans_s: spans, score } = thing;
-    const frames = presenceOf(rle);
+    const { id, phrase, colour, spans_s: spans, score } = thing;
     const words = isUnfinished ? "being found …" : describeSpans(spans ?? []);
     const node = make("li", { "data-ids": id, onpointerenter: () => this.talk.highlight(id), onpointerleave: () => this.talk.highlight() },
       make("button", { type: "button", className: "chip", title: "Show where it is", onclick: () => this.#goTo([id]) }, id),
@@ -120,11 +119,11 @@ export class Conversation {
       make("span", { className: "faint" }, words),
     );
     node.style.setProperty("--colour", colour);
-    if (!isUnfinished) {
-      node.append(make("span", { className: "faint", title: "How sure the model is that it is in the video" }, `${Math.round(100 * score)} % sure`));
-    }
-    if (!isUnfinished && frames.length) {
-      node.append(make("button", { type: "button", className: "chip-button", onclick: () => this.acts.mean(id) }, "use as region"));
+    if (!isUnfinished && isSeen(thing)) {
+      node.append(
+        make("span", { className: "faint", title: "How sure the model is that it is in the video" }, `${Math.round(100 * score)} % sure`),
+        make("button", { type: "button", className: "chip-button", onclick: () => this.acts.mean(id) }, "use as region"),
+      );
     }
     return node;
   }

@@ -58,6 +58,9 @@ export function measureMask(rle) {
   return box.area ? box : null;
 }
 
+/** Whether an object is seen anywhere. */
+export const isSeen = (thing) => thing.rle.some(Boolean);
+
 /**
  * Frames on which a track is seen, as `[first, last]` runs.
  *

@@ -52,6 +52,7 @@ export class Stage {
 
   #open() {
     const { video } = this.talk;
+    this.parts.stageText.textContent = "";
     if (!video) return;
     this.parts.stage.style.setProperty("--ratio", `${video.width / video.height}`);
     this.#resize();

@@ -5,6 +5,7 @@
  */
 
 import * as api from "./api.js";
+import { isSeen } from "./rle.js";
 import { Subject } from "./subject.js";
 
 export class Talk extends Subject {
@@ -53,9 +54,9 @@ export class Talk extends Subject {
     return [...this.turns, this.current].flatMap((turn) => turn?.objects ?? []);
   }
 
-  /** Names that a question can mean, in order. */
+  /** What a question can mean, in order: regions, and objects that are seen. */
   get meanable() {
-    const finished = this.turns.flatMap((turn) => turn.objects);
+    const finished = this.turns.flatMap((turn) => turn.objects).filter(isSeen);
     return [
       ...this.regions.map((region) => ({ name: region.name, colour: region.colour, about: `region on frame ${region.frame}` })),
       ...finished.map((thing) => ({ name: thing.id, colour: thing.colour, about: thing.phrase || "object" })),
