@@ -65,10 +65,21 @@ class PageVisitor:
         self.page.goto(self.url)
         self.page.wait_for_selector(".example")
 
+    def begin_anew(self) -> None:
+        """Close the video that is open, if one is, and forget what a test expected."""
+        self.faults.clear()
+        self.expected.clear()
+        another = self.page.locator("[data-part=another]")
+        while another.is_visible():
+            another.click()  # it asks back once, where there is a conversation
+        self.page.locator(".example").first.wait_for()
+        self.page.mouse.move(0, 0)
+
     def upload(self, path: Path) -> None:
         """Choose a video, and wait until its first frame is shown."""
         self.page.set_input_files("input[type=file]", path)
         self.wait_for_frame(0)
+        self.page.get_by_text("Point", exact=True).click()
 
     def wait_for_frame(self, frame: int) -> None:
         """Wait until a frame is drawn; its text alternative says so."""
