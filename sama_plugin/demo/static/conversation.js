@@ -121,7 +121,7 @@ export class Conversation {
     node.style.setProperty("--colour", colour);
     if (!isUnfinished && isSeen(thing)) {
       node.append(
-        make("span", { className: "faint", title: "How sure the model is that it is in the video" }, `${Math.round(100 * score)} % sure`),
+        make("span", { className: "faint", title: "How sure the model is that it is in the video" }, `${Math.round(100 * score)} %`),
         make("button", { type: "button", className: "chip-button", onclick: () => this.acts.mean(id) }, "use as region"),
       );
     }
