@@ -8,6 +8,7 @@ from sama_plugin.demo.limits import Limits
 from tests.docs.pages import ROOT
 
 SHORTCUT = re.compile(r'^  \["(.+?)", "(.+?)"\],$', re.M)
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def rows_below(page: str, heading: str) -> list[list[str]]:
@@ -30,3 +31,13 @@ def test_limits_are_the_servers() -> None:
 def test_keys_are_the_pages() -> None:
     script = (ROOT / "sama_plugin" / "demo" / "static" / "keyboard.js").read_text(encoding="utf-8")
     assert rows_below("page.md", "Keys") == [list(found) for found in SHORTCUT.findall(script)]
+
+
+def test_numbers_of_performance_are_the_readmes() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").split("## Numbers\n", 1)[1].split("\n## ", 1)[0]
+    there = set(NUMBER.findall(readme))
+    told = {
+        number for _, cell, _ in rows_below("performance.md", "Numbers") for number in NUMBER.findall(cell)
+    }
+    assert told
+    assert told <= there
