@@ -48,6 +48,7 @@ EXTRAS = {
         "nbclient",
         "nbformat",
         "openai>=1.40",
+        "playwright",
         "pygments",
         "pytest",
         "ruff",

@@ -197,7 +197,7 @@ def _index(args: argparse.Namespace) -> str:
 def _serve(args: argparse.Namespace) -> int:
     _check_counts(visits=args.visits)
     check_packages()
-    from sama_plugin.demo.soak import OPTIONS, format_soak, measure_soak, plan_visits
+    from sama_plugin.demo.trial.soak import OPTIONS, format_soak, measure_soak, plan_visits
 
     options = OPTIONS if args.model is None else (*OPTIONS, "--model", args.model)
     with tempfile.TemporaryDirectory() as work:

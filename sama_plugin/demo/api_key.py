@@ -10,7 +10,7 @@ import hmac
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sama_plugin.demo.openai_errors import BadParameterError, error_response
+from sama_plugin.demo.openai.errors import BadParameterError, error_response
 
 PROGRAMS = "/v1/"
 """Where a browser need not ask its user."""

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sama_plugin.demo import openai_errors
 from sama_plugin.demo.limits import Limits
+from sama_plugin.demo.openai import errors as openai_errors
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.routes import error_response
 from sama_plugin.demo.uploads import too_large

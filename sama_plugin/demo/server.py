@@ -22,7 +22,7 @@ from sama_plugin.demo.api_key import KeyGuard
 from sama_plugin.demo.gate import Gate
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.model_source import ModelSource
-from sama_plugin.demo.openai_routes import build_router as build_openai_router
+from sama_plugin.demo.openai.routes import build_router as build_openai_router
 from sama_plugin.demo.page import mount_page
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError

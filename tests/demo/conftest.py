@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sama_plugin.demo.own_server import OwnServer, own_server
-from sama_plugin.demo.visits import Visitor
+from sama_plugin.demo.trial.own_server import OwnServer, own_server
+from sama_plugin.demo.trial.visits import Visitor
 
 OPTIONS = (
     "--max-sessions",

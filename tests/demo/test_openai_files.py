@@ -14,7 +14,7 @@ from starlette.types import Message
 import sama_plugin
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.model_source import ModelSource
-from sama_plugin.demo.openai_files import FileShelf
+from sama_plugin.demo.openai.files import FileShelf
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.server import build_app
 from sama_plugin.demo.work_folder import WorkFolder

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sama_plugin.demo.limits import Limits
-from sama_plugin.demo.openai_errors import BadParameterError, error_document
-from sama_plugin.demo.openai_messages import Reply, Round, Video
-from sama_plugin.demo.openai_request import ChatRequest, parse_request
+from sama_plugin.demo.openai.errors import BadParameterError, error_document
+from sama_plugin.demo.openai.messages import Reply, Round, Video
+from sama_plugin.demo.openai.request import ChatRequest, parse_request
 from sama_plugin.demo.refusals import RefusedError
 
 BYTES = b"\x00video\xff"

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 from sama_plugin.demo.code_snippets import SERVER, SNIPPETS
-from sama_plugin.demo.own_server import own_server
 from sama_plugin.demo.story import Story, make_story
+from sama_plugin.demo.trial.own_server import own_server
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.encode import write_video
 from sama_plugin.media.masks import box_of_mask, decode_mask, encode_mask

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from sama_plugin.demo.own_server import OwnServer
-from sama_plugin.demo.visits import Visitor
+from sama_plugin.demo.trial.own_server import OwnServer
+from sama_plugin.demo.trial.visits import Visitor
 from sama_plugin.media.masks import decode_mask
 from tests.conftest import load_checkpoint
 

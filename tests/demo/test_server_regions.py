@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sama_plugin.demo.visits import BOX, Visitor
+from sama_plugin.demo.trial.visits import BOX, Visitor
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.masks import decode_mask, encode_mask
 

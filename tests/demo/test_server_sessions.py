@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from sama_plugin.demo.limits import Limits
-from sama_plugin.demo.own_server import OwnServer
-from sama_plugin.demo.visits import Visitor
+from sama_plugin.demo.trial.own_server import OwnServer
+from sama_plugin.demo.trial.visits import Visitor
 from sama_plugin.media.decode import VideoClip
 
 

@@ -11,8 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
-from sama_plugin.demo.own_server import OwnServer
-from sama_plugin.demo.visits import Visitor
+from sama_plugin.demo.trial.own_server import OwnServer
+from sama_plugin.demo.trial.visits import Visitor
 from tests.media.tiny_video import encode
 
 SMALL = [np.full((16, 16, 3), 40, dtype=np.uint8)] * 2

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
-from sama_plugin.demo.path_probes import make_probes, run_probes
-from sama_plugin.demo.soak import FAULTS, SoakReport, format_soak, measure_soak, plan_visits
+from sama_plugin.demo.trial.path_probes import make_probes, run_probes
+from sama_plugin.demo.trial.soak import FAULTS, SoakReport, format_soak, measure_soak, plan_visits
 
 SLOW = ("model killed", "thousand regions")
 """The first is tested by itself, the second in smaller numbers."""

@@ -17,11 +17,11 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sama_plugin.demo.openai_errors import BadParameterError
-from sama_plugin.demo.openai_files import FileShelf
-from sama_plugin.demo.openai_messages import Round, Video
-from sama_plugin.demo.openai_request import ChatRequest
-from sama_plugin.demo.openai_restoring import restore_answers, with_frame
+from sama_plugin.demo.openai.errors import BadParameterError
+from sama_plugin.demo.openai.files import FileShelf
+from sama_plugin.demo.openai.messages import Round, Video
+from sama_plugin.demo.openai.request import ChatRequest
+from sama_plugin.demo.openai.restoring import restore_answers, with_frame
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.sessions import Session

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from sama_plugin.demo.own_server import OwnServer
+from sama_plugin.demo.trial.own_server import OwnServer
 from sama_plugin.errors import DataError
 
 TIMEOUT_S = 120.0

@@ -16,11 +16,11 @@ from fastapi.routing import APIRoute
 from starlette.types import Send
 
 from sama_plugin.demo.answer_events import Event
-from sama_plugin.demo.openai_errors import BadParameterError, error_document, error_response, json_response
-from sama_plugin.demo.openai_files import FileShelf
-from sama_plugin.demo.openai_history import KeptChats
-from sama_plugin.demo.openai_reply import Completion, server_sent
-from sama_plugin.demo.openai_request import ChatRequest, parse_request
+from sama_plugin.demo.openai.errors import BadParameterError, error_document, error_response, json_response
+from sama_plugin.demo.openai.files import FileShelf
+from sama_plugin.demo.openai.history import KeptChats
+from sama_plugin.demo.openai.reply import Completion, server_sent
+from sama_plugin.demo.openai.request import ChatRequest, parse_request
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.uploads import without_stall

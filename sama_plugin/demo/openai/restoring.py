@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sama_plugin.constants import SEG_TOKEN
-from sama_plugin.demo.openai_errors import BadParameterError
-from sama_plugin.demo.openai_fields import list_of, number_of, object_of, text_of
-from sama_plugin.demo.openai_messages import Round
+from sama_plugin.demo.openai.errors import BadParameterError
+from sama_plugin.demo.openai.fields import list_of, number_of, object_of, text_of
+from sama_plugin.demo.openai.messages import Round
 from sama_plugin.demo.sessions import Session
 from sama_plugin.errors import MediaError, PromptError
 from sama_plugin.media.decode import VideoClip

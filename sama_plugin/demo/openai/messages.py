@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from sama_plugin.constants import SPECIAL_TOKENS
 from sama_plugin.demo.limits import Limits
-from sama_plugin.demo.openai_errors import BadParameterError
-from sama_plugin.demo.openai_fields import list_of, object_of, text_of
+from sama_plugin.demo.openai.errors import BadParameterError
+from sama_plugin.demo.openai.fields import list_of, object_of, text_of
 from sama_plugin.errors import PromptError
 from sama_plugin.prompting.placeholders import check_question
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 
 from sama_plugin.data.shapes.writer import sample_clip
-from sama_plugin.demo.own_server import OwnServer, own_server
-from sama_plugin.demo.path_probes import Breach, make_probes, run_probes
-from sama_plugin.demo.visits import FAULTS, Fault, VisitError, Visitor, kill_model
+from sama_plugin.demo.trial.own_server import OwnServer, own_server
+from sama_plugin.demo.trial.path_probes import Breach, make_probes, run_probes
+from sama_plugin.demo.trial.visits import FAULTS, Fault, VisitError, Visitor, kill_model
 from sama_plugin.media.encode import write_video
 
 WARM_UP = (Fault("model killed", kill_model), *FAULTS[:1] * 3)

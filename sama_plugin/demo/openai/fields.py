@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from sama_plugin.demo.openai_errors import BadParameterError
+from sama_plugin.demo.openai.errors import BadParameterError
 
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 SHOWN = 60

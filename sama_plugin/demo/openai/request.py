@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sama_plugin.demo.limits import Limits
-from sama_plugin.demo.openai_errors import BadParameterError
-from sama_plugin.demo.openai_fields import (
+from sama_plugin.demo.openai.errors import BadParameterError
+from sama_plugin.demo.openai.fields import (
     flag_of,
     list_of,
     number_of,
@@ -18,7 +18,7 @@ from sama_plugin.demo.openai_fields import (
     text_of,
     whole_of,
 )
-from sama_plugin.demo.openai_messages import Chat, parse_messages
+from sama_plugin.demo.openai.messages import Chat, parse_messages
 from sama_plugin.errors import PromptError
 from sama_plugin.media.regions import check_region_name, read_region
 

@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from sama_plugin.demo.limits import Limits
-from sama_plugin.demo.openai_errors import BadParameterError
+from sama_plugin.demo.openai.errors import BadParameterError
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.uploads import shown_name, stored_name, without_stall
 from sama_plugin.demo.work_folder import WorkFolder

@@ -1,0 +1,1 @@
+"""What a server bears: visitors, faults and probes, against a server of one's own."""
