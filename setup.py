@@ -51,6 +51,7 @@ EXTRAS = {
         "playwright",
         "pygments",
         "pytest",
+        "pytest-xdist",
         "ruff",
         "scikit-image",
     ],
