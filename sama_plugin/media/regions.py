@@ -20,7 +20,9 @@ ANSWER_NAME = re.compile(r"obj[0-9]+")
 RESERVED_NAMES = ("mask", "p", "vp", "image", "video")
 REGION = re.compile(r"(?P<name>[^=]*)=(?P<kind>[^@:]*)(?:@(?P<when>[^:]*))?:(?P<values>.*)", re.DOTALL)
 FRAME = re.compile(r"-?[0-9]{1,18}")
-SECONDS = re.compile(r"(-?[0-9]*\.?[0-9]+)s")
+SECONDS = re.compile(r"(-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+))s")
+"""Reads a text in one way only, so that a long one that is no time takes no longer."""
+
 GRAMMAR = (
     "expected NAME=KIND@WHEN:VALUES, such as r1=box@12:40,30,120,160 or r2=point@3.5s:88,40;60,20,0 or "
     "r3=scribble:10,10;20,12 or r4=mask@0:dog.png (WHEN: a frame, or seconds with an s; else frame 0)"
@@ -204,7 +206,7 @@ def _checked_points(
     try:
         rows = [value] if np.ndim(value[0]) == 0 else list(value)
         points = [[float(number) for number in row] for row in rows]
-    except (TypeError, ValueError, IndexError, KeyError):
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         points = []
     allowed = (2, 3) if kind == "point" else (2,)
     if not points or any(len(row) not in allowed for row in points):
@@ -231,7 +233,7 @@ def _checked_box(name: str, value: Any, clip: VideoClip) -> tuple[float, float, 
     """The part of the box that lies inside the frame."""
     try:
         x0, y0, x1, y1 = (float(number) for number in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise PromptError(f"Region '{name}' has box {_shorten(value)}, expected x0, y0, x1, y1.") from None
     box = f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g})"
     if not all(math.isfinite(number) for number in (x0, y0, x1, y1)):

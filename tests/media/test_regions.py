@@ -91,6 +91,11 @@ def test_malformed_text_shows_the_grammar(clip, text):
         parse_region(text, clip)
 
 
+def test_a_long_text_that_is_no_time_is_refused_in_no_time(clip):
+    with pytest.raises(PromptError, match="has time '1111"):
+        parse_region(f"r1=box@{'1' * 200_000}:1,2,3,4", clip)
+
+
 BAD_VALUES = [
     ("r1=box:1,2,3", PromptError, "expected x0, y0, x1, y1"),
     ("r1=box:12,2,4,8", PromptError, "inside out"),
@@ -200,6 +205,8 @@ BAD_CALLS = [
     ({"scribble": []}, "expected one or several"),
     ({"box": "here"}, "expected x0, y0, x1, y1"),
     ({"box": 7}, "expected x0, y0, x1, y1"),
+    ({"box": (0, 0, 1, 10**400)}, "expected x0, y0, x1, y1"),
+    ({"point": (1, 10**400)}, "expected one or several"),
 ]
 
 
