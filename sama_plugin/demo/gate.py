@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.openai import errors as openai_errors
 from sama_plugin.demo.refusals import RefusedError
-from sama_plugin.demo.routes import error_response
+from sama_plugin.demo.responses import error_response
 from sama_plugin.demo.uploads import too_large
 
 LOCAL_NAME = "localhost"
@@ -102,7 +102,7 @@ class Gate:
         if scope["method"] in SAFE_METHODS:
             return
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and _place(origin) != headers.get("host"):
             raise RefusedError("forbidden", "This request comes from another site's page.")
         kind = headers.get("content-type", "").split(";")[0].strip().lower()
         kinds, limit = BODIES.get(scope["path"], USUAL_BODY)
@@ -145,6 +145,14 @@ def _host_name(host: str) -> str:
     """The name in a `Host` header, without its port."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _place(origin: str) -> str:
+    """Host and port in an `Origin` header; empty if it is none."""
+    try:
+        return urlsplit(origin).netloc
     except ValueError:
         return ""
 

@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from sama_plugin.demo.answer_events import Event
 from sama_plugin.demo.exports import EXPORTS
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.region_requests import check_keys
+from sama_plugin.demo.responses import EventStream, unless_gone
 
 FOREVER = "private, max-age=31536000, immutable"
 """A frame of a session's video never changes."""
-
-LOOK_S = 0.5
-"""How often a request that takes long is asked whether anybody still waits."""
 
 CHUNK_BYTES = 2**20
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -101,16 +99,12 @@ def _add_region_routes(router: APIRouter, pool: SessionPool) -> None:
 
 def _add_answer_routes(router: APIRouter, pool: SessionPool) -> None:
     @router.post("/sessions/{session_id}/ask")
-    async def ask(session_id: str, request: Request) -> StreamingResponse:
+    async def ask(session_id: str, request: Request) -> EventStream:
         session, body = pool.get(session_id), await read_json(request)
         check_keys(body, ("question",))
         events = pool.ask(session, body.get("question"))
         first = await anext(events)  # what is refused at once has a status of its own
-        return StreamingResponse(
-            _as_lines(first, events),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return EventStream(_as_lines(first, events))
 
     @router.post("/sessions/{session_id}/cancel", status_code=204)
     async def cancel(session_id: str) -> None:
@@ -125,11 +119,7 @@ def _add_answer_routes(router: APIRouter, pool: SessionPool) -> None:
 
     @router.get("/sessions/{session_id}/export/{kind}")
     async def export(session_id: str, kind: str, request: Request) -> StreamingResponse:
-        work = asyncio.ensure_future(pool.media.export(pool.get(session_id), kind))
-        while not (await asyncio.wait([work], timeout=LOOK_S))[0]:
-            if await request.is_disconnected():
-                work.cancel()
-        path = await work
+        path = await unless_gone(request, pool.media.export(pool.get(session_id), kind))
         return StreamingResponse(
             _read_and_remove(path),
             media_type=EXPORTS[kind][0],
@@ -159,11 +149,6 @@ async def read_json(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RefusedError("bad_request", "The body of the request is no JSON object.")
     return body
-
-
-def error_response(refusal: RefusedError) -> JSONResponse:
-    """A refusal as a response."""
-    return JSONResponse({"error": refusal.as_dict()}, status_code=refusal.status)
 
 
 async def _as_lines(first: Event, events: AsyncGenerator[Event, None]) -> AsyncIterator[str]:

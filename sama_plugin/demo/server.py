@@ -14,8 +14,8 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 import sama_plugin
 from sama_plugin.demo.api_key import KeyGuard
@@ -26,7 +26,8 @@ from sama_plugin.demo.openai.routes import build_router as build_openai_router
 from sama_plugin.demo.page import mount_page
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
-from sama_plugin.demo.routes import build_router, error_response
+from sama_plugin.demo.responses import error_response
+from sama_plugin.demo.routes import build_router
 from sama_plugin.demo.work_folder import WorkFolder
 
 
@@ -76,19 +77,19 @@ def build_app(
     return mount_page(app, source.folder, limits)
 
 
-async def _say_refusal(_: Request, error: Exception) -> JSONResponse:
+async def _say_refusal(_: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError), "registered for it"
     return error_response(error)
 
 
-async def _say_invalid(_: Request, error: Exception) -> JSONResponse:
+async def _say_invalid(_: Request, error: Exception) -> Response:
     """A path or query that is not of its form."""
     assert isinstance(error, RequestValidationError), "registered for it"
     faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
     return error_response(RefusedError("bad_request", f"The request is not of its form: {faults}."))
 
 
-async def _say_http(_: Request, error: Exception) -> JSONResponse:
+async def _say_http(_: Request, error: Exception) -> Response:
     """A path or method that nothing answers to."""
     assert isinstance(error, HTTPException), "registered for it"
     made = error_response(RefusedError("not_found", f"There is nothing here ({error.detail})."))

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from sama_plugin.demo.gate import Gate
 from sama_plugin.demo.limits import Limits
 from sama_plugin.demo.refusals import RefusedError
-from sama_plugin.demo.routes import error_response
+from sama_plugin.demo.responses import error_response
 
 JSON = {"content-type": "application/json"}
 
@@ -64,6 +64,7 @@ def test_only_names_of_the_server_and_addresses_pass(host: str, passes: bool) ->
         ("http://localhost:7861", False),
         ("https://evil.example", False),
         ("null", False),
+        ("http://[::1", False),
     ],
 )
 def test_what_changes_something_comes_from_the_own_page(origin: str, passes: bool) -> None:

@@ -107,8 +107,10 @@ def test_what_cannot_be_a_region_is_said(
     assert said in response.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("content", [b"[]", b"not json", b'"text"', b"[" * 100_000, b"\xff\xfe"])
-def test_a_body_that_is_no_object_is_refused(visitor: Visitor, shared_session: str, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"[]", b"not json", b'"text"', b"[" * 100_000, b"\xff\xfe", b'{"\\ud800": 1}']
+)
+def test_a_body_that_cannot_be_used_is_refused(visitor: Visitor, shared_session: str, content: bytes) -> None:
     response = visitor.client.post(
         f"/api/sessions/{shared_session}/regions",
         content=content,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from starlette.responses import Response
 
 from sama_plugin.demo.refusals import RefusedError, refusal_of
+from sama_plugin.demo.responses import json_response
 from sama_plugin.errors import PromptError, SamaError
 
 INVALID, LIMITED, SERVER = "invalid_request_error", "rate_limit_error", "server_error"
@@ -46,11 +46,6 @@ def error_document(error: SamaError) -> tuple[int, dict[str, Any]]:
     status = BAD_REQUEST if refusal.code in AS_BAD_REQUEST else refusal.status
     kind = LIMITED if status == 429 else SERVER if status >= 500 else INVALID
     return status, _document(refusal.message, kind, None, refusal.code)
-
-
-def json_response(document: Any, status: int = 200) -> Response:
-    """Plain values as a response; in ASCII, since a message may repeat half a character of a request."""
-    return Response(json.dumps(document, allow_nan=False), status, media_type="application/json")
 
 
 def error_response(error: SamaError) -> Response:

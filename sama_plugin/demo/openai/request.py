@@ -163,7 +163,7 @@ def _refuse_unsupported(fields: dict[str, Any]) -> None:
                     "unsupported_parameter",
                 )
         elif name not in (*READ, *WITHOUT_EFFECT):
-            near = difflib.get_close_matches(name, [*READ, *NOTHING_ASKED], n=1)
+            near = difflib.get_close_matches(name[:40], [*READ, *NOTHING_ASKED], n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; read are {', '.join(READ)}."
             raise BadParameterError(f"{name[:40]!r} is no parameter{hint}", name[:40], "unknown_parameter")
 

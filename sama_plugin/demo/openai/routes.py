@@ -8,25 +8,22 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
-from starlette.types import Send
 
 from sama_plugin.demo.answer_events import Event
-from sama_plugin.demo.openai.errors import BadParameterError, error_document, error_response, json_response
+from sama_plugin.demo.openai.errors import BadParameterError, error_document, error_response
 from sama_plugin.demo.openai.files import FileShelf
 from sama_plugin.demo.openai.history import KeptChats
 from sama_plugin.demo.openai.reply import Completion, server_sent
 from sama_plugin.demo.openai.request import ChatRequest, parse_request
 from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
+from sama_plugin.demo.responses import EventStream, json_response, unless_gone
 from sama_plugin.demo.uploads import without_stall
-from sama_plugin.errors import CancelledError, SamaError
-
-ValueT = TypeVar("ValueT")
+from sama_plugin.errors import SamaError
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 PARSED_AT_ONCE = 2
@@ -107,25 +104,12 @@ def _add_chat_route(router: APIRouter, pool: SessionPool, chats: KeptChats) -> N
         chunks.clear()
         _check_model(asked.model, pool)
         answer = _answer(pool, chats, asked, _owner(request))
-        begun = await _unless_gone(request, _begin(answer))
+        begun = await unless_gone(request, _begin(answer))
         completion = Completion(pool.name, begun[0].data["id"])
         if not asked.is_stream:
-            turn = await _unless_gone(request, _read_turn(begun, answer))
+            turn = await unless_gone(request, _read_turn(begun, answer))
             return json_response(completion.whole(turn))
-        return EventStream(
-            _chunks(completion, begun, answer, with_usage=asked.with_usage),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
-
-
-class EventStream(StreamingResponse):
-    """A stream whose source is closed as soon as nobody listens any more, and with it the answer."""
-
-    async def stream_response(self, send: Send) -> None:
-        """Send what comes."""
-        async with contextlib.aclosing(self.body_iterator):  # type: ignore[type-var]
-            await super().stream_response(send)
+        return EventStream(_chunks(completion, begun, answer, with_usage=asked.with_usage))
 
 
 async def _answer(
@@ -183,30 +167,6 @@ def _chunk(completion: Completion, event: Event, *, with_usage: bool) -> str:
     if event.kind == "done":
         return completion.last(event.data, with_usage=with_usage)
     return f": {event.kind} {json.dumps(event.data)}\n\n"
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, ValueT]) -> ValueT:
-    """Do something for a client, unless it goes away meanwhile.
-
-    Raises:
-        CancelledError: it did.
-    """
-    task = asyncio.ensure_future(work)
-    watcher = asyncio.ensure_future(_wait_until_gone(request))
-    try:
-        await asyncio.wait([task, watcher], return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise CancelledError("The client went away, so its answer was given up.")
-        return task.result()
-    finally:
-        for one in (task, watcher):
-            one.cancel()
-        await asyncio.gather(task, watcher, return_exceptions=True)
-
-
-async def _wait_until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _check_model(name: str, pool: SessionPool) -> None:
