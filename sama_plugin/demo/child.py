@@ -75,7 +75,6 @@ class Child:
     Attributes:
         generation: how often it was started; what it was told before is forgotten with each.
         facts: what the service said of itself when it was ready.
-        crashes: how often it died.
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class Child:
         self.name = name
         self.generation = 0
         self.facts: Any = None
-        self.crashes = 0
         self._target = (build, arguments)
         self._is_lasting = is_lasting
         self._is_stopping = False
@@ -168,6 +166,8 @@ class Child:
         Raises:
             RefusedError: it cannot begin its service.
         """
+        if self._is_stopping:
+            raise _crash_of(self.name)
         if self._ready is None:
             self._launch()
         assert self._ready is not None, "launched"
@@ -193,6 +193,8 @@ class Child:
 
     def _take(self, outbox: queue.SimpleQueue[Any], message: tuple[int, str, Any] | None) -> None:
         """Hand a message on to whoever waits for it; None is the end of the process."""
+        if message is None:
+            outbox.put(None)  # its writer ends too
         if outbox is not self._outbox:
             return
         if message is None:
@@ -212,13 +214,13 @@ class Child:
 
     def _bury(self) -> None:
         """Tell all who wait that the process is no more; start it anew if it is to last and has served."""
-        self._outbox.put(None)
-        self.crashes += not self._is_stopping
         refusal = _crash_of(self.name)
         for job in self._jobs.values():
             job.put(FAILED, refusal)
         self._jobs.clear()
-        if self._ready is not None and not self._ready.done():
+        if self._ready is None:
+            return  # it has said why it cannot begin
+        if not self._ready.done():
             self._fail_start(refusal)
         elif not self._is_stopping:
             logger.warning("The process '%s' died.", self.name)

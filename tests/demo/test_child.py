@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,7 +102,7 @@ def test_a_dead_child_is_told_to_all_who_wait_and_started_anew() -> None:
                 await work
             assert refused.value.code == "worker_crashed"
         assert await child.call("count", 1) == 7
-        assert (child.generation, child.crashes) == (2, 1)
+        assert child.generation == 2
 
     with_child(use, is_lasting=True)
 
@@ -125,6 +127,42 @@ def test_a_stopped_child_is_gone_with_its_work() -> None:
     with_child(use)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+class Once(Toy):
+    """Serves once; those that follow cannot begin."""
+
+    def __init__(self, mark: Path):
+        if mark.exists():
+            raise CheckpointError("The folder is gone.")
+        mark.touch()
+        super().__init__(7)
+
+
+def test_a_child_that_cannot_begin_again_is_tried_only_when_it_is_needed(tmp_path: Path) -> None:
+    async def run() -> None:
+        num_threads = threading.active_count()
+        async with Child("once", Once, tmp_path / "mark", is_lasting=True) as child:
+            for operation in ("die", "count", "count"):
+                with pytest.raises(RefusedError) as refused:
+                    await child.call(operation, 1)
+            assert "The folder is gone" in refused.value.message
+            tried = child.generation
+            await asyncio.sleep(2)
+            assert child.generation == tried <= 4
+        assert threading.active_count() <= num_threads + 1  # the one that waited for its end
+
+    asyncio.run(run())
+
+
+def test_a_stopped_child_takes_no_jobs() -> None:
+    async def run() -> None:
+        async with Child("toy", Toy, 7) as child:
+            pass
+        with pytest.raises(RefusedError, match="died"):
+            await child.call("count", 1)
+
+    asyncio.run(run())
 
 
 class Slow(Toy):
