@@ -23,7 +23,7 @@ import secrets
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sama_plugin
 from sama_plugin.demo.answer_events import Event
@@ -49,6 +49,8 @@ from sama_plugin.media.decode import VideoClip
 from sama_plugin.schema import GroundedAnswer
 
 logger = logging.getLogger(__name__)
+
+ValueT = TypeVar("ValueT")
 
 ID_BYTES = 18
 SWEEP_S = 15.0
@@ -78,7 +80,7 @@ class SessionPool:
         self.line = WaitingLine(limits.queue)
         self.sessions: dict[str, Session] = {}
         self._num_opening = 0
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Load the model, and make the examples.
@@ -147,11 +149,7 @@ class SessionPool:
             RefusedError: there is none.
         """
         if name not in self.sessions:
-            raise RefusedError(
-                "no_session",
-                f"There is no such session: it was closed, or nobody used it for {self.limits.idle_s:g} s. "
-                "Open the video again.",
-            )
+            raise self._no_session()
         session = self.sessions[name]
         session.touch()
         return session
@@ -167,10 +165,7 @@ class SessionPool:
         session.cancel()
         shutil.rmtree(session.folder, ignore_errors=True)
         trim_memory()
-        await asyncio.shield(self.media.forget(session))
-        if session.home == self.model.generation:
-            with contextlib.suppress(RefusedError):  # a process that dies forgets too
-                await asyncio.shield(self.model.call("close", session.id))
+        await self._to_its_end(self._forget(session))
 
     async def put_region(
         self, session: Session, body: Mapping[str, Any], name: str | None = None
@@ -185,19 +180,7 @@ class SessionPool:
         Raises:
             RefusedError: too many regions, a name that is taken, or nothing that can be used.
         """
-        async with session.lock:
-            if name is None:
-                session.check_new_region(body.get("name"), self.limits)
-                prompt = read_region(body, body.get("name") or next_name(session.regions), session.clip)
-                colour = next_colour(len(session.regions))
-            else:
-                colour = session.region(name).colour
-                prompt = read_region({**body, "name": name}, name, session.clip)
-            colour = read_colour(body) or colour
-            rle = await self._call(session, "add_region", prompt, name is not None)
-            region = PointedRegion(without_mask(prompt), rle, colour)
-            session.regions[prompt.name] = region
-            return region
+        return await self._to_its_end(self._put_region(session, body, name))
 
     async def change_region(self, session: Session, name: str, body: Mapping[str, Any]) -> PointedRegion:
         """Give a region another name, or another colour.
@@ -205,15 +188,7 @@ class SessionPool:
         Raises:
             RefusedError: there is no such region, or the name or colour cannot be used.
         """
-        async with session.lock:
-            region = session.region(name)
-            region.colour = read_colour(body) or region.colour
-            new = body.get("name")
-            if new is not None and new != name:
-                session.check_name(new)
-                await self._call(session, "rename_region", name, new)
-                session.rename_region(name, new)
-            return region
+        return await self._to_its_end(self._change_region(session, name, body))
 
     async def remove_region(self, session: Session, name: str) -> None:
         """Forget a region.
@@ -221,10 +196,7 @@ class SessionPool:
         Raises:
             RefusedError: there is no such region.
         """
-        async with session.lock:
-            session.region(name)
-            await self._call(session, "remove_region", name)
-            del session.regions[name]
+        await self._to_its_end(self._remove_region(session, name))
 
     async def ask(
         self, session: Session, question: Any, decoding: Mapping[str, Any] | None = None
@@ -289,6 +261,45 @@ class SessionPool:
             await self.model.call("restore", session.id, len(session.answers), answers)
             session.answers.extend(answers)
 
+    async def _put_region(self, session: Session, body: Mapping[str, Any], name: str | None) -> PointedRegion:
+        async with session.lock:
+            if name is None:
+                session.check_new_region(body.get("name"), self.limits)
+                prompt = read_region(body, body.get("name") or next_name(session.regions), session.clip)
+                colour = next_colour(len(session.regions))
+            else:
+                colour = session.region(name).colour
+                prompt = read_region({**body, "name": name}, name, session.clip)
+            colour = read_colour(body) or colour
+            rle = await self._call(session, "add_region", prompt, name is not None)
+            region = PointedRegion(without_mask(prompt), rle, colour)
+            session.regions[prompt.name] = region
+            return region
+
+    async def _change_region(self, session: Session, name: str, body: Mapping[str, Any]) -> PointedRegion:
+        async with session.lock:
+            region, colour, new = session.region(name), read_colour(body), body.get("name")
+            if new is not None and new != name:
+                session.check_name(new)
+                await self._call(session, "rename_region", name, new)
+                session.rename_region(name, new)
+            region.colour = colour or region.colour
+            return region
+
+    async def _remove_region(self, session: Session, name: str) -> None:
+        async with session.lock:
+            session.region(name)
+            await self._call(session, "remove_region", name)
+            del session.regions[name]
+
+    async def _forget(self, session: Session) -> None:
+        """Have the processes forget a session that is closed."""
+        await self.media.forget(session)
+        async with session.lock:  # where it is being opened, it is open then
+            if session.home == self.model.generation:
+                with contextlib.suppress(RefusedError):  # a process that dies forgets too
+                    await self.model.call("close", session.id)
+
     async def _answer(
         self,
         session: Session,
@@ -315,7 +326,7 @@ class SessionPool:
             put(session.without_path(refusal))
         finally:
             session.tickets.discard(ticket)
-            session.touch()
+            session.rest()
             put(None)
 
     async def _call(self, session: Session, operation: str, *arguments: Any) -> Any:
@@ -326,11 +337,13 @@ class SessionPool:
         except RefusedError as refusal:
             raise session.without_path(refusal) from refusal
         finally:
-            session.touch()
+            session.rest()
 
     async def _bring_home(self, session: Session) -> None:
-        """See that the model's process has the session, which is locked meanwhile."""
+        """See that the model's process has the session, which is locked meanwhile; not one that is closed."""
         await self.model.until_ready()
+        if session.id not in self.sessions:
+            raise self._no_session()
         home = self.model.generation
         if session.home != home:
             regions = [region.region() for region in session.regions.values()]
@@ -348,10 +361,17 @@ class SessionPool:
 
     async def _close_left(self, session: Session) -> None:
         """Close a session whose page has not come back."""
-        used_at = session.used_at
+        num_requests = session.num_requests
         await asyncio.sleep(self.limits.grace_s)
-        if session.used_at == used_at:
+        if session.num_requests == num_requests:
             await self.close(session)
+
+    def _no_session(self) -> RefusedError:
+        return RefusedError(
+            "no_session",
+            f"There is no such session: it was closed, or nobody used it for {self.limits.idle_s:g} s. "
+            "Open the video again.",
+        )
 
     @contextlib.contextmanager
     def _room(self) -> Any:
@@ -372,7 +392,16 @@ class SessionPool:
         self.sessions[session.id] = session
         return session
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    async def _to_its_end(self, work: Coroutine[Any, Any, ValueT]) -> ValueT:
+        """Do what must not be done by half: if who asked goes away meanwhile, that is heeded when it is done."""
+        task = self._spawn(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
+
+    def _spawn(self, work: Coroutine[Any, Any, ValueT]) -> asyncio.Task[ValueT]:
         """Do something beside what is awaited."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)

@@ -68,7 +68,8 @@ class Session:
         regions: by name.
         answers: one per turn.
         tickets: of questions that are answered or wait.
-        used_at: when somebody asked for anything last, by `time.monotonic`.
+        used_at: when somebody asked for anything last, or got it, by `time.monotonic`.
+        num_requests: so far, of anything.
         home: generation of the model's process that has the session; 0 for none.
         lock: of what must not happen twice at once: opening it there, changing regions.
     """
@@ -83,10 +84,11 @@ class Session:
         self.home = 0
         self.lock = asyncio.Lock()
         self.used_at = time.monotonic()
+        self.num_requests = 0
 
     @property
     def idle_s(self) -> float:
-        """Seconds since anybody asked for anything."""
+        """Seconds since anybody asked for anything, or got it."""
         return time.monotonic() - self.used_at
 
     @property
@@ -101,6 +103,11 @@ class Session:
 
     def touch(self) -> None:
         """Somebody asks for something."""
+        self.num_requests += 1
+        self.rest()
+
+    def rest(self) -> None:
+        """What somebody asked for is done."""
         self.used_at = time.monotonic()
 
     def document(self) -> dict[str, Any]:
