@@ -31,6 +31,7 @@ from sama_plugin.errors import (
     DamagedVideoError,
     MediaError,
     PromptError,
+    SamaError,
 )
 from sama_plugin.grounding.feature_store import DEFAULT_BUDGET, FeatureStore
 from sama_plugin.grounding.prediction import GroundFrame, Grounding
@@ -99,10 +100,17 @@ class Draft:
     timing_s: dict[str, float]
 
 
+@dataclass
 class _Run:
-    """One answer being made."""
+    """One answer being made.
 
-    is_cancelled = False
+    Attributes:
+        question: as the user wrote it.
+        is_cancelled: it is to stop.
+    """
+
+    question: str
+    is_cancelled: bool = False
 
 
 class VideoSession:
@@ -271,7 +279,7 @@ class VideoSession:
         Raises:
             PromptError: the name of a region is taken, a question means what is not there, or a turn spells tokens
                 that it cannot have; all is then as it was.
-            MediaError: masks that do not fit the video.
+            MediaError: masks that are broken or do not fit the video; likewise.
         """
         for region in regions:
             if region.name in self.regions:
@@ -293,7 +301,7 @@ class VideoSession:
                 for answer in answers:
                     self._turns.append(self._turn_of(answer))
                     self.answers.append(answer)
-            except PromptError:
+            except SamaError:
                 self.regions = own_regions
                 del self._turns[num_own:], self.answers[num_own:]
                 raise
@@ -493,14 +501,22 @@ class VideoSession:
         text = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text.strip()
 
-    @torch.no_grad()
     def _answer(self, question: str) -> Iterator[str | FrameMasks]:
         """A whole turn, in pieces."""
-        run = self._run = _Run()
+        run = self._run = _Run(question)
+        try:
+            yield from self._pieces(run)
+        finally:
+            if self._run is run:
+                self._run = None
+
+    @torch.no_grad()
+    def _pieces(self, run: _Run) -> Iterator[str | FrameMasks]:
+        """The pieces of a turn."""
         started = time.perf_counter()
         if not self.reuse:
             self._forget()
-        draft = self.draft(question)
+        draft = self.draft(run.question)
         self._cache.crop(0, self._num_cached)  # an answer that was given up may have left more
         tokens: list[GeneratedToken] = []
         shown = ""
@@ -571,6 +587,12 @@ class VideoSession:
         """
         if name not in self.regions:
             raise PromptError(f"There is no region '{name}'; there are {', '.join(self.regions) or 'none'}.")
+        run = self._run
+        if run is not None and not run.is_cancelled and name in PLACEHOLDER.findall(run.question):
+            raise PromptError(
+                f"Region '{name}' is meant by the question that is being answered; wait for the end of the answer, or "
+                "cancel it first."
+            )
         for number, answer in enumerate(self.answers):
             if name in PLACEHOLDER.findall(answer.question):
                 raise PromptError(

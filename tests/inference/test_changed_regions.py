@@ -105,6 +105,32 @@ def test_region_that_a_question_means_stays_until_it_is_rewound(
     assert session.regions == {}
 
 
+def test_region_that_is_being_asked_about_stays_until_the_answer_is_given_up(
+    session: VideoSession, clip: VideoClip, lively: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.region("r1", mask=square(9))
+    session.region("r2", mask=square(40))
+    write_answers(monkeypatch, lively.tokenizer, ["It goes left and up."] * 3)
+    stream = session.stream("Where is <r1>?")
+    next(stream)
+    for change in (
+        lambda: session.remove_region("r1"),
+        lambda: session.rename_region("r1", "ball"),
+        lambda: session.add_region(region_prompt("r1", clip, mask=square(60)), replace=True),
+    ):
+        with pytest.raises(PromptError, match="'r1' is meant by the question that is being answered"):
+            change()
+    session.remove_region("r2")
+    assert "".join(stream).endswith("up.")
+    session.rewind(0)
+    for give_up in (lambda _: session.cancel(), lambda left: left.close()):
+        stream = session.stream("Where is <r1>?")
+        next(stream)
+        give_up(stream)
+        session.rename_region("r1", "ball")
+        session.rename_region("ball", "r1")
+
+
 @pytest.fixture
 def talk(
     session: VideoSession, lively: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
@@ -195,5 +221,16 @@ def test_nothing_is_restored_that_does_not_fit(
     ):
         with pytest.raises(PromptError, match=r"<\|im_end\|>|\[SEG\]"):
             other.restore(regions, [talk[0], wrong])
+    broken = [{"size": list(SIZE), "counts": "0"}] * clip.num_frames
+    thing = dataclasses.replace(talk[1].objects[0], rle=broken)
+    with pytest.raises(MediaError, match="Broken run lengths"):
+        other.restore(
+            regions,
+            [
+                talk[0],
+                dataclasses.replace(talk[1], objects=[thing]),
+                dataclasses.replace(talk[0], question="What is <obj1>?"),
+            ],
+        )
     assert (other.regions, other.answers, other._turns) == ({}, [], [])
     other.restore(regions, talk)
