@@ -362,6 +362,21 @@ def test_waiting_is_shown_and_an_answer_can_be_stopped(visitor: PageVisitor, cli
 BYTES = {"Content-Type": "application/octet-stream"}
 
 
+def test_what_comes_late_is_passed_over_once_another_video_is_open(
+    visitor: PageVisitor, clip: Path, story: Story
+) -> None:
+    visitor.expected.add(404)
+    visitor.upload(clip)
+    for thing in (BLUE, YELLOW):  # the second waits for the first
+        visitor.click(centre(story, thing))
+    visitor.page.locator("[data-part=another]").click()
+    visitor.page.locator(".example").first.click()
+    visitor.wait_for_frame(0)
+    visitor.page.wait_for_function("() => !document.querySelector('.stage[aria-busy]')")
+    assert visitor.page.locator(".region").count() == 0
+    assert not visitor.page.locator("[data-part=gone]").is_visible()
+
+
 def test_everything_can_be_done_by_keyboard(visitor: PageVisitor, story: Story) -> None:
     press = visitor.page.keyboard.press
     visitor.page.locator(".example").first.focus()

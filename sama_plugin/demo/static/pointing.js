@@ -209,7 +209,7 @@ export class Pointing {
     clicks.points.push([...place, isOutside ? 0 : 1]);
     this.stage.draft = { frame, points: clicks.points, isBusy: true };
     this.stage.redraw();
-    this.line = this.line.then(() => this.#sendClicks(clicks));
+    this.#queue(() => this.#sendClicks(clicks));
   }
 
   /** Sends all clicks of a region, those that came meanwhile too; takes back those that cannot be used. */
@@ -230,7 +230,13 @@ export class Pointing {
     this.clicks = null;
     this.stage.draft = { ...pointed, isBusy: true };
     this.stage.redraw();
-    this.line = this.line.then(() => this.#ask(null, pointed, () => {}));
+    this.#queue(() => this.#ask(null, pointed, () => {}));
+  }
+
+  /** Sends when what was sent before is answered, unless another video is open by then. */
+  #queue(send) {
+    const { id } = this.talk;
+    this.line = this.line.then(() => (this.talk.id === id ? send() : null));
   }
 
   async #ask(name, pointed, onName) {

@@ -89,12 +89,14 @@ export class Talk extends Subject {
    * @returns {Promise<boolean>} whether it worked
    */
   async attempt(act, complain) {
+    const { id } = this;
     complain("");
     try {
       await act();
       return true;
     } catch (failure) {
       if (!(failure instanceof api.Failure)) throw failure;
+      if (this.id !== id) return false; // it was about a session that is closed
       if (failure.code === "no_session") this.tell("gone");
       if (failure.code !== "aborted") complain(failure.message);
       return false;
@@ -103,21 +105,21 @@ export class Talk extends Subject {
 
   /** Points at something new, or anew at the region of that name; gives its name. */
   async point(name, pointed) {
-    const region = name ? await api.redrawRegion(this.id, name, pointed) : await api.addRegion(this.id, pointed);
+    const region = await this.#reply(name ? api.redrawRegion(this.id, name, pointed) : api.addRegion(this.id, pointed));
     this.#put(name ?? region.name, region);
     return region.name;
   }
 
   /** Renames or recolours a region. */
   async changeRegion(name, changes) {
-    const region = await api.changeRegion(this.id, name, changes);
+    const region = await this.#reply(api.changeRegion(this.id, name, changes));
     if (this.active === name) this.activate(region.name);
     this.#put(name, region);
   }
 
   /** Forgets a region. */
   async deleteRegion(name) {
-    await api.deleteRegion(this.id, name);
+    await this.#reply(api.deleteRegion(this.id, name));
     this.regions = this.regions.filter((region) => region.name !== name);
     if (this.active === name) this.activate(null);
     this.tell("regions");
@@ -125,7 +127,15 @@ export class Talk extends Subject {
 
   /** Goes back to so many turns. */
   async rewind(turns) {
-    this.update(await api.rewindTo(this.id, turns));
+    this.update(await this.#reply(api.rewindTo(this.id, turns)));
+  }
+
+  /** What the server says to this session; what it says to one that was closed meanwhile is passed over. */
+  async #reply(request) {
+    const { id } = this;
+    const reply = await request;
+    if (this.id !== id) throw new api.Failure("aborted", "Another video was opened.");
+    return reply;
   }
 
   #put(name, region) {
