@@ -377,6 +377,22 @@ def test_what_comes_late_is_passed_over_once_another_video_is_open(
     assert not visitor.page.locator("[data-part=gone]").is_visible()
 
 
+def test_frame_that_cannot_be_had_is_said_and_asked_for_again(visitor: PageVisitor, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    write_video(film, np.zeros((60, 128, 160, 3), np.uint8), 30.0)
+    visitor.upload(film)
+    visitor.page.route("**/frames/*", lambda route: route.fulfill(status=503, body="away"))
+    visitor.expected.add(503)
+    visitor.page.get_by_role("button", name="Play").click()
+    assert "cannot be shown" in visitor.fault("stageNote")
+    visitor.page.get_by_role("button", name="Play").wait_for()  # it has stopped
+    visitor.page.unroute("**/frames/*")
+    visitor.page.get_by_role("button", name="Play").click()
+    visitor.page.wait_for_function("() => document.querySelector('[data-part=slider]').value > 50")
+    visitor.page.get_by_role("button", name="Pause").click()
+    assert not visitor.page.locator("[data-part=stageNote]").is_visible()
+
+
 def test_everything_can_be_done_by_keyboard(visitor: PageVisitor, story: Story) -> None:
     press = visitor.page.keyboard.press
     visitor.page.locator(".example").first.focus()

@@ -7,7 +7,7 @@ const KEPT_BYTES = 256 * 2 ** 20;
 const AT_ONCE = 4; // browsers allow six connections, and an answer holds one
 const WIDTHS = [320, 480, 640, 960, 1280, 1920];
 
-/** Tells `loaded` when a frame has come, `fault` when one cannot be had. */
+/** Tells `loaded` when a frame has come, `fault` when one cannot be had; that one is not asked for again before `retry`. */
 export class FrameStore extends Subject {
   constructor() {
     super();
@@ -51,11 +51,22 @@ export class FrameStore extends Subject {
     return picture;
   }
 
-  /** Says which frames are needed, the most urgent first; others are given up. */
+  /** Says which frames are needed, the most urgent first; others are given up, and those that there is no room for. */
   aim(indices) {
-    this.wanted = indices;
-    for (const [index, controller] of this.fetching) if (!indices.includes(index)) controller.abort();
+    this.wanted = indices.slice(0, this.#room);
+    for (const [index, controller] of this.fetching) if (!this.wanted.includes(index)) controller.abort();
     this.#fetchMore();
+  }
+
+  /** Lets frames that could not be had be asked for again. */
+  retry() {
+    this.faults.clear();
+  }
+
+  /** How many frames are kept. */
+  get #room() {
+    const height = (this.width * this.video?.height) / this.video?.width;
+    return this.width ? Math.max(2, Math.floor(KEPT_BYTES / (4 * this.width * height))) : Infinity;
   }
 
   #fetchMore() {
@@ -89,9 +100,9 @@ export class FrameStore extends Subject {
 
   #keep(index, bitmap) {
     this.pictures.set(index, bitmap);
-    const most = Math.max(2, Math.floor(KEPT_BYTES / (4 * bitmap.width * bitmap.height)));
     for (const [oldest, picture] of this.pictures) {
-      if (this.pictures.size <= most) break;
+      if (this.pictures.size <= this.#room) break;
+      if (this.wanted.includes(oldest)) continue;
       picture.close();
       this.pictures.delete(oldest);
     }

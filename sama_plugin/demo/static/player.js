@@ -55,6 +55,7 @@ export class Player extends Subject {
     if (!this.video) return;
     this.sought = Math.max(0, Math.min(this.count - 1, Math.round(index)));
     this.clock = this.timeOf(this.sought);
+    this.frames.retry();
     this.#aim();
     this.tell("sought");
     this.#arrive();
@@ -73,12 +74,13 @@ export class Player extends Subject {
 
   play() {
     if (!this.video || this.count < 2) return;
-    if (this.sought === this.count - 1) this.seek(0);
+    this.seek(this.sought === this.count - 1 ? 0 : this.sought);
     this.isPlaying = true;
     this.tell("playing");
     let before = performance.now();
+    const run = (this.run = {});
     const tick = (now) => {
-      if (!this.isPlaying) return;
+      if (!this.isPlaying || this.run !== run) return; // or two of them would play at once
       this.#advance(Math.min((now - before) / 1000, LONGEST_TICK_S) * this.rate);
       before = now;
       requestAnimationFrame(tick);
@@ -102,6 +104,11 @@ export class Player extends Subject {
       clock = 0;
     }
     const due = this.frameAt(clock);
+    if (due !== this.sought && this.frames.faults.has(due)) {
+      this.pause();
+      this.seek(due); // which says what is wrong, or has it after all
+      return;
+    }
     if (due !== this.sought && !this.frames.get(due)) {
       this.frames.aim(this.#needed(due)); // the clock waits for it
       return;
