@@ -222,6 +222,7 @@ def _edit_and_rewind(visitor: PageVisitor) -> None:
     visitor.page.get_by_role("button", name="Go back to here").first.click()
     visitor.page.get_by_role("button", name="Drop the 2 answers after this?").click()
     visitor.page.wait_for_function("() => document.querySelectorAll('.turn').length === 1")
+    assert visitor.page.evaluate("document.activeElement.className") == "turns"
     assert visitor.page.locator(".tracks .row").count() == 0
     assert "obj1" not in visitor.page.get_by_role("group", name="Put into the question").inner_text()
 
@@ -393,12 +394,46 @@ def test_frame_that_cannot_be_had_is_said_and_asked_for_again(visitor: PageVisit
     assert not visitor.page.locator("[data-part=stageNote]").is_visible()
 
 
+def test_many_regions_fit(visitor: PageVisitor, clip: Path) -> None:
+    visitor.upload(clip)
+    session = visitor.page.evaluate("sessionStorage.getItem('sama.session')")
+    mask = np.zeros((128, 160), bool)
+    mask[:9, :9] = True
+    for number in range(64):
+        pointed = {"name": f"region_{number}".ljust(40, "x"), "frame": 0, "mask": encode_mask(mask)}
+        httpx.post(f"{visitor.url}/api/sessions/{session}/regions", json=pointed).raise_for_status()
+    visitor.page.reload()
+    visitor.wait_for_regions(64)
+    size = visitor.page.viewport_size
+    visitor.page.set_viewport_size({"width": 390, "height": 844})
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") == 390
+    visitor.page.set_viewport_size(size)
+    field = visitor.page.get_by_role("combobox", name="Question")
+    field.fill("")
+    field.press_sequentially("<")
+    field.press("ArrowUp")
+    assert visitor.page.evaluate(IS_IN_SIGHT), "the last name is scrolled to"
+    field.press("Tab")
+    assert field.input_value() == f"<{'region_63'.ljust(40, 'x')}>"
+    visitor.page.get_by_role("button", name="Delete").last.press("Enter")
+    visitor.wait_for_regions(63)
+    focused = visitor.page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert focused == f"Delete {'region_62'.ljust(40, 'x')}"
+
+
+IS_IN_SIGHT = """() => {
+    const list = document.querySelector(".suggestions").getBoundingClientRect();
+    const row = document.querySelector(".suggestions [aria-selected=true]").getBoundingClientRect();
+    return list.top - 1 <= row.top && row.bottom <= list.bottom + 1;
+}"""
+
+
 def test_everything_can_be_done_by_keyboard(visitor: PageVisitor, story: Story) -> None:
     press = visitor.page.keyboard.press
     visitor.page.locator(".example").first.focus()
     press("Enter")
     visitor.wait_for_frame(0)
-    visitor.page.locator(".stage").focus()
+    assert visitor.page.evaluate("document.activeElement.className") == "stage"
     press("ArrowRight")
     visitor.wait_for_frame(1)
     press("Shift+ArrowRight")
@@ -480,6 +515,8 @@ FAINT_TEXT = """async () => {
 
 def test_snippets_of_the_page_run(visitor: PageVisitor, server: str, clip: Path, tmp_path: Path) -> None:
     visitor.page.get_by_role("tab", name="From code").click()
+    visitor.page.keyboard.press("?")
+    assert not visitor.page.evaluate("document.querySelector('dialog').open"), "unseen, it would bar the page"
     visitor.page.locator(".copy").last.wait_for()
     shown = visitor.page.locator(".sama-code code")
     assert shown.all_text_contents() == [snippet.code.replace(SERVER, server) for snippet in SNIPPETS]

@@ -2,9 +2,11 @@
 
 import { answerNodes, questionNodes } from "./answer_text.js";
 import { describeSpans } from "./description.js";
-import { iconButton, make, partsOf, prefersStill } from "./dom.js";
+import { iconButton, make, partsOf } from "./dom.js";
 import { withoutArticle } from "./marks.js";
 import { isSeen, presenceOf } from "./rle.js";
+
+const NEAR_END = 48; // pixels of the page
 
 export class Conversation {
   /**
@@ -41,12 +43,22 @@ export class Conversation {
     const last = this.talk.turns.at(-1);
     if (!last || before.has(last) || !before.size) return;
     const found = last.objects.map((thing) => `${thing.id} ${thing.phrase}: ${describeSpans(thing.spans_s)}.`);
-    this.parts.spoken.textContent = [`Answer: ${last.text}`, ...found].join(" ");
+    this.#speak([`Answer: ${last.text}`, ...found].join(" "));
+  }
+
+  /** Lets a screen reader say something, once however often it is told. */
+  #speak(words) {
+    if (this.parts.spoken.textContent !== words) this.parts.spoken.textContent = words;
+  }
+
+  /** Whether the end is in sight: who has scrolled away reads something else. */
+  get #isAtEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this.parts.turns;
+    return scrollHeight - scrollTop - clientHeight < NEAR_END;
   }
 
   #scroll() {
-    const { turns } = this.parts;
-    turns.scrollTo({ top: turns.scrollHeight, behavior: prefersStill() ? "instant" : "smooth" });
+    this.parts.turns.scrollTop = this.parts.turns.scrollHeight;
   }
 
   #turn(turn, index) {
@@ -75,22 +87,28 @@ export class Conversation {
     const turn = this.talk.current;
     const node = this.shown.get(turn);
     if (!node) return;
+    const wasAtEnd = this.#isAtEnd;
     this.#fill(node, turn);
     const isEnded = turn.state === "failed" || turn.state === "stopped";
     node.classList.toggle("is-failed", turn.state === "failed");
     const { answer, facts } = partsOf(node);
     facts.replaceChildren(isEnded ? this.#ending(turn) : make("span", { className: "busy" }, progressWords(turn, this.talk)));
     answer.setAttribute("aria-busy", `${!isEnded}`);
-    this.parts.spoken.textContent = isEnded ? turn.message : progressWords(turn, this.talk, true);
-    this.#scroll();
+    this.#speak(isEnded ? turn.message : progressWords(turn, this.talk, true));
+    if (wasAtEnd) this.#scroll();
   }
 
   #ending(turn) {
     return make("span", { role: turn.state === "failed" ? "alert" : "status", className: turn.state === "failed" ? "fault" : "" },
       `${turn.message} `,
-      make("button", { type: "button", className: "quiet", onclick: () => this.acts.askAgain(turn.question) }, "Ask again"),
+      make("button", { type: "button", className: "quiet", onclick: () => this.#askAgain(turn) }, "Ask again"),
       make("button", { type: "button", className: "quiet", onclick: () => this.acts.edit(turn.question, null) }, "Edit"),
     );
+  }
+
+  #askAgain(turn) {
+    this.parts.turns.focus({ preventScroll: true }); // the button goes
+    this.acts.askAgain(turn.question);
   }
 
   #link(group) {
@@ -141,7 +159,9 @@ export class Conversation {
     const button = iconButton("rewind", "Go back to here", () => {
       const sure = make("button", { type: "button", className: "warn", onblur: () => sure.replaceWith(button) },
         later === 1 ? "Drop the answer after this?" : `Drop the ${later} answers after this?`);
-      sure.addEventListener("click", () => this.talk.attempt(() => this.talk.rewind(turns), (words) => this.#complain(words)));
+      sure.addEventListener("click", async () => {
+        if (await this.talk.attempt(() => this.talk.rewind(turns), (words) => this.#complain(words))) this.parts.turns.focus();
+      });
       button.replaceWith(sure);
       sure.focus();
     });

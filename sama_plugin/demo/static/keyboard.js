@@ -19,7 +19,7 @@ const SHORTCUTS = [
 /**
  * Makes the keys work wherever no field has the focus.
  *
- * @param {object} parts elements by name: `help` (a dialog), `keys` (its list), `field`
+ * @param {object} parts elements by name: `talk` (the tab), `help` (a dialog), `keys` (its list), `field`
  * @param {object} controls `talk`, `player`, `pointing`, and `toggleMasks()`
  */
 export function listenToKeys(parts, { talk, player, pointing, toggleMasks }) {
@@ -40,9 +40,10 @@ export function listenToKeys(parts, { talk, player, pointing, toggleMasks }) {
   };
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isForField(event)) return;
+    if (parts.help.open || !parts.talk.checkVisibility()) return;
     if (event.key === "?") return void parts.help.showModal();
     const act = acts[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    if (!act || !talk.id || parts.help.open || !parts.stage.checkVisibility()) return;
+    if (!act || !talk.id) return;
     event.preventDefault();
     act(event);
   });

@@ -8,7 +8,7 @@ import { icon } from "./icons.js";
 export class Opening {
   /**
    * @param {object} parts elements by name: `talk`, `opening`, `drop`, `file`, `examples`, `limits`, `progress`, `bar`,
-   *   `progressWords`, `stopUpload`, `openFault`, `gone`, `beginAnew`, `again`
+   *   `progressWords`, `stopUpload`, `openFault`, `gone`, `beginAnew`, `again`, `stage`
    * @param {import("./talk.js").Talk} talk
    */
   constructor(parts, talk) {
@@ -42,7 +42,8 @@ export class Opening {
       this.talk.adopt(await api.getSession(id));
     } catch (failure) {
       if (!(failure instanceof api.Failure)) throw failure;
-      if (failure.code === "no_session") this.#complain("The conversation this tab had is closed: it was idle for too long, or the server began anew. Open the video again.");
+      if (failure.code === "no_session" && this.talk.id) this.talk.tell("gone"); // a page that the browser had kept
+      else if (failure.code === "no_session") this.#complain("The conversation this tab had is closed: it was idle for too long, or the server began anew. Open the video again.");
       else this.#complain(failure.message);
     }
   }
@@ -99,8 +100,9 @@ export class Opening {
   async #open(act) {
     if (this.parts.opening.getAttribute("aria-busy") === "true") return;
     this.#setBusy(true);
-    await this.talk.attempt(async () => this.talk.adopt(await act()), (words) => this.#complain(words));
+    const worked = await this.talk.attempt(async () => this.talk.adopt(await act()), (words) => this.#complain(words));
     this.#setBusy(false);
+    if (worked) this.parts.stage.focus({ preventScroll: true }); // what was pressed is gone
   }
 
   #setBusy(isBusy) {
@@ -115,17 +117,20 @@ export class Opening {
 
   #acceptDrops() {
     const { talk, drop } = this.parts;
+    const hasFile = (event) => event.dataTransfer.types.includes("Files");
     for (const kind of ["dragenter", "dragover"]) {
       talk.addEventListener(kind, (event) => {
-        if (this.talk.id) return;
-        event.preventDefault();
-        drop.classList.add("is-over");
+        if (!hasFile(event)) return;
+        event.preventDefault(); // or the browser would open the file in place of the page
+        if (this.talk.id) event.dataTransfer.dropEffect = "none";
+        else drop.classList.add("is-over");
       });
     }
     talk.addEventListener("dragleave", (event) => {
       if (!talk.contains(event.relatedTarget)) drop.classList.remove("is-over");
     });
     talk.addEventListener("drop", (event) => {
+      if (!hasFile(event)) return;
       event.preventDefault();
       drop.classList.remove("is-over");
       if (!this.talk.id) this.#openFile(event.dataTransfer.files[0]);

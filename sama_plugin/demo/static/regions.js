@@ -4,7 +4,7 @@ import { iconButton, make } from "./dom.js";
 
 export class RegionList {
   /**
-   * @param {object} parts elements by name: `regions`, `noRegions`, `regionFault`
+   * @param {object} parts elements by name: `regions`, `noRegions`, `regionFault`, `stage`
    * @param {import("./talk.js").Talk} talk
    * @param {import("./player.js").Player} player
    * @param {(name: string) => void} mean puts `<name>` into the question
@@ -19,7 +19,9 @@ export class RegionList {
     const focused = this.#focusedField();
     this.parts.regions.replaceChildren(...regions.map((region) => this.#row(region)));
     this.parts.noRegions.hidden = regions.length > 0;
-    if (focused) this.parts.regions.querySelector(focused)?.focus();
+    if (!focused) return;
+    const last = this.parts.regions.querySelector("li:last-child [data-field=delete]"); // the one that had it is gone
+    (this.parts.regions.querySelector(focused) ?? last ?? this.parts.stage).focus();
   }
 
   /** What had the focus in the list, as a selector that finds it in the new one. */

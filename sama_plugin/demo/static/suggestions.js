@@ -59,6 +59,7 @@ export class Suggestions {
 
   #mark() {
     [...this.list.children].forEach((row, i) => row.setAttribute("aria-selected", `${i === this.chosen}`));
+    this.list.children[this.chosen]?.scrollIntoView({ block: "nearest" });
     if (this.found.length) this.field.setAttribute("aria-activedescendant", `suggestion-${this.chosen}`);
     else this.field.removeAttribute("aria-activedescendant");
   }
@@ -67,7 +68,7 @@ export class Suggestions {
     const end = this.field.selectionStart;
     const start = this.field.value.lastIndexOf("<", end - 1);
     this.field.setRangeText(`<${name}>`, start, end, "end");
-    this.#close();
+    this.field.dispatchEvent(new Event("input")); // which closes the list
   }
 
   #close() {

@@ -5,6 +5,8 @@ import { describeSpans, formatTime } from "./description.js";
 import { withoutArticle } from "./marks.js";
 import { presenceOf } from "./rle.js";
 
+const MOST_NUDGES = 8; // marks of one frame that stand beside each other; more would tell of other times
+
 export class Timeline {
   /**
    * @param {object} parts elements by name: `timeline`, `slider`, `time`, `marks`, `tracks`
@@ -62,7 +64,8 @@ export class Timeline {
         "aria-label": `${name}: go to frame ${frame}`, onclick: () => this.#goTo(name, frame),
       });
       mark.style.setProperty("--at", this.#share(frame));
-      mark.style.setProperty("--nudge", all.slice(0, i).filter((other) => other.frame === frame).length);
+      const before = all.slice(0, i).filter((other) => other.frame === frame).length;
+      mark.style.setProperty("--nudge", Math.min(before, MOST_NUDGES));
       mark.style.setProperty("--colour", colour);
       return mark;
     });

@@ -59,6 +59,7 @@ export class Transport {
       another.dataset.asked = "yes";
       const words = another.lastChild.textContent;
       another.lastChild.textContent = "Drop this conversation?";
+      another.focus(); // not every browser does so on a click
       another.addEventListener("blur", () => {
         another.lastChild.textContent = words;
         delete another.dataset.asked;
