@@ -93,17 +93,23 @@ export async function* askQuestion(id, question) {
   const response = await call("POST", `${sessionPath(id)}/ask`, { question });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  while (true) {
-    const { value, done } = await reader.read().catch(() => {
-      throw new Failure("unreachable", "The connection broke while the answer came. Ask again.");
-    });
-    if (done) return;
-    const blocks = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const event = readEvent(block);
-      if (event) yield event;
+  try {
+    while (true) {
+      const { value, done } = await reader.read().catch(() => {
+        throw new Failure("unreachable", "The connection broke while the answer came. Ask again.");
+      });
+      if (done) return;
+      rest += value;
+      if (!value.includes("\n")) continue; // masks of a long video come in hundreds of pieces
+      const blocks = rest.replaceAll("\r\n", "\n").split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const event = readEvent(block);
+        if (event) yield event;
+      }
     }
+  } finally {
+    reader.cancel().catch(() => {}); // whoever left lets the connection go
   }
 }
 

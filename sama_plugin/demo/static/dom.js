@@ -36,17 +36,5 @@ export function partsOf(root) {
   return Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
 }
 
-/**
- * Says something next to where it happened, or clears it.
- *
- * @param {HTMLElement} place has role alert or status
- * @param {string} words empty to clear
- * @param {...Node} ways out, such as a button
- */
-export function say(place, words, ...ways) {
-  place.replaceChildren(...(words ? [make("span", {}, words), ...ways] : []));
-  place.hidden = !words;
-}
-
 /** Whether the user asked their system for less motion. */
 export const prefersStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
