@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -68,6 +69,19 @@ def test_extras_and_ranges_are_those_of_setup(monkeypatch: pytest.MonkeyPatch) -
     assert extras == {"host", "web"} <= set(given["extras_require"])
     for requirement in re.findall(r'"((?:torch|torchvision|sam2)[<>=].+?)"', installed):
         assert requirement in given["install_requires"]
+
+
+@pytest.mark.parametrize("given", ["", "https://torch.example/cpu"])
+def test_torch_comes_from_the_package_index_unless_another_is_given(given: str, tmp_path: Path) -> None:
+    assert "TORCH_INDEX=" in steps("ARG")
+    (install,) = (step for step in steps("RUN") if "torchvision" in step)
+    pip = tmp_path / "pip"
+    pip.write_text('#!/bin/sh\nprintf "%s\\n" "$PIP_INDEX_URL" "$@"\n')
+    pip.chmod(0o755)
+    settings = {"TORCH_INDEX": given, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    shown = subprocess.run(["sh", "-c", install], env=settings, capture_output=True, text=True, check=True)
+    expected = [given, "install", "--no-cache-dir", "torch>=2.5.1", "torchvision>=0.20.1"]
+    assert shown.stdout.splitlines() == expected
 
 
 def test_it_serves_as_a_user_without_rights_where_it_says() -> None:
