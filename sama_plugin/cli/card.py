@@ -9,6 +9,7 @@ from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
 from sama_plugin.cli.model_options import add_model_options, add_session_options
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import DataError
 
 DEFAULT_DTYPES = {"cpu": "float32", "cuda": "float16"}
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     write_text(place, [text])
-    print(f"written: {place}")
+    note(f"written: {place}")
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sama_plugin.cli.command_parser import Lesson, add_command
+from sama_plugin.cli.notes import note
 
 LESSON = Lesson(
     summary="send a checkpoint folder with its card to the hub",
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     card = args.folder / CARD_FILE
     if not card.is_file():
         write_text(card, [card_text(args.folder, args.repo_id)])
-        print(f"written: {card}")
+        note(f"written: {card}")
     sent = send_folder(
         args.folder,
         args.repo_id,
@@ -72,5 +73,5 @@ def run(args: argparse.Namespace) -> int:
         create_pr=args.create_pr,
         commit_message=args.message,
     )
-    print(f"sent: {sent.pr_url or sent.commit_url}")
+    note(f"sent: {sent.pr_url or sent.commit_url}")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import secrets
 import signal
@@ -21,6 +20,7 @@ from sama_plugin.cli.model_options import (
     load_model,
     session_options,
 )
+from sama_plugin.cli.notes import note
 from sama_plugin.errors import HostError
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
         SamaError: the model cannot be loaded, or an option is out of range.
     """
     check_packages()
+    import asyncio
+
     limits = _read_limits(args)
     with _listen(args.host, args.port) as listener:
         from sama_plugin.data.endpoint import key_from
@@ -114,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
                 public = _share(listener)
                 hosts.add(public.partition("://")[2])
                 print(f"sama serve: public link {public} (whoever has it can use this server)", flush=True)
-            print(f"sama serve: {url} (Ctrl-C ends)", flush=True)
+            note(f"sama serve: {url} (Ctrl-C ends)")
 
         asyncio.run(_serve(app, listener, announce, is_verbose=args.verbose))
     return 0
@@ -217,6 +219,8 @@ async def _serve(
     app: FastAPI, listener: socket.socket, announce: Callable[[], None], *, is_verbose: bool
 ) -> None:
     """Load the model, say where the server is, serve until a signal comes, remove all files."""
+    import asyncio
+
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -253,6 +257,8 @@ async def _serve(
 @contextlib.contextmanager
 def _signals(end: Callable[[], None]) -> Iterator[None]:
     """Call a function of the event loop's when Ctrl-C or SIGTERM comes."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     before = {
         number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(end))

@@ -50,7 +50,7 @@ def test_small_world_is_clean(shapes_set: Path, capsys: pytest.CaptureFixture[st
 
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys, sama_plugin.cli.main as m; m.build_parser(); print([x for x in HEAVY if x in sys.modules])"
-    heavy = ("numpy", "av", "pycocotools", "torch", "PIL", "tqdm")
+    heavy = ("numpy", "av", "pycocotools", "torch", "PIL", "tqdm", "asyncio")
     said = subprocess.run(
         [sys.executable, "-c", code.replace("HEAVY", repr(heavy))], capture_output=True, text=True
     )

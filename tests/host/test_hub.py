@@ -216,6 +216,8 @@ def test_push_command_sends_a_folder_with_its_card(
     assert repository.branches["main"]["README.md"] == b"# By hand\n"
     assert "sam2/model.safetensors" in repository.branches["main"]
     assert capsys.readouterr().out == f"sent: {hub.url}/{REPO}/commit/{repository.sha('main')}\n"
+    assert main(["push", str(folder), REPO, "-q"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("lost", ["model.safetensors", "sam2/model.safetensors"])
