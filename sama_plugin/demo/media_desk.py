@@ -20,7 +20,7 @@ EXAMPLES = {"shapes-1": 1, "shapes-2": 2}
 """Id of a clip that is there already → seed of its scene."""
 
 SIDE_PROCESSES = 2
-"""That open or export at once."""
+"""That open at once, and as many that export: who waits for a long export holds up no upload."""
 
 
 class MediaDesk:
@@ -38,7 +38,8 @@ class MediaDesk:
         self.examples = {name: work.path / f"{name}.mp4" for name in EXAMPLES}
         self._limits = limits
         self._frames = Child("frames", MediaService, is_lasting=True)
-        self._side = asyncio.Semaphore(SIDE_PROCESSES)
+        self._opening = asyncio.Semaphore(SIDE_PROCESSES)
+        self._exporting = asyncio.Semaphore(SIDE_PROCESSES)
 
     async def start(self) -> None:
         """Make the examples, and get ready to read frames."""
@@ -73,7 +74,7 @@ class MediaDesk:
             RefusedError: it is no video, or larger than the limits.
         """
         try:
-            async with self._side, Child("opening a video", MediaService) as child:
+            async with self._opening, Child("opening a video", MediaService) as child:
                 work = child.call("open", path, name, self._limits)
                 clip: VideoClip = await asyncio.wait_for(work, self._limits.open_s)
                 return clip
@@ -128,7 +129,7 @@ class MediaDesk:
         path = session.folder / f"{secrets.token_hex(8)}-{kind}"
         regions = [region.region() for region in session.regions.values()]
         try:
-            async with self._side, Child("export", MediaService) as child:
+            async with self._exporting, Child("export", MediaService) as child:
                 await child.call("export", path, kind, session.clip, session.answers, regions)
         except BaseException as error:
             path.unlink(missing_ok=True)
