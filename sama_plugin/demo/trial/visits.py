@@ -125,8 +125,10 @@ def kill_model(visitor: Visitor) -> None:
     """The model's process is killed in the midst of an answer; the conversation goes on all the same."""
     session = _opened(visitor.open())
     visitor.answer(session, QUESTIONS[0])
+    is_killed = False  # text that was on its way comes all the same
     for kind, data in visitor.ask(session, QUESTIONS[0]):
-        if kind == "text":
+        if kind == "text" and not is_killed:
+            is_killed = True
             with contextlib.suppress(ProcessLookupError):
                 os.kill(visitor.server.model_pid(), signal.SIGKILL)
         elif kind == "error" and data["code"] != "worker_crashed":
