@@ -10,7 +10,8 @@ import torch
 from sama_plugin.errors import PromptError, SamaError
 from sama_plugin.inference.generation import GeneratedToken, generate_tokens
 from sama_plugin.inference.prefix_cache import PrefixCache
-from sama_plugin.inference.session import Draft, VideoSession
+from sama_plugin.inference.session import VideoSession
+from sama_plugin.inference.turns import Draft
 from sama_plugin.schema import GroundedAnswer
 
 

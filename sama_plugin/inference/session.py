@@ -15,13 +15,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from sama_plugin.constants import FRAME_TOKEN_INDEX, SEG_TOKEN, SPECIAL_TOKENS
@@ -34,11 +32,12 @@ from sama_plugin.errors import (
     SamaError,
 )
 from sama_plugin.grounding.feature_store import DEFAULT_BUDGET, FeatureStore
-from sama_plugin.grounding.prediction import GroundFrame, Grounding
+from sama_plugin.grounding.prediction import GroundFrame
 from sama_plugin.inference.clip_features import ClipFeatures
 from sama_plugin.inference.decoding import Decoding
 from sama_plugin.inference.generation import GeneratedToken, generate_tokens
 from sama_plugin.inference.prefix_cache import PrefixCache
+from sama_plugin.inference.turns import AskedTurn, Draft, Run
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.live import LiveClip
 from sama_plugin.media.masks import decode_mask, encode_mask, mask_area, visible_spans
@@ -52,65 +51,6 @@ from sama_plugin.schema import FrameMasks, GroundedAnswer, GroundedObject, Regio
 logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
-
-
-@dataclass
-class _Turn:
-    """What has to be known of a question and its answer to go on from there.
-
-    Attributes:
-        question: in data form.
-        regions: in the order of their `<mask>`.
-        random_state: of the sampling, before the answer.
-        answer_ids: the answer's tokens, without the end of turn.
-        num_cached: tokens of the conversation that the LLM has read when the answer is finished.
-        groundings: of its objects, while the clip may grow; each with the place of its first object.
-    """
-
-    question: str
-    regions: list[Region]
-    random_state: Tensor
-    answer_ids: list[int] = field(default_factory=list)
-    num_cached: int = 0
-    groundings: list[tuple[int, Grounding]] = field(default_factory=list)
-
-
-@dataclass
-class Draft:
-    """A question on its way to an answer; nothing of its session has changed.
-
-    Attributes:
-        question: as the user wrote it.
-        turn: of this question, still without an answer.
-        dialogue: the conversation with it.
-        embeds: (l, N) float; what the LLM has not read of it.
-        decoding: how to answer, within the room that is left.
-        generator: of the sampling; the session's own must not change for an answer that is given up.
-        counters: as `GroundedAnswer` has them, so far.
-        timing_s: as `GroundedAnswer` has them, so far.
-    """
-
-    question: str
-    turn: _Turn
-    dialogue: EncodedDialogue
-    embeds: Tensor
-    decoding: Decoding
-    generator: torch.Generator
-    counters: dict[str, int]
-    timing_s: dict[str, float]
-
-
-@dataclass
-class _Run:
-    """One answer being made.
-
-    Attributes:
-        question: as the user wrote it.
-        is_cancelled: it is to stop.
-    """
-
-    question: str
-    is_cancelled: bool = False
 
 
 class VideoSession:
@@ -181,10 +121,10 @@ class VideoSession:
         self._sam2_encoded = 0
         self._store = self._new_store()
         self._cache = PrefixCache(model)
-        self._turns: list[_Turn] = []
+        self._turns: list[AskedTurn] = []
         self._dialogue = EncodedDialogue()
         self._num_cached = 0
-        self._run: _Run | None = None
+        self._run: Run | None = None
         self._lock = threading.Lock()
 
     def region(
@@ -503,7 +443,7 @@ class VideoSession:
 
     def _answer(self, question: str) -> Iterator[str | FrameMasks]:
         """A whole turn, in pieces."""
-        run = self._run = _Run(question)
+        run = self._run = Run(question)
         try:
             yield from self._pieces(run)
         finally:
@@ -511,7 +451,7 @@ class VideoSession:
                 self._run = None
 
     @torch.no_grad()
-    def _pieces(self, run: _Run) -> Iterator[str | FrameMasks]:
+    def _pieces(self, run: Run) -> Iterator[str | FrameMasks]:
         """The pieces of a turn."""
         started = time.perf_counter()
         if not self.reuse:
@@ -564,7 +504,7 @@ class VideoSession:
         finally:
             self._lock.release()
 
-    def _check(self, run: _Run) -> None:
+    def _check(self, run: Run) -> None:
         """See that an answer still counts.
 
         Raises:
@@ -613,7 +553,7 @@ class VideoSession:
                     f"{what}: the mask is {tuple(other)}, frames of {self.clip.path} are {size}."
                 )
 
-    def _turn_of(self, answer: GroundedAnswer) -> _Turn:
+    def _turn_of(self, answer: GroundedAnswer) -> AskedTurn:
         """A finished turn from what a user sees of it.
 
         Raises:
@@ -626,7 +566,7 @@ class VideoSession:
         question, names = resolve_placeholders(answer.question, {**self.regions, **self.objects})
         regions = [self._meant_by(name) for name in names]
         answer_ids = self._dialogue_tokenizer.answer_ids(answer.raw)
-        return _Turn(question, regions, self._generator.get_state(), answer_ids)
+        return AskedTurn(question, regions, self._generator.get_state(), answer_ids)
 
     def _meant_by(self, name: str) -> Region:
         """The region of a name, or an object of an earlier answer as one."""
@@ -699,7 +639,7 @@ class VideoSession:
     def _draft(self, question: str) -> Draft:
         check_question(question, self._reserved_tokens)
         in_data_form, names = resolve_placeholders(question, {**self.regions, **self.objects})
-        turn = _Turn(in_data_form, [self._meant_by(n) for n in names], self._generator.get_state())
+        turn = AskedTurn(in_data_form, [self._meant_by(n) for n in names], self._generator.get_state())
         so_far = self._dialogue
         dialogue = EncodedDialogue(list(so_far.input_ids), list(so_far.labels), list(so_far.question_ids))
         self._dialogue_tokenizer.start_turn(dialogue, in_data_form, self._features.layout)
@@ -721,7 +661,7 @@ class VideoSession:
         decoding = dataclasses.replace(self.decoding, max_new_tokens=longest)
         return Draft(question, turn, dialogue, embeds, decoding, generator, counters, {})
 
-    def _check_regions(self, turns: Sequence[_Turn]) -> None:
+    def _check_regions(self, turns: Sequence[AskedTurn]) -> None:
         """See that the frames of all regions can still be read.
 
         Raises:
@@ -779,7 +719,7 @@ class VideoSession:
         ]
 
     def _ground(
-        self, turn: _Turn, objects: list[GroundedObject], tokens: Sequence[GeneratedToken]
+        self, turn: AskedTurn, objects: list[GroundedObject], tokens: Sequence[GeneratedToken]
     ) -> Iterator[FrameMasks]:
         """Find the masks of the objects of an answer, all in one pass over the video; fills them in."""
         states = torch.stack([tokens[place].hidden_state for place in self._seg_places(tokens)])
@@ -810,7 +750,7 @@ class VideoSession:
                     turn.groundings.append((first, grounding))
         self._tell_spans(objects)
 
-    def _track_on(self, turn: _Turn, answer: GroundedAnswer) -> None:
+    def _track_on(self, turn: AskedTurn, answer: GroundedAnswer) -> None:
         """Follow the objects of an answer through frames that came after it."""
         for thing in answer.objects:
             thing.rle += [None] * (self.clip.num_frames - len(thing.rle))
