@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.page_run import PageRun, shows
-from tests.docs.pages import PAGES, ROOT, read_blocks
+from tests.docs.pages import PAGES, ROOT, Block, read_blocks
 
 RUNNABLE = {"python", "bash", "console"}
 
@@ -25,6 +25,15 @@ def test_page_does_what_it_says(page: Path, material: Path, tmp_path: Path) -> N
     for block in read_blocks(page):
         if block.is_run:
             run.run(block)
+
+
+def test_a_page_never_installs_over_the_environment(tmp_path: Path) -> None:
+    run = PageRun(tmp_path)
+    (tmp_path / "bin" / "pip").write_text("#!/bin/sh\ntouch installed\n")
+    (tmp_path / "bin" / "pip").chmod(0o755)
+    run.run(Block(ROOT / "README.md", 1, "bash", "pip install -e .[web]\ntouch ran\n"))
+    assert (tmp_path / "ran").exists()
+    assert not (tmp_path / "installed").exists()
 
 
 @pytest.mark.parametrize(
