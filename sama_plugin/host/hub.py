@@ -23,7 +23,7 @@ from sama_plugin.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
-HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "subfolder")
 """What says where and how a repository is read, in every `from_pretrained`."""
 
 SENT_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md", ".png", ".jpg", ".gif")

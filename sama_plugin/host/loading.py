@@ -68,7 +68,7 @@ def load_sama_model(
         HostError: a dtype, device or attention this machine does not have.
     """
     kwargs.pop("multimodal", None)
-    hub = {name: kwargs.pop(name) for name in (*HUB_ARGUMENTS, "subfolder") if name in kwargs}
+    hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
     folder = resolve_folder(model_path, **hub)
     is_lora = (folder / "adapter_config.json").is_file()
     if model_base is not None and not is_lora:

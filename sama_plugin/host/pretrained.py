@@ -113,7 +113,7 @@ class SamaCheckpointMixin:
                 f"A LoRA folder on {pretrained_model_name_or_path} holds more than an adapter; load it by "
                 "`load_pretrained_model(folder, base, ...)`, or merge both first: sama convert FOLDER OUT --base BASE"
             )
-        hub = {name: kwargs.pop(name) for name in (*HUB_ARGUMENTS, "subfolder") if name in kwargs}
+        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         folder = resolve_folder(str(pretrained_model_name_or_path), **hub)
         if config is not None and not isinstance(config, PretrainedConfig):
             config = read_config(Path(config), cls.config_class)  # type: ignore[attr-defined]

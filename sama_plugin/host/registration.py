@@ -42,8 +42,6 @@ HOST_CLASSES = ("LlavaQwenForCausalLM", "LlavaLlamaForCausalLM")
 """Host classes whose `from_pretrained` looks at config.json first."""
 
 PROJECTOR_PREFIX = "sama_"
-HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "subfolder")
-"""What says which config.json of a hub id is read."""
 
 _lock = threading.RLock()
 _active: UndoLog | None = None
@@ -100,6 +98,8 @@ def read_model_type(model_path: str, /, **hub_arguments: Any) -> str | None:
     None rather than an error: the host then meets the same problem and reports it in its own words.
     """
     from transformers import PretrainedConfig
+
+    from sama_plugin.host.hub import HUB_ARGUMENTS
 
     if Path(model_path).is_dir():
         try:
