@@ -17,9 +17,6 @@ from sama_plugin.media.regions import region_prompt
 from sama_plugin.schema import REGION_KINDS, RegionPrompt
 
 COLOUR = re.compile(r"#[0-9a-f]{6}")
-MOST_POINTS = 1000
-"""Of a region: a hand clicks and scribbles fewer, and SAM2 takes memory by their number squared."""
-
 KEYS = ("name", "frame", "colour", *REGION_KINDS)
 
 
@@ -39,12 +36,6 @@ def read_region(body: Mapping[str, Any], name: str, clip: VideoClip) -> RegionPr
     frame = body.get("frame", 0)
     if isinstance(frame, bool) or not isinstance(frame, int):
         raise RefusedError("bad_request", f"The region's frame is {frame!r}, expected a whole number.")
-    for kind, shape in shapes.items():
-        if isinstance(shape, list) and len(shape) > MOST_POINTS:
-            raise RefusedError(
-                "bad_request",
-                f"The {kind} has {len(shape)} parts, at most {MOST_POINTS} are taken; send fewer points.",
-            )
     try:
         if "mask" in shapes:
             shapes["mask"] = _read_mask(shapes["mask"], clip)
