@@ -485,6 +485,21 @@ def test_phone_shows_the_picture_above_the_answers(
     assert someone.faults == []
 
 
+def test_the_play_button_keeps_its_colours_under_the_pointer(visitor: PageVisitor, clip: Path) -> None:
+    visitor.upload(clip)
+    play = visitor.page.locator("[data-part=play]")
+    before = play.evaluate(COLOURS)
+    play.hover()
+    assert play.evaluate(COLOURS) == before
+
+
+COLOURS = """async (node) => {
+    await Promise.allSettled(node.getAnimations().map((change) => change.finished));
+    const { backgroundColor, color } = getComputedStyle(node);
+    return [backgroundColor, color];
+}"""
+
+
 FAINT_TEXT = """async () => {
     const changes = document.getAnimations().filter((change) => change instanceof CSSTransition);
     await Promise.allSettled(changes.map((change) => change.finished));
