@@ -18,6 +18,7 @@ from sama_plugin.cli.model_options import (
     add_model_options,
     add_session_options,
     load_model,
+    model_folder,
     session_options,
 )
 from sama_plugin.cli.notes import note
@@ -100,7 +101,9 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
 
     limits = _read_limits(args)
+    session_options(args)  # what can be said without the model is said at once
     with _listen(args.host, args.port) as listener:
+        model_folder(args)
         from sama_plugin.data.endpoint import key_from
         from sama_plugin.demo.model_source import ModelSource
         from sama_plugin.demo.server import build_app

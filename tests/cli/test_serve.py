@@ -34,10 +34,14 @@ def test_a_missing_web_extra_is_said_with_how_to_install_it(
         (["--host", "no-such-host.invalid"], "Cannot listen at no-such-host.invalid"),
         (["--max-sessions", "0"], "The limit sessions is 0, expected more than 0"),
         (["--max-idle-s", "nan"], "The limit idle_s is nan"),
+        (["--temperature", "-1"], "temperature"),
+        (["--port", "0", "--model", "/nowhere"], "Checkpoint folder /nowhere does not exist"),
     ],
 )
-def test_options_out_of_range_are_said(
-    capsys: pytest.CaptureFixture[str], options: list[str], said: str
+def test_options_out_of_range_are_said_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ) -> None:
+    monkeypatch.setattr(serve, "load_parts", None)
+    monkeypatch.setattr("sama_plugin.demo.server.build_app", None)
     assert main(["serve", *options]) == 2
     assert said in capsys.readouterr().err
