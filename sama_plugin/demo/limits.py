@@ -33,6 +33,7 @@ class Limits:
     frame_height: int = _bound(2304, "pixels of a frame's shorter side")
     duration_s: float = _bound(7200.0, "seconds of a video")
     regions: int = _bound(64, "regions of a session")
+    points: int = _bound(1000, "clicks, or points of a scribble, of a region")
     turns: int = _bound(64, "turns of a session")
     question_chars: int = _bound(4000, "letters of a question")
     queue: int = _bound(32, "questions that are answered or wait")

@@ -265,11 +265,13 @@ class SessionPool:
         async with session.lock:
             if name is None:
                 session.check_new_region(body.get("name"), self.limits)
-                prompt = read_region(body, body.get("name") or next_name(session.regions), session.clip)
+                prompt = read_region(
+                    body, body.get("name") or next_name(session.regions), session.clip, self.limits.points
+                )
                 colour = next_colour(len(session.regions))
             else:
                 colour = session.region(name).colour
-                prompt = read_region({**body, "name": name}, name, session.clip)
+                prompt = read_region({**body, "name": name}, name, session.clip, self.limits.points)
             colour = read_colour(body) or colour
             rle = await self._call(session, "add_region", prompt, name is not None)
             region = PointedRegion(without_mask(prompt), rle, colour)

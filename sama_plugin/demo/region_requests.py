@@ -17,22 +17,29 @@ from sama_plugin.media.regions import region_prompt
 from sama_plugin.schema import REGION_KINDS, RegionPrompt
 
 COLOUR = re.compile(r"#[0-9a-f]{6}")
+POINT_KINDS = ("point", "scribble")
 KEYS = ("name", "frame", "colour", *REGION_KINDS)
 
 
-def read_region(body: Mapping[str, Any], name: str, clip: VideoClip) -> RegionPrompt:
+def read_region(body: Mapping[str, Any], name: str, clip: VideoClip, max_points: int) -> RegionPrompt:
     """Check what is pointed at.
 
     Args:
         body: `frame`, and one of `point`, `box`, `scribble`, `mask` (an RLE of the video's size).
         name: of the region.
         clip: the video.
+        max_points: that a point or scribble may have; what SAM2 does for them grows with their square.
 
     Raises:
         RefusedError: it cannot be used.
     """
     check_keys(body, KEYS)
     shapes = {kind: body[kind] for kind in REGION_KINDS if body.get(kind) is not None}
+    for kind, value in shapes.items():
+        if kind in POINT_KINDS and isinstance(value, list) and len(value) > max_points:
+            raise RefusedError(
+                "bad_request", f"The {kind} has {len(value)} points, at most {max_points} are taken."
+            )
     frame = body.get("frame", 0)
     if isinstance(frame, bool) or not isinstance(frame, int):
         raise RefusedError("bad_request", f"The region's frame is {frame!r}, expected a whole number.")

@@ -84,6 +84,8 @@ def test_regions_are_drawn_anew_renamed_and_removed(visitor: Visitor, session: s
         ({"point": [[9999, 1, 1]]}, "outside the frame"),
         ({"point": {"x": 1}}, "expected one or several"),
         ({"point": [[1, 1, 0]]}, "only points outside"),
+        ({"point": [[1, 1, 1]] * 1001}, "at most 1000"),
+        ({"scribble": [[1, 1]] * 1001}, "at most 1000"),
         ({"scribble": "abc"}, "expected one or several"),
         ({"mask": "/etc/passwd"}, "expected an RLE"),
         ({"mask": {"size": [10**9, 10**9], "counts": "0"}}, "expected an RLE"),
