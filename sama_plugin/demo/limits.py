@@ -26,7 +26,7 @@ class Limits:
         20.0, "seconds until a session is closed whose page is gone and does not come back"
     )
     upload_bytes: int = _bound(512 * MEGA, "bytes of a video file")
-    stall_s: float = _bound(60.0, "seconds without a byte after which an upload is given up")
+    stall_s: float = _bound(60.0, "seconds without a byte after which a request is given up")
     open_s: float = _bound(60.0, "seconds that looking into an uploaded file may take")
     frames: int = _bound(20_000, "frames of a video")
     frame_width: int = _bound(4096, "pixels of a frame's longer side")

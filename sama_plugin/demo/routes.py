@@ -20,6 +20,7 @@ from sama_plugin.demo.pool import SessionPool
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.region_requests import check_keys
 from sama_plugin.demo.responses import EventStream, unless_gone
+from sama_plugin.demo.uploads import without_stall
 
 FOREVER = "private, max-age=31536000, immutable"
 """A frame of a session's video never changes."""
@@ -50,7 +51,7 @@ def _add_session_routes(router: APIRouter, pool: SessionPool) -> None:
     @router.post("/sessions", status_code=201)
     async def create(request: Request, name: str = "") -> dict[str, Any]:
         if is_json(request):
-            body = await read_json(request)
+            body = await read_json(request, pool.limits.stall_s)
             check_keys(body, ("example",))
             return (await pool.create_from_example(str(body.get("example")))).document()
         return (await pool.create(request.stream(), name)).document()
@@ -79,16 +80,18 @@ def _add_region_routes(router: APIRouter, pool: SessionPool) -> None:
     @router.post("/sessions/{session_id}/regions", status_code=201)
     async def point(session_id: str, request: Request) -> dict[str, Any]:
         session = pool.get(session_id)
-        return (await pool.put_region(session, await read_json(request))).document()
+        return (await pool.put_region(session, await read_json(request, pool.limits.stall_s))).document()
 
     @router.put("/sessions/{session_id}/regions/{name}")
     async def point_anew(session_id: str, name: str, request: Request) -> dict[str, Any]:
         session = pool.get(session_id)
-        return (await pool.put_region(session, await read_json(request), name)).document()
+        return (
+            await pool.put_region(session, await read_json(request, pool.limits.stall_s), name)
+        ).document()
 
     @router.patch("/sessions/{session_id}/regions/{name}")
     async def change(session_id: str, name: str, request: Request) -> dict[str, Any]:
-        session, body = pool.get(session_id), await read_json(request)
+        session, body = pool.get(session_id), await read_json(request, pool.limits.stall_s)
         check_keys(body, ("name", "colour"))
         return (await pool.change_region(session, name, body)).document()
 
@@ -100,7 +103,7 @@ def _add_region_routes(router: APIRouter, pool: SessionPool) -> None:
 def _add_answer_routes(router: APIRouter, pool: SessionPool) -> None:
     @router.post("/sessions/{session_id}/ask")
     async def ask(session_id: str, request: Request) -> EventStream:
-        session, body = pool.get(session_id), await read_json(request)
+        session, body = pool.get(session_id), await read_json(request, pool.limits.stall_s)
         check_keys(body, ("question",))
         events = pool.ask(session, body.get("question"))
         first = await anext(events)  # what is refused at once has a status of its own
@@ -112,7 +115,7 @@ def _add_answer_routes(router: APIRouter, pool: SessionPool) -> None:
 
     @router.post("/sessions/{session_id}/rewind")
     async def rewind(session_id: str, request: Request) -> dict[str, Any]:
-        session, body = pool.get(session_id), await read_json(request)
+        session, body = pool.get(session_id), await read_json(request, pool.limits.stall_s)
         check_keys(body, ("turns",))
         await pool.rewind(session, body.get("turns"))
         return session.document()
@@ -136,14 +139,19 @@ def is_json(request: Request) -> bool:
     return request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
 
 
-async def read_json(request: Request) -> dict[str, Any]:
+async def read_json(request: Request, stall_s: float) -> dict[str, Any]:
     """The body of a request.
 
+    Args:
+        request: whose.
+        stall_s: without a byte, after which it is given up, seconds.
+
     Raises:
-        RefusedError: it is no JSON object.
+        RefusedError: it is no JSON object, or stalls.
     """
+    chunks = [chunk async for chunk in without_stall(request.stream(), stall_s)]
     try:
-        body = json.loads(await request.body())
+        body = json.loads(b"".join(chunks))
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

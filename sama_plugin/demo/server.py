@@ -15,6 +15,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 import sama_plugin
@@ -71,6 +72,7 @@ def build_app(
     app.add_exception_handler(RefusedError, _say_refusal)
     app.add_exception_handler(RequestValidationError, _say_invalid)
     app.add_exception_handler(HTTPException, _say_http)
+    app.add_exception_handler(ClientDisconnect, _say_gone)
     if key is not None:
         app.add_middleware(KeyGuard, key=key)
     app.add_middleware(Gate, limits=limits, hosts=hosts)
@@ -95,3 +97,8 @@ async def _say_http(_: Request, error: Exception) -> Response:
     made = error_response(RefusedError("not_found", f"There is nothing here ({error.detail})."))
     made.status_code = error.status_code
     return made
+
+
+async def _say_gone(_: Request, __: Exception) -> Response:
+    """Who went away before the whole request was here; nobody reads this, and the log need not say it."""
+    return error_response(RefusedError("bad_request", "The request did not come to its end."))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pytest
+from starlette.requests import Request
 
+from sama_plugin.demo.refusals import RefusedError
+from sama_plugin.demo.routes import read_json
 from sama_plugin.demo.trial.own_server import OwnServer
 from sama_plugin.demo.trial.visits import Visitor
 from tests.media.tiny_video import encode
@@ -129,3 +136,24 @@ def test_a_server_called_by_a_foreign_name_says_nothing(server: OwnServer) -> No
     for path in ("/api/status", "/"):
         response = httpx.get(server.url + path, headers={"Host": "evil.example"})
         assert (response.status_code, response.json()["error"]["code"]) == (403, "forbidden")
+
+
+def test_a_request_that_breaks_off_leaves_no_traceback_in_the_log(server: OwnServer, session: str) -> None:
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        head = f"POST /api/sessions/{session}/ask HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{{".encode())
+        time.sleep(0.2)
+    assert httpx.get(f"{server.url}/api/status").status_code == 200
+    time.sleep(0.2)
+    assert "Traceback" not in server.said()
+
+
+def test_a_body_that_stalls_is_given_up() -> None:
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(60)
+        return {}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(RefusedError, match="No byte of the request came"):
+        asyncio.run(read_json(request, 0.01))
