@@ -44,9 +44,11 @@ class WorkFolder:
             remove_leftovers(root)
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root)).absolute()
             self._marker = (self.path / MARKER).open("w", encoding="utf-8")
+            _lock(
+                self._marker
+            )  # before the mark: a server that starts just now takes it for a dead one's else
             self._marker.write(MARK)
             self._marker.flush()
-            _lock(self._marker)
         except OSError as error:
             raise MediaError(
                 f"Cannot keep files in '{root}': {error.strerror or error}; choose another place by --work."
