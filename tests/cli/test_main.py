@@ -125,7 +125,13 @@ def as_process(run: str, after: str = "") -> subprocess.CompletedProcess[str]:
     )
     command = f'{sys.executable} -c "{code}" {after}; echo ${{PIPESTATUS[0]}}'
     return subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT, start_new_session=True
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # pytest-xdist's processes pass it over
     )
 
 
