@@ -106,7 +106,7 @@ class MediaDesk:
                 f"There is no frame {frame}; the video has {session.clip.num_frames}, counted from 0.",
             )
         try:
-            picture: bytes = await self._frames.call("frame", session.id, session.clip, frame, width)
+            picture: bytes = await self._frames.call("frame", session.handle, session.clip, frame, width)
         except RefusedError as refusal:
             raise session.without_path(refusal) from refusal
         return picture
@@ -114,7 +114,7 @@ class MediaDesk:
     async def forget(self, session: Session) -> None:
         """Close the decoder of a session that is no more."""
         with contextlib.suppress(RefusedError):  # a process that dies forgets too
-            await self._frames.call("forget", session.id)
+            await self._frames.call("forget", session.handle)
 
     async def export(self, session: Session, kind: str) -> Path:
         """Write a file of `EXPORTS`, to be removed by the caller; it goes with the session at the latest.

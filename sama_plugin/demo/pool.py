@@ -154,6 +154,12 @@ class SessionPool:
         session.touch()
         return session
 
+    def renew_id(self, session: Session) -> None:
+        """Pass a session on: who knew its id does not know what it will be about."""
+        del self.sessions[session.id]
+        session.id = secrets.token_urlsafe(ID_BYTES)
+        self.sessions[session.id] = session
+
     def leave(self, session: Session) -> None:
         """A page is gone: close its session, unless it comes back, as one does that is loaded anew."""
         self._spawn(self._close_left(session))
@@ -248,7 +254,7 @@ class SessionPool:
         del session.answers[num_turns:]
         async with session.lock:
             if session.home == self.model.generation:
-                await self.model.call("rewind", session.id, len(session.answers))
+                await self.model.call("rewind", session.handle, len(session.answers))
 
     async def restore(self, session: Session, answers: list[GroundedAnswer]) -> None:
         """Add turns that were not asked here, as somebody tells them.
@@ -258,7 +264,7 @@ class SessionPool:
         """
         async with session.lock:
             await self._bring_home(session)
-            await self.model.call("restore", session.id, len(session.answers), answers)
+            await self.model.call("restore", session.handle, len(session.answers), answers)
             session.answers.extend(answers)
 
     async def _put_region(self, session: Session, body: Mapping[str, Any], name: str | None) -> PointedRegion:
@@ -300,7 +306,7 @@ class SessionPool:
         async with session.lock:  # where it is being opened, it is open then
             if session.home == self.model.generation:
                 with contextlib.suppress(RefusedError):  # a process that dies forgets too
-                    await self.model.call("close", session.id)
+                    await self.model.call("close", session.handle)
 
     async def _answer(
         self,
@@ -318,7 +324,7 @@ class SessionPool:
                 async with session.lock:
                     await self._bring_home(session)
                 known = len(session.answers), session.clip.num_frames
-                job = await self.model.job("ask", session.id, question, *known, decoding)
+                job = await self.model.job("ask", session.handle, question, *known, decoding)
                 ticket.assign(job)
                 async for event in job:
                     put(event)
@@ -335,7 +341,7 @@ class SessionPool:
         """Have the model's process do something for a session, which is locked meanwhile."""
         try:
             await self._bring_home(session)
-            return await self.model.call(operation, session.id, *arguments)
+            return await self.model.call(operation, session.handle, *arguments)
         except RefusedError as refusal:
             raise session.without_path(refusal) from refusal
         finally:
@@ -349,7 +355,7 @@ class SessionPool:
         home = self.model.generation
         if session.home != home:
             regions = [region.region() for region in session.regions.values()]
-            await self.model.call("open", session.id, session.clip, regions, session.answers)
+            await self.model.call("open", session.handle, session.clip, regions, session.answers)
             session.home = home
 
     async def _sweep(self) -> None:

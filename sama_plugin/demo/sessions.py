@@ -65,6 +65,7 @@ class Session:
         folder: of its files.
 
     Attributes:
+        handle: how the processes know it, whatever its id is by now.
         regions: by name.
         answers: one per turn.
         tickets: of questions that are answered or wait.
@@ -75,7 +76,7 @@ class Session:
     """
 
     def __init__(self, name: str, clip: VideoClip, folder: Path):
-        self.id = name
+        self.id = self.handle = name
         self.clip = clip
         self.folder = folder
         self.regions: dict[str, PointedRegion] = {}

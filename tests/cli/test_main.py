@@ -131,7 +131,9 @@ def as_process(run: str, after: str = "") -> subprocess.CompletedProcess[str]:
         check=False,
         cwd=ROOT,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # pytest-xdist's processes pass it over
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # pytest-xdist's processes pass it over
     )
 
 

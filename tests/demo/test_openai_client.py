@@ -190,7 +190,12 @@ def test_a_lost_conversation_goes_on_by_what_the_client_sends_back(
         model=model, messages=[*messages, text_alone, said("Where?")], max_tokens=2
     )
     sama = other.choices[0].message.sama
-    assert sama["session"] == answer.sama["session"]  # rewound and restored
+    # Rewound and restored; it may be somebody else's conversation, which the old id must not show.
+    shown_by = {
+        name: send(served, "GET", f"/api/sessions/{name}")[0]
+        for name in (answer.sama["session"], sama["session"])
+    }
+    assert list(shown_by.values()) == [404, 200]
     assert sama["counters"]["prefix_tokens_reused"] > sama["counters"]["prefix_tokens_computed"]
     assert sama["counters"]["vision_frames_encoded"] == 0
 
@@ -286,7 +291,9 @@ def test_the_streaming_helper_and_the_async_client_work(
 
     one, other = asyncio.run(ask())
     assert one.content == other.content == talk[0].text
-    assert one.sama["session"] == other.sama["session"]  # one of them has waited
+    # One has waited for the other's session, and has got it under an id of its own.
+    assert [reply.sama["counters"]["vision_frames_encoded"] for reply in (one, other)] == [0, 0]
+    assert one.sama["session"] != other.sama["session"]
 
 
 def test_an_answer_that_fails_in_its_midst_ends_with_an_error(

@@ -200,6 +200,8 @@ class KeptChats:
             common = _num_common(session.answers, rounds, _changed(chat, request.regions))
             if common < len(session.answers):
                 await self._pool.rewind(session, common)
+                if not chat.is_named and session.id != _told_session(rounds):
+                    self._pass_on(chat)
             rest = rounds[common:]
         await self._set_regions(chat, request)
         if rest:
@@ -220,6 +222,12 @@ class KeptChats:
                 body = with_frame(region, session.clip)
                 await self._pool.put_region(session, body, name if is_there else None)
                 chat.regions[name] = asked
+
+    def _pass_on(self, chat: KeptChat) -> None:
+        """Let another conversation have a session; whoever had the one before cannot look on by its id."""
+        del self._chats[chat.session.id]
+        self._pool.renew_id(chat.session)
+        self._chats[chat.session.id] = chat
 
     def _forget_closed(self) -> None:
         for name in self._chats.keys() - self._pool.sessions.keys():
