@@ -16,6 +16,7 @@ STATUSES = {
     "forbidden": 403,
     "internal": 500,
     "worker_crashed": 503,
+    "no_room": 507,
 }
 """Code → HTTP status."""
 

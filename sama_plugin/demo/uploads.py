@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.media.decode import IMAGE_SUFFIXES
+
+logger = logging.getLogger(__name__)
 
 NAME_CHARS = 120
 DEFAULT_NAME = "video"
@@ -36,15 +39,22 @@ async def save_upload(chunks: AsyncIterator[bytes], path: Path, max_bytes: int, 
         stall_s: without a byte, after which it is given up, seconds.
 
     Raises:
-        RefusedError: it is larger, it stalls, or there is nothing.
+        RefusedError: it is larger, it stalls, the disk refuses, or there is nothing.
     """
     size = 0
-    with path.open("wb") as file:
-        async for chunk in without_stall(chunks, stall_s):
-            size += len(chunk)
-            if size > max_bytes:
-                raise too_large(max_bytes)
-            file.write(chunk)
+    try:
+        with path.open("wb") as file:
+            async for chunk in without_stall(chunks, stall_s):
+                size += len(chunk)
+                if size > max_bytes:
+                    raise too_large(max_bytes)
+                file.write(chunk)
+    except OSError as error:
+        logger.error("An upload cannot be written.", exc_info=error)
+        raise RefusedError(
+            "no_room",
+            "The server's disk cannot take the file, it is full perhaps; try a smaller one, or later.",
+        ) from error
     if not size:
         raise RefusedError("not_a_video", "The file is empty (0 bytes); expected a video file.")
 

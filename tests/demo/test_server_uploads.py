@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from sama_plugin.demo.refusals import RefusedError
 from sama_plugin.demo.routes import read_json
 from sama_plugin.demo.trial.own_server import OwnServer
 from sama_plugin.demo.trial.visits import Visitor
+from sama_plugin.demo.uploads import save_upload
 from tests.media.tiny_video import encode
 
 SMALL = [np.full((16, 16, 3), 40, dtype=np.uint8)] * 2
@@ -157,3 +158,14 @@ def test_a_body_that_stalls_is_given_up() -> None:
     request = Request({"type": "http", "method": "POST", "headers": []}, receive)
     with pytest.raises(RefusedError, match="No byte of the request came"):
         asyncio.run(read_json(request, 0.01))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("size", [1, 2**20])
+def test_a_full_disk_is_told(size: int) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield bytes(size)
+
+    with pytest.raises(RefusedError, match="disk cannot take the file") as refused:
+        asyncio.run(save_upload(chunks(), Path("/dev/full"), 2**30, 5.0))
+    assert refused.value.status == 507
