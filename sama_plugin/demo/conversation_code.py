@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sama_plugin.demo.documents import prompt_document
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.masks import encode_mask
 from sama_plugin.schema import GroundedAnswer, Region
@@ -49,15 +50,7 @@ def conversation_code(clip: VideoClip, answers: Sequence[GroundedAnswer], region
 
 def _region_line(region: Region) -> str:
     """The call that points at a region again."""
-    prompt = region.prompt
-    if prompt is None or prompt.kind == "mask":
-        shape = f"mask=decode_mask({encode_mask(region.mask)!r})"
-    elif prompt.box_xyxy is not None:
-        shape = f"box={prompt.box_xyxy!r}"
-    else:
-        assert prompt.points_xy is not None, "a point or a scribble"
-        rows = prompt.points_xy.tolist()
-        if prompt.point_labels is not None:
-            rows = [[*row, label] for row, label in zip(rows, prompt.point_labels.tolist(), strict=True)]
-        shape = f"{prompt.kind}={rows!r}"
-    return f"chat.region({region.name!r}, {shape}, frame={region.frame})"
+    shape = {} if region.prompt is None else prompt_document(region.prompt)
+    given = [f"{kind}={value!r}" for kind, value in shape.items()]
+    given = given or [f"mask=decode_mask({encode_mask(region.mask)!r})"]
+    return f"chat.region({region.name!r}, {given[0]}, frame={region.frame})"

@@ -75,7 +75,7 @@ def test_code_quotes_what_visitors_wrote_and_points_as_they_did(tmp_path: Path) 
         "sama_plugin",
     }
     calls = [ast.unparse(node.value) for node in program.body if isinstance(node, ast.Expr)]
-    assert "chat.region('r1', box=(12.0, 8.0, 24.0, 20.0), frame=2)" in calls
+    assert "chat.region('r1', box=[12.0, 8.0, 24.0, 20.0], frame=2)" in calls
     assert "chat.region('r2', point=[[5.0, 6.0, 0]], frame=1)" in calls
     assert f"chat.region('m', mask=decode_mask({encode_mask(mask)!r}), frame=0)" in calls
 
