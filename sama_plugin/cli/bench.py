@@ -56,7 +56,7 @@ LESSONS = {
     ),
     "serve": Lesson(
         summary="a server under visitors, faults and probes",
-        purpose="Send a server visitors who come and go with faults thrown in, and 217 probes for files outside; see "
+        purpose="Send a server visitors who come and go with faults thrown in, and probes for files outside; see "
         "whether it answers throughout, and what memory and files it keeps.",
         details="Faults: files that are no videos, uploads, answers and exports that are aborted, the model's process "
         "killed, tabs that nobody closes, a thousand regions. Linux only.",
