@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sama_plugin.constants import IGNORE_INDEX
-from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, SHAPES, Scene
+from sama_plugin.data.shapes.world import FIXED_SIZES, GROWING, TRAINING_COLOURS, TRAINING_SHAPES, Scene
 from sama_plugin.media.transforms import look_masks
 
 Vocabularies = Sequence[Sequence[str]]
-VOCABULARIES: Vocabularies = ((*FIXED_SIZES, GROWING), tuple(COLOURS), SHAPES)
+VOCABULARIES: Vocabularies = ((*FIXED_SIZES, GROWING), tuple(TRAINING_COLOURS), TRAINING_SHAPES)
 MIN_COVER = 0.3
 """Share of a patch an object has to cover to be its label."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sama_plugin.constants import DATA_REGION, PHRASE_END, PHRASE_START, SEG_TOKEN
-from sama_plugin.data.shapes.followups import MULTI_TURN
+from sama_plugin.data.shapes.followups import MULTI_TURN, TRAINING_MULTI_TURN
 from sama_plugin.data.shapes.questions import MOTION_QUERIES, SINGLE_TURN
 from sama_plugin.data.shapes.rounds import (
     EVENT_VERBS,
@@ -25,6 +25,8 @@ from sama_plugin.data.shapes.world import (
     GROWING,
     HELD_OUT_PAIRS,
     SHAPES,
+    TRAINING_COLOURS,
+    TRAINING_SHAPES,
     Scene,
     sample_scene,
 )
@@ -52,14 +54,17 @@ def make_dialogues(
         without one. Answers have a word that stands for nothing in its place.
     """
     seen = scene.in_view() if visible is None else visible
-    return [_make_dialogue(Dialogue(scene, seen, rng), split) for _ in range(count)]
+    colours, shapes = (COLOURS, SHAPES) if split == "test" else (TRAINING_COLOURS, TRAINING_SHAPES)
+    talks = (Dialogue(scene, seen, rng, colours=tuple(colours), shapes=shapes) for _ in range(count))
+    return [_make_dialogue(talk, split) for talk in talks]
 
 
 def _make_dialogue(talk: Dialogue, split: str) -> list[Round]:
     wanted = int(talk.rng.choice(ROUND_COUNTS, p=ROUND_SHARES))
+    multi_turn = MULTI_TURN if split == "test" else TRAINING_MULTI_TURN
     while len(talk.rounds) < wanted:
         may_refer = bool(talk.grounded) or talk.topic is not None
-        table = MULTI_TURN if may_refer and talk.rng.random() < MULTI_TURN_SHARE else SINGLE_TURN
+        table = multi_turn if may_refer and talk.rng.random() < MULTI_TURN_SHARE else SINGLE_TURN
         weights = np.array([weight for _, weight in table])
         asker = table[int(talk.rng.choice(len(table), p=weights / weights.sum()))][0]
         made = asker(talk)
@@ -106,9 +111,9 @@ def vocabulary() -> list[str]:
     """Every word and mark that questions and answers are made of, sorted; for a small tokenizer."""
     texts = [text for options in WORDINGS.values() for text in options]
     texts += [
-        *COLOURS,
-        *SHAPES,
-        *(f"{s}s" for s in SHAPES if s != "cross"),
+        *TRAINING_COLOURS,
+        *TRAINING_SHAPES,
+        *(f"{s}s" for s in TRAINING_SHAPES if s != "cross"),
         "crosses",
         *FIXED_SIZES,
         GROWING,
@@ -122,7 +127,7 @@ def vocabulary() -> list[str]:
     ]
     texts += [verb for verbs in RELATION_VERBS.values() for verb in verbs]
     texts += [NO_OTHER, "Nothing It A a The the Yes. No. From to what", *(f"{p}%" for p in range(0, 101, 10))]
-    texts += [word.capitalize() for word in (*COLOURS, *FIXED_SIZES)]
+    texts += [word.capitalize() for word in (*TRAINING_COLOURS, *FIXED_SIZES)]
     plain = re.sub(r"\{\w+\}s?", " ", " ".join(texts))
     words = set(re.findall(r"\w+%?|[.,:?]", plain))
     return sorted(words | {PHRASE_START, PHRASE_END, SEG_TOKEN, DATA_REGION})

@@ -24,7 +24,7 @@ from sama_plugin.data.shapes.rounds import (
     percent_span,
     told,
 )
-from sama_plugin.data.shapes.world import COLOURS, FIXED_SIZES, GROWING, SHAPES
+from sama_plugin.data.shapes.world import FIXED_SIZES, GROWING
 
 NONE_SHARE = 0.33
 """Share of grounding questions that ask for what is not there, before rejections."""
@@ -230,7 +230,7 @@ def _near_miss(talk: Dialogue, wanted: Wanted, growing_share: float) -> Wanted |
     slots = [i for i, value in enumerate(wanted) if value is not None]
     slot = slots[talk.rng.integers(len(slots))]
     sizes = (GROWING,) if talk.rng.random() < growing_share else FIXED_SIZES
-    values = (sizes, tuple(COLOURS), SHAPES)[slot]
+    values = (sizes, talk.colours, talk.shapes)[slot]
     changed = list(wanted)
     changed[slot] = values[talk.rng.integers(len(values))]
     size, colour, shape = changed

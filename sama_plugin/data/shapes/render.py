@@ -13,16 +13,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sama_plugin.data.shapes.world import (
-    HEIGHT,
-    MAX_DRIFT,
-    REACH,
-    WIDTH,
-    Background,
-    Scene,
-    SceneObject,
-    outline,
-)
+from sama_plugin.data.shapes.outlines import REACH, outline
+from sama_plugin.data.shapes.world import HEIGHT, MAX_DRIFT, WIDTH, Background, Scene, SceneObject
 
 SUPERSAMPLE = 4
 MARGIN = int(MAX_DRIFT) + 2

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 import numpy as np
 
+from sama_plugin.data.shapes.outlines import REACH, outline
 from sama_plugin.errors import DataError
 
 HEIGHT, WIDTH = 128, 160
@@ -24,6 +26,18 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "purple": (164, 66, 204),
     "white": (242, 242, 242),
 }
+"""What split `test` shows."""
+
+TRAINING_COLOURS = COLOURS | {
+    "orange": (246, 142, 32),
+    "cyan": (44, 208, 214),
+    "pink": (250, 158, 196),
+    "lime": (166, 240, 66),
+    "magenta": (236, 44, 150),
+    "black": (8, 8, 8),
+}
+"""Of many colours and shapes few pairs can be learned by heart; so pairs that were never shown are understood."""
+
 UNNAMED_SHARE = 0.5
 """Of the objects of split `unnamed` that have a colour without a name."""
 
@@ -33,6 +47,9 @@ UNNAMED_DISTANCE = 70.0
 BACKGROUND_DISTANCE = 90.0
 MIDDLE_BACKGROUND = (70, 70, 70)
 SHAPES = ("circle", "square", "triangle", "star", "cross")
+"""What split `test` shows."""
+
+TRAINING_SHAPES = (*SHAPES, "diamond", "bar", "ring", "moon", "arrow", "heart")
 FIXED_SIZES = ("small", "large")
 GROWING = "growing"
 RADII: dict[str, tuple[float, float]] = {"small": (9.0, 10.0), "large": (15.0, 17.0)}
@@ -73,9 +90,6 @@ MIN_TRAVEL = 40.0
 """Pixels a travelling object covers at least in its first direction."""
 
 MAX_DRIFT = 10.0
-REACH = 1.2
-"""Farthest a drawn shape gets from its centre, in radii."""
-
 PLACE_TRIES = 60
 SCENE_TRIES = 12
 
@@ -105,8 +119,8 @@ class SceneObject:
 
     Attributes:
         size: `small`, `large` or `growing`.
-        colour: a key of `COLOURS`; stands for nothing where the object is not `named`.
-        shape: one of `SHAPES`.
+        colour: a key of `TRAINING_COLOURS`; stands for nothing where the object is not `named`.
+        shape: one of `TRAINING_SHAPES`.
         motion: what it does.
         rgb: its own tone of `colour`, 0..255.
         z: drawing order; higher covers lower.
@@ -216,8 +230,8 @@ def sample_scene(rng: np.random.Generator, split: str) -> Scene:
 
     Args:
         rng: all randomness comes from here.
-        split: one of `SPLITS`; only `test` has `HELD_OUT_PAIRS`, in most scenes; `unnamed` is `train` with half of
-            the objects in colours without a name.
+        split: one of `SPLITS`; only `test` has `HELD_OUT_PAIRS`, in most scenes, and it has fewer colours and shapes;
+            `unnamed` is `train` with half of the objects in colours without a name.
 
     Raises:
         DataError: an unknown split.
@@ -258,7 +272,7 @@ def unname_colours(scene: Scene, rng: np.random.Generator, share: float) -> Scen
 
 
 def _unnamed_colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    named = np.array(list(COLOURS.values()))
+    named = np.array(list(TRAINING_COLOURS.values()))
     while True:
         rgb = rng.integers(256, size=3)
         from_named = np.linalg.norm(named - rgb, axis=1).min()
@@ -295,9 +309,18 @@ def _sample_drafts(
     return drafts
 
 
+@cache
+def _allowed_pairs(split: str) -> list[tuple[str, str]]:
+    """Pairs of colour and shape as often as they are drawn; of names for training only each half as often."""
+    if split == "test":
+        return list(product(COLOURS, SHAPES))
+    colours, shapes = (*COLOURS, *TRAINING_COLOURS), (*SHAPES, *TRAINING_SHAPES)
+    return [pair for pair in product(colours, shapes) if pair not in HELD_OUT_PAIRS]
+
+
 def _sample_triples(rng: np.random.Generator, split: str, kinds: list[str]) -> list[tuple[str, str, str]]:
     """Unique (size, colour, shape) for each motion; many differ from another in one attribute only."""
-    allowed = [p for p in product(COLOURS, SHAPES) if split == "test" or p not in HELD_OUT_PAIRS]
+    allowed = _allowed_pairs(split)
     small_share = 0.65 if len(kinds) > 4 else 0.5
     novel_at = int(rng.integers(len(kinds))) if split == "test" and rng.random() < 0.5 else -1
     triples: list[tuple[str, str, str]] = []
@@ -504,37 +527,6 @@ def _is_inside(screen_xy: np.ndarray, radii: np.ndarray) -> bool:
     return bool((screen_xy >= margin).all() and (screen_xy <= np.array([WIDTH, HEIGHT]) - margin).all())
 
 
-def outline(shape: str, radius: float) -> np.ndarray:
-    """(n, 2) float; corners of a shape around (0, 0) in pixels, y down, all within `REACH * radius`."""
-    if shape == "circle":
-        angles = np.arange(40) * (2 * np.pi / 40)
-        return radius * np.stack([np.cos(angles), np.sin(angles)], 1)
-    if shape == "square":
-        return 0.84 * radius * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], dtype=float)
-    if shape == "triangle":
-        return radius * np.array([[0.0, -1.1], [1.08, 0.82], [-1.08, 0.82]])
-    if shape == "star":
-        angles = np.arange(10) * (np.pi / 5) - np.pi / 2
-        length = np.where(np.arange(10) % 2 == 0, 1.18, 0.5)
-        return radius * length[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
-    a, b = 1.05, 0.36
-    corners = [
-        (-b, -a),
-        (b, -a),
-        (b, -b),
-        (a, -b),
-        (a, b),
-        (b, b),
-        (b, a),
-        (-b, a),
-        (-b, b),
-        (-a, b),
-        (-a, -b),
-        (-b, -b),
-    ]
-    return radius * np.array(corners)
-
-
 def _extent(corners: np.ndarray, axis: int, sign: int, lines: np.ndarray) -> np.ndarray:
     """(n,) how far a polygon reaches along `sign` of `axis` on each line across it; -inf where it is not."""
     far = np.full(len(lines), -np.inf)
@@ -581,7 +573,7 @@ def _finish(rng: np.random.Generator, draft: _Draft, drift: np.ndarray, z: int) 
         present = (frames < draft.motion.start) | (frames > draft.motion.end)
     elif draft.kind == "late":
         present = frames >= draft.motion.start
-    tone = np.clip(np.array(COLOURS[draft.colour]) + rng.integers(-8, 9, 3), 0, 255)
+    tone = np.clip(np.array(TRAINING_COLOURS[draft.colour]) + rng.integers(-8, 9, 3), 0, 255)
     return SceneObject(
         size=draft.size,
         colour=draft.colour,

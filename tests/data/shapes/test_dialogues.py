@@ -285,13 +285,23 @@ def test_mix_of_tasks_is_as_planned():
     assert shares == pytest.approx(planned, abs=0.05)
 
 
+def test_training_asks_more_often_for_another_one_both_with_and_without_an_answer():
+    for kind in ("other_same_colour", "other_same_shape"):
+        counts = {
+            split: Counter(bool(rounds[i].targets) for _, rounds, i in of_kind(kind, split=split))
+            for split in ("train", "test")
+        }
+        assert counts["train"].total() > 2 * counts["test"].total()
+        assert 0.3 < counts["train"][True] / counts["train"].total() < 0.7
+
+
 def test_wording_does_not_tell_whether_there_is_an_answer():
     absent: dict[str, list[bool]] = defaultdict(list)
     for _, rounds, i in [*all_rounds("train"), *all_rounds("test")]:
         made = rounds[i]
         if made.kind in ("attribute", "several") or (made.kind == "motion" and made.task != "referring"):
             group = "motion" if made.kind == "motion" else "attribute"
-            words = {"small", "large", *world.COLOURS, *world.SHAPES, "object"} & set(
+            words = {"small", "large", *world.TRAINING_COLOURS, *world.TRAINING_SHAPES, "object"} & set(
                 made.question[:-1].split()
             )
             for key in (group, made.question.split()[0] + group, *words):
@@ -338,7 +348,7 @@ def test_no_question_takes_the_name_of_a_colour_without_one() -> None:
     for scene, rounds, i in all_rounds("unnamed"):
         made = rounds[i]
         unnamed = {k for k, thing in enumerate(scene.objects) if not thing.named}
-        words = set(re.findall(r"\w+", made.question)) & set(world.COLOURS)
+        words = set(re.findall(r"\w+", made.question)) & set(world.TRAINING_COLOURS)
         assert not any(scene.objects[k].name in made.question for k in unnamed)
         assert not any(scene.objects[k].colour in words for k in unnamed.intersection(made.targets))
         if "colour" in made.kind:

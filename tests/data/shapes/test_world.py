@@ -45,6 +45,15 @@ def test_train_never_shows_held_out_pairs_and_test_mostly_does():
     assert 0.1 <= len(world.HELD_OUT_PAIRS) / (len(world.COLOURS) * len(world.SHAPES)) <= 0.2
 
 
+def test_only_training_shows_the_names_that_are_for_training():
+    def shown(split: str) -> tuple[set[str], set[str]]:
+        things = [thing for scene in scenes(split, 300) for thing in scene.objects]
+        return {thing.colour for thing in things}, {thing.shape for thing in things}
+
+    assert shown("test") == (set(world.COLOURS), set(world.SHAPES))
+    assert shown("train") == (set(world.TRAINING_COLOURS), set(world.TRAINING_SHAPES))
+
+
 def test_near_duplicates_are_common():
     def has_near_duplicate(scene: world.Scene) -> bool:
         triples = [(o.size, o.colour, o.shape) for o in scene.objects]
@@ -85,7 +94,7 @@ def test_unscripted_objects_keep_apart():
 
 
 def test_colours_without_a_name_are_far_from_all_that_have_one():
-    named = np.array(list(world.COLOURS.values()))
+    named = np.array(list(world.TRAINING_COLOURS.values()))
     changed_objects = 0
     for k, scene in enumerate(scenes("train", 60)):
         other, again = (world.unname_colours(scene, np.random.default_rng(k), 0.5) for _ in range(2))
