@@ -92,7 +92,11 @@ def test_without_reuse_each_object_is_found_alone_and_the_same(
         warm, cold = kept.ask(question), alone.ask(question)
         agree(warm, cold)
         assert cold.counters["prefix_tokens_reused"] == 0
-        assert cold.counters["sam2_frames_encoded"] >= len(cold.objects) * clip.num_frames
+        found = [
+            thing for thing in cold.objects if any(thing.rle)
+        ]  # the others are only tried on some frames
+        assert found
+        assert cold.counters["sam2_frames_encoded"] >= len(found) * clip.num_frames
     assert len(kept.objects) > 1
 
 
