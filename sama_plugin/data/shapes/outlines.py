@@ -9,7 +9,7 @@ REACH = 1.2
 
 
 def outline(shape: str, radius: float) -> np.ndarray:
-    """(n, 2) float; corners of a shape around (0, 0) in pixels, y down, all within `REACH * radius`."""
+    """(n, 2) float; corners of a shape around (0, 0) in pixels, y down."""
     if shape == "circle":
         angles = np.arange(40) * (2 * np.pi / 40)
         return radius * np.stack([np.cos(angles), np.sin(angles)], 1)
