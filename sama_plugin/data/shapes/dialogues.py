@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sama_plugin.constants import DATA_REGION, PHRASE_END, PHRASE_START, SEG_TOKEN
-from sama_plugin.data.shapes.followups import MULTI_TURN, TRAINING_MULTI_TURN
+from sama_plugin.data.shapes.followups import MULTI_TURN
 from sama_plugin.data.shapes.questions import MOTION_QUERIES, SINGLE_TURN
 from sama_plugin.data.shapes.rounds import (
     EVENT_VERBS,
@@ -55,16 +55,15 @@ def make_dialogues(
     """
     seen = scene.in_view() if visible is None else visible
     colours, shapes = (COLOURS, SHAPES) if split == "test" else (TRAINING_COLOURS, TRAINING_SHAPES)
-    talks = (Dialogue(scene, seen, rng, colours=tuple(colours), shapes=shapes) for _ in range(count))
+    talks = (Dialogue(scene, seen, rng, tuple(colours), shapes) for _ in range(count))
     return [_make_dialogue(talk, split) for talk in talks]
 
 
 def _make_dialogue(talk: Dialogue, split: str) -> list[Round]:
     wanted = int(talk.rng.choice(ROUND_COUNTS, p=ROUND_SHARES))
-    multi_turn = MULTI_TURN if split == "test" else TRAINING_MULTI_TURN
     while len(talk.rounds) < wanted:
         may_refer = bool(talk.grounded) or talk.topic is not None
-        table = multi_turn if may_refer and talk.rng.random() < MULTI_TURN_SHARE else SINGLE_TURN
+        table = MULTI_TURN if may_refer and talk.rng.random() < MULTI_TURN_SHARE else SINGLE_TURN
         weights = np.array([weight for _, weight in table])
         asker = table[int(talk.rng.choice(len(table), p=weights / weights.sum()))][0]
         made = asker(talk)

@@ -24,9 +24,6 @@ from sama_plugin.data.shapes.world import GROWING
 NEEDS_HISTORY = ("it_", "other_")
 """How kinds of questions begin that speak of an object without pointing at it."""
 
-MORE_OF_ANOTHER = 4.0
-"""Factor on how often training asks for another object of the same kind, which takes longest to learn."""
-
 
 def _it_attribute(kind: str) -> Asker:
     def ask(talk: Dialogue) -> Round | None:
@@ -132,8 +129,6 @@ def _obj_larger(talk: Dialogue) -> Round | None:
     return in_history(told(talk.word("larger"), answer, pair, "larger"), "obj_larger", refers)
 
 
-_ANOTHER: tuple[tuple[Asker, float], ...] = ((_another("colour"), 4.0), (_another("shape"), 2.0))
-
 MULTI_TURN: tuple[tuple[Asker, float], ...] = (
     (_it_attribute("colour"), 3.0),
     (_it_attribute("shape"), 2.5),
@@ -142,14 +137,10 @@ MULTI_TURN: tuple[tuple[Asker, float], ...] = (
     (_it_when, 1.5),
     (_it_segment, 5.0),
     (_it_relation, 6.0),
-    *_ANOTHER,
+    (_another("colour"), 4.0),
+    (_another("shape"), 2.0),
     (_obj_motion, 4.0),
     (_obj_relation, 5.0),
     (_obj_when, 1.5),
     (_obj_larger, 5.0),
-)
-
-TRAINING_MULTI_TURN = (
-    *(entry for entry in MULTI_TURN if entry not in _ANOTHER),
-    *((asker, MORE_OF_ANOTHER * weight) for asker, weight in _ANOTHER),
 )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sama_plugin.constants import DATA_REGION, PHRASE_END, PHRASE_START, SEG_TOKEN
-from sama_plugin.data.shapes.world import COLOURS, SHAPES, TRAVELLING, Scene, SceneObject
+from sama_plugin.data.shapes.world import TRAVELLING, Scene, SceneObject
 
 PLAIN_MOTIONS = {"still": "stays still", "grow": "grows", "blink": "blinks", "late": "appears late"}
 EVENT_VERBS = {"stop": "stops", "back": "turns back", "blink": "blinks", "late": "appears", "leave": "leaves"}
@@ -81,19 +81,19 @@ class Dialogue:
     """A dialogue in the making.
 
     `told` holds what was said, so that no round repeats another in other words; `grounded` the object of each
-    `[SEG]` so far; `topic` is the one object `it` would mean, if any;
-    `colours` and `shapes` are what is asked for and may not be there.
+    `[SEG]` so far; `topic` is the one object `it` would mean, if any; `colours` and `shapes` are the names
+    that questions may use.
     """
 
     scene: Scene
     visible: np.ndarray
     rng: np.random.Generator
+    colours: tuple[str, ...]
+    shapes: tuple[str, ...]
     rounds: list[Round] = field(default_factory=list)
     told: set[tuple] = field(default_factory=set)
     grounded: list[int] = field(default_factory=list)
     topic: int | None = None
-    colours: tuple[str, ...] = tuple(COLOURS)
-    shapes: tuple[str, ...] = SHAPES
 
     @property
     def things(self) -> tuple[SceneObject, ...]:

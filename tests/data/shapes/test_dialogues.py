@@ -285,16 +285,6 @@ def test_mix_of_tasks_is_as_planned():
     assert shares == pytest.approx(planned, abs=0.05)
 
 
-def test_training_asks_more_often_for_another_one_both_with_and_without_an_answer():
-    for kind in ("other_same_colour", "other_same_shape"):
-        counts = {
-            split: Counter(bool(rounds[i].targets) for _, rounds, i in of_kind(kind, split=split))
-            for split in ("train", "test")
-        }
-        assert counts["train"].total() > 2 * counts["test"].total()
-        assert 0.3 < counts["train"][True] / counts["train"].total() < 0.7
-
-
 def test_wording_does_not_tell_whether_there_is_an_answer():
     absent: dict[str, list[bool]] = defaultdict(list)
     for _, rounds, i in [*all_rounds("train"), *all_rounds("test")]:
