@@ -36,7 +36,7 @@ TRAINING_COLOURS = COLOURS | {
     "magenta": (236, 44, 150),
     "black": (8, 8, 8),
 }
-"""Of many colours and shapes few pairs can be learned by heart; so pairs that were never shown are understood."""
+"""Of many colours and shapes fewer pairs can be learned by heart, so that those never shown are told better."""
 
 UNNAMED_SHARE = 0.5
 """Of the objects of split `unnamed` that have a colour without a name."""
