@@ -44,9 +44,8 @@ class WorkFolder:
             remove_leftovers(root)
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root)).absolute()
             self._marker = (self.path / MARKER).open("w", encoding="utf-8")
-            _lock(
-                self._marker
-            )  # before the mark: a server that starts just now takes it for a dead one's else
+            # Locked before it is marked: else a server that starts just now takes it for a dead one's.
+            _lock(self._marker)
             self._marker.write(MARK)
             self._marker.flush()
         except OSError as error:
