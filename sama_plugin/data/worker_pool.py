@@ -39,7 +39,14 @@ def map_parallel(function: Callable[[Item], Result], items: Sequence[Item], work
     context = multiprocessing.get_context("fork")  # pages are shared, and nothing is pickled
     try:
         with ProcessPoolExecutor(workers, context, initializer=_inherit, initargs=(function,)) as pool:
-            yield from pool.map(_call, items)
+            held = signal.pthread_sigmask(
+                signal.SIG_BLOCK, {signal.SIGINT}
+            )  # until a worker is set up, see _inherit
+            try:
+                results = pool.map(_call, items)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            yield from results
     except BrokenProcessPool as error:
         raise DataError(
             "A worker process was killed, perhaps for lack of memory; run again with fewer workers."
@@ -51,6 +58,7 @@ def _inherit(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent says what is to be said
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
