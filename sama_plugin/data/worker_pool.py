@@ -39,9 +39,8 @@ def map_parallel(function: Callable[[Item], Result], items: Sequence[Item], work
     context = multiprocessing.get_context("fork")  # pages are shared, and nothing is pickled
     try:
         with ProcessPoolExecutor(workers, context, initializer=_inherit, initargs=(function,)) as pool:
-            held = signal.pthread_sigmask(
-                signal.SIG_BLOCK, {signal.SIGINT}
-            )  # until a worker is set up, see _inherit
+            # A worker that is interrupted before it is set up would say so; see `_inherit`.
+            held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 results = pool.map(_call, items)
             finally:
