@@ -38,6 +38,7 @@ def outline(shape: str, radius: float) -> np.ndarray:
         t = np.linspace(0, 2 * np.pi, 41)[:-1]
         height = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
         return radius * np.stack([16 * np.sin(t) ** 3 / 15.5, -height / 15.5 - 0.1], 1)
+    assert shape == "cross", shape
     a, b = 1.05, 0.36
     corners = [
         (-b, -a),

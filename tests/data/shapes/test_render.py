@@ -15,10 +15,10 @@ def step_of(thing: world.SceneObject) -> np.ndarray:
     return np.array(STEPS[thing.motion.direction])
 
 
-@lru_cache(maxsize=1)
-def drawn_scenes() -> list[tuple[world.Scene, np.ndarray]]:
+@lru_cache(maxsize=2)
+def drawn_scenes(split: str = "test") -> list[tuple[world.Scene, np.ndarray]]:
     """Scenes with their masks as (K, T, H, W)."""
-    sampled = [world.sample_scene(np.random.default_rng([17, k]), "test") for k in range(60)]
+    sampled = [world.sample_scene(np.random.default_rng([17, k]), split) for k in range(60)]
     return [(scene, render.render_masks(scene).swapaxes(0, 1)) for scene in sampled]
 
 
@@ -56,31 +56,38 @@ def test_frames_are_repeatable_and_of_the_stated_shape():
     assert (masks == tracks[:, 5]).all()
 
 
-def test_visible_masks_never_overlap():
-    for _, tracks in drawn_scenes():
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_visible_masks_never_overlap(split: str):
+    for _, tracks in drawn_scenes(split):
         assert tracks.sum(0).max() <= 1
 
 
-def test_colour_under_each_mask_is_the_colour_of_its_name():
-    tones = np.array(list(world.COLOURS.values()), dtype=float)
-    for scene, tracks in drawn_scenes()[:30]:
+@pytest.mark.parametrize(
+    ("split", "least"), [("test", 60), ("train", 200)]
+)  # pixels; edges darken small shapes
+def test_colour_under_each_mask_is_the_colour_of_its_name(split: str, least: int):
+    colours = world.COLOURS if split == "test" else world.TRAINING_COLOURS
+    tones = np.array(list(colours.values()), dtype=float)
+    for scene, tracks in drawn_scenes(split)[:30]:
         for t in (0, scene.num_frames - 1):
             frame = render.render_frame(scene, t)[0]
             for thing, track in zip(scene.objects, tracks, strict=True):
-                if track[t].sum() > 60:
+                if track[t].sum() > least:
                     seen = np.median(frame[track[t]], axis=0)
-                    nearest = list(world.COLOURS)[np.abs(tones - seen).sum(1).argmin()]
+                    nearest = list(colours)[np.abs(tones - seen).sum(1).argmin()]
                     assert nearest == thing.colour
 
 
-def test_background_stays_apart_from_every_colour():
-    tones = np.array(list(world.COLOURS.values()), dtype=float)
-    for scene, tracks in drawn_scenes()[:20]:
+@pytest.mark.parametrize(("split", "least"), [("test", 60), ("train", 30)])  # black may come near
+def test_background_stays_apart_from_every_colour(split: str, least: int):
+    colours = world.COLOURS if split == "test" else world.TRAINING_COLOURS
+    tones = np.array(list(colours.values()), dtype=float)
+    for scene, tracks in drawn_scenes(split)[:20]:
         around = np.ones((world.HEIGHT, world.WIDTH), dtype=bool)
         for y, x in zip(*np.nonzero(tracks[:, 0].any(0)), strict=True):
             around[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = False
         pixels = render.render_frame(scene, 0)[0][around].astype(float)
-        assert np.abs(pixels[:, None] - tones).sum(2).min() > 60
+        assert np.abs(pixels[:, None] - tones).sum(2).min() > least
         assert np.ptp(pixels, axis=1).max() < 70
 
 
