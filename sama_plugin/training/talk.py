@@ -5,10 +5,10 @@ lies on its patch and how that moves; what has to be found over several frames b
 some hundred tokens a clip, not from the few words of an answer. After them, every token that ends the mention of an
 object (`</vp>`, `[SEG]`) has to tell the same of its object; the tokens where answers and phrases begin have to look at
 what they are about (see `pointing`), and then to tell its attributes before its words come. Every other batch asks
-single frames what is there and what is not, which costs less than a clip. Some attribute words of the answers
-are swapped for others as they go in, so that the next word is learned from what is seen, not from pairs of words that
-go together in training. Some videos show colours without a name, so that no colour speaks against a shape; no such
-colour has to come out in an answer.
+single frames what is there, what is not, and for another object of the same kind, which costs less than a clip. Some
+attribute words of the answers are swapped for others as they go in, so that the next word is learned from what is seen,
+not from pairs of words that go together in training. Some videos show colours without a name, so that no colour speaks
+against a shape; no such colour has to come out in an answer.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -23,6 +24,9 @@ from sama_plugin.errors import DataError, SamaError
 logger = logging.getLogger(__name__)
 
 TRAIN_SEED = 1
+TRAINING_SPLITS = {"train": 1.0, "unnamed": 0.5, "still": 1.0}
+"""Of the small world, with videos of each as a share of `--videos`; all but `train` are for the stage `talk` alone."""
+
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 TOWER_STEPS = 3000
@@ -93,7 +97,13 @@ def main(argv: list[str] | None = None, parser: argparse.ArgumentParser | None =
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what `make_foundations` reads."""
-    parser.add_argument("--videos", type=int, metavar="N", default=3000, help="videos of the training split")
+    parser.add_argument(
+        "--videos",
+        type=int,
+        metavar="N",
+        default=3000,
+        help="videos of split train; half as many of unnamed, as many of still",
+    )
     parser.add_argument(
         "--sam2-steps", type=int, metavar="N", default=3200, help="steps of the stage sam2-small"
     )
@@ -140,7 +150,8 @@ def make_foundations(out: Path, options: argparse.Namespace, host_flags: list[st
     from sama_plugin.data.shapes import make_shapes
 
     data, scale, seed = out / "data", options.scale, options.seed
-    for split, count in (("train", options.videos), ("unnamed", -(-options.videos // 2))):
+    for split, share in TRAINING_SPLITS.items():
+        count = math.ceil(share * options.videos)
         make_shapes(data / split, TRAIN_SEED, count, split, dialogues=DIALOGUES, workers=options.workers)
     sam2_stage(out, options.sam2_steps, scale, seed, options.workers)
     if not is_done(out / "tower"):
@@ -300,7 +311,7 @@ def talk_stage(
     from sama_plugin.training.train import BROKEN_FILE
 
     tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
-    facts = read_facts(data / "train") | read_facts(data / "unnamed")
+    facts = {path: scene for split in TRAINING_SPLITS for path, scene in read_facts(data / split).items()}
     report = folder / BROKEN_FILE
     if not (folder / STATE_FILE).is_file():
         report.unlink(missing_ok=True)  # of a run that never got far enough to go on from

@@ -25,7 +25,7 @@ def recipe(tiny_checkpoint: Path, shapes_set: Path, tmp_path: Path) -> Path:
     """A folder as the tiny recipe leaves it before `talk`."""
     folder = tmp_path / "recipe"
     (folder / "data").mkdir(parents=True)
-    for split in ("train", "unnamed"):
+    for split in tiny.TRAINING_SPLITS:
         (folder / "data" / split).symlink_to(shapes_set)
     tiny.stage_folder(folder, "joined").symlink_to(tiny_checkpoint)
     return folder
@@ -69,7 +69,7 @@ def test_an_arm_is_trained_tested_and_left_alone_when_done(recipe: Path, tmp_pat
 
 
 def test_public_style_questions_stand_alone_in_words_or_in_masks(shapes_set: Path, tmp_path: Path) -> None:
-    for split in ("train", "unnamed"):
+    for split in tiny.TRAINING_SPLITS:
         (tmp_path / split).symlink_to(shapes_set)
     asked = set()
     for name in (PUBLIC.context, *PUBLIC.talk, PUBLIC.clips):

@@ -99,9 +99,14 @@ def test_sam2_learns_on_small_frames_first_and_goes_on_on_larger_ones(
 
 
 def test_data_of_all_stages_can_be_read() -> None:
-    for name in (tiny.WORDS.data, tiny.CLIPS.data, "tiny_context.yaml", *tiny.TALK_DATA):
-        sources = read_mixture(tiny.DATA_CONFIGS / name)
-        assert any(source.video_root == "unnamed" for source in sources) == (name in tiny.TALK_DATA)
+    def splits(name: str) -> set[str]:
+        return {source.video_root for source in read_mixture(tiny.DATA_CONFIGS / name)}
+
+    for name in (tiny.WORDS.data, tiny.CLIPS.data, "tiny_context.yaml"):
+        assert splits(name) == {"train"}
+    clips, frames = tiny.TALK_DATA
+    assert splits(clips) == {"train", "unnamed"}
+    assert splits(frames) == set(tiny.TRAINING_SPLITS)
 
 
 def test_start_is_the_same_for_the_same_seed(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from sama_plugin.constants import DATA_REGION, PHRASE_END, PHRASE_START, SEG_TOKEN
-from sama_plugin.data.shapes.followups import MULTI_TURN
-from sama_plugin.data.shapes.questions import MOTION_QUERIES, SINGLE_TURN
+from sama_plugin.data.shapes.followups import MULTI_TURN, STILL_MULTI_TURN
+from sama_plugin.data.shapes.questions import MOTION_QUERIES, SINGLE_TURN, STILL_SINGLE_TURN
 from sama_plugin.data.shapes.rounds import (
     EVENT_VERBS,
     NO_OTHER,
@@ -20,14 +20,13 @@ from sama_plugin.data.shapes.rounds import (
     Round,
 )
 from sama_plugin.data.shapes.world import (
-    COLOURS,
     FIXED_SIZES,
     GROWING,
     HELD_OUT_PAIRS,
-    SHAPES,
     TRAINING_COLOURS,
     TRAINING_SHAPES,
     Scene,
+    names_of,
     sample_scene,
 )
 
@@ -47,23 +46,23 @@ def make_dialogues(
         rng: all randomness comes from here.
         count: how many dialogues.
         visible: (K, T) bool; whether any pixel of an object is visible; None takes `scene.in_view()`.
-        split: only `test` speaks of held-out pairs.
+        split: of the scene; only `test` speaks of held-out pairs, `still` asks what one frame answers.
 
     Returns:
         `count` lists of 2 to 5 rounds; nothing is asked twice in one list, and nothing that takes the name of a colour
         without one. Answers have a word that stands for nothing in its place.
     """
     seen = scene.in_view() if visible is None else visible
-    colours, shapes = (COLOURS, SHAPES) if split == "test" else (TRAINING_COLOURS, TRAINING_SHAPES)
-    talks = (Dialogue(scene, seen, rng, tuple(colours), shapes) for _ in range(count))
+    talks = (Dialogue(scene, seen, rng, *names_of(split)) for _ in range(count))
     return [_make_dialogue(talk, split) for talk in talks]
 
 
 def _make_dialogue(talk: Dialogue, split: str) -> list[Round]:
+    alone, later = (STILL_SINGLE_TURN, STILL_MULTI_TURN) if split == "still" else (SINGLE_TURN, MULTI_TURN)
     wanted = int(talk.rng.choice(ROUND_COUNTS, p=ROUND_SHARES))
     while len(talk.rounds) < wanted:
         may_refer = bool(talk.grounded) or talk.topic is not None
-        table = MULTI_TURN if may_refer and talk.rng.random() < MULTI_TURN_SHARE else SINGLE_TURN
+        table = later if may_refer and talk.rng.random() < MULTI_TURN_SHARE else alone
         weights = np.array([weight for _, weight in table])
         asker = table[int(talk.rng.choice(len(table), p=weights / weights.sum()))][0]
         made = asker(talk)

@@ -1,7 +1,7 @@
 """The small world: questions that cannot be answered without the earlier rounds.
 
-They say `it` or `another one`, or point at an object of an earlier answer. The weights in `MULTI_TURN` say
-how often each is tried.
+They say `it` or `another one`, or point at an object of an earlier answer. The weights in `MULTI_TURN`, and of split
+`still` in `STILL_MULTI_TURN`, say how often each is tried.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def _history_relation(talk: Dialogue, k: int) -> Round | None:
     return segment_relation(talk, relation_of(talk, verb, k, asks_target), by_name=False)
 
 
-def _another(attribute: str) -> Asker:
+def _another(attribute: str, absent_share: float | None = None) -> Asker:
+    """Asks for the one other object with the same attribute; where there is none, always or in a share of the cases."""
+
     def ask(talk: Dialogue) -> Round | None:
         if talk.topic is None:
             return None
@@ -75,6 +77,8 @@ def _another(attribute: str) -> Asker:
         others = [k for k, t in enumerate(talk.things) if getattr(t, attribute) == value and k != talk.topic]
         question = talk.word("other", x=attribute)
         if not others:
+            if absent_share is not None and talk.rng.random() > absent_share:
+                return None
             return in_history(absent_round(question, NO_OTHER, "other"), f"other_same_{attribute}")
         if len(others) > 1:
             return None
@@ -144,3 +148,16 @@ MULTI_TURN: tuple[tuple[Asker, float], ...] = (
     (_obj_when, 1.5),
     (_obj_larger, 5.0),
 )
+
+STILL_ABSENT_SHARE = 0.4
+"""Of the questions for another object where there is none; with all of them most would have none."""
+
+STILL_MULTI_TURN: tuple[tuple[Asker, float], ...] = (
+    (_it_attribute("colour"), 0.5),
+    (_it_attribute("shape"), 0.5),
+    (_it_attribute("size"), 0.5),
+    (_it_segment, 1.5),
+    (_another("colour", STILL_ABSENT_SHARE), 10.0),
+    (_another("shape", STILL_ABSENT_SHARE), 10.0),
+)
+"""Those that one frame answers."""

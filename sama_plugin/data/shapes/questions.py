@@ -1,7 +1,7 @@
 """The small world: questions that stand alone, each made from the facts of a scene.
 
 Four families: referring (a region is given, words are asked for), relations, grounding (masks are asked for),
-and when. The weights in `SINGLE_TURN` say how often each is tried.
+and when. The weights in `SINGLE_TURN`, and of split `still` in `STILL_SINGLE_TURN`, say how often each is tried.
 """
 
 from __future__ import annotations
@@ -229,7 +229,8 @@ def _near_miss(talk: Dialogue, wanted: Wanted, growing_share: float) -> Wanted |
     """`wanted` with one attribute changed such that nothing fits; None if that change cannot do it."""
     slots = [i for i, value in enumerate(wanted) if value is not None]
     slot = slots[talk.rng.integers(len(slots))]
-    sizes = (GROWING,) if talk.rng.random() < growing_share else FIXED_SIZES
+    grows = talk.rng.random() < growing_share and GROWING in talk.sizes
+    sizes = (GROWING,) if grows else FIXED_SIZES
     values = (sizes, talk.colours, talk.shapes)[slot]
     changed = list(wanted)
     changed[slot] = values[talk.rng.integers(len(values))]
@@ -396,3 +397,13 @@ SINGLE_TURN: tuple[tuple[Asker, float], ...] = (
     (_describe, 4.5),
     (_ask_when, 15.0),
 )
+
+STILL_SINGLE_TURN: tuple[tuple[Asker, float], ...] = (
+    (_ask_name, 6.0),
+    (_ask_colour, 0.5),
+    (_ask_shape, 0.5),
+    (_ask_size, 0.5),
+    (_ground_attribute, 4.0),
+    (_ground_several, 6.0),
+)
+"""Those that one frame answers."""

@@ -81,13 +81,14 @@ class Dialogue:
     """A dialogue in the making.
 
     `told` holds what was said, so that no round repeats another in other words; `grounded` the object of each
-    `[SEG]` so far; `topic` is the one object `it` would mean, if any; `colours` and `shapes` are the names
-    that questions may use.
+    `[SEG]` so far; `topic` is the one object `it` would mean, if any; `sizes`,
+    `colours` and `shapes` are the names that questions may use.
     """
 
     scene: Scene
     visible: np.ndarray
     rng: np.random.Generator
+    sizes: tuple[str, ...]
     colours: tuple[str, ...]
     shapes: tuple[str, ...]
     rounds: list[Round] = field(default_factory=list)
@@ -167,7 +168,7 @@ def masked(
         f"{PHRASE_START} {'The' if i == 0 else 'the'} {talk.things[k].name} {PHRASE_END} {SEG_TOKEN}"
         for i, k in enumerate(ordered)
     ]
-    answer = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] + "."
+    answer = " and ".join(parts) + "."  # no commas: the first would have to tell that two more come
     refers = (None,) * len(regions)
     return Round(question, answer, tuple(regions), tuple(ordered), "grounding", kind, refers=refers)
 

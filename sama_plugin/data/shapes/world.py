@@ -36,7 +36,7 @@ TRAINING_COLOURS = COLOURS | {
     "magenta": (236, 44, 150),
     "black": (8, 8, 8),
 }
-"""Of many colours and shapes fewer pairs can be learned by heart, so that those never shown are told better."""
+"""More than in the test, as of the shapes: of few pairs a model may learn each by heart, and fail at the others."""
 
 UNNAMED_SHARE = 0.5
 """Of the objects of split `unnamed` that have a colour without a name."""
@@ -64,8 +64,11 @@ HELD_OUT_PAIRS = (
 )
 """(colour, shape) pairs that only split `test` shows or names."""
 
-SPLITS = ("train", "unnamed", "test")
-"""`unnamed` is for training too; see `unname_colours`."""
+SPLITS = ("train", "unnamed", "still", "test")
+"""`unnamed` and `still` are for training too; see `unname_colours`, and `questions.STILL_SINGLE_TURN`."""
+
+STILL_FRAMES = 8
+"""Of videos of split `still`, where nothing happens."""
 
 DIRECTIONS: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 MOTION_WEIGHTS: dict[str, float] = {
@@ -225,23 +228,33 @@ class _Draft:
     partner: int | None = None
 
 
+def names_of(split: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Sizes, colours and shapes that objects of a split can have."""
+    sizes = FIXED_SIZES if split == "still" else (*FIXED_SIZES, GROWING)
+    if split == "test":
+        return sizes, tuple(COLOURS), SHAPES
+    return sizes, tuple(TRAINING_COLOURS), TRAINING_SHAPES
+
+
 def sample_scene(rng: np.random.Generator, split: str) -> Scene:
     """Sample one scene.
 
     Args:
         rng: all randomness comes from here.
         split: one of `SPLITS`; only `test` has `HELD_OUT_PAIRS`, in most scenes, and it has fewer colours and shapes;
-            `unnamed` is `train` with half of the objects in colours without a name.
+            `unnamed` is `train` with half of the objects in colours without a name; in `still` nothing moves.
 
     Raises:
         DataError: an unknown split.
     """
     if split not in SPLITS:
         raise DataError(f"Split '{split}' is unknown; the small world has {', '.join(SPLITS)}.")
-    num_frames = int(rng.integers(24, 49))
-    drift = _sample_drift(rng, num_frames)
+    is_still = split == "still"
+    num_frames = STILL_FRAMES if is_still else int(rng.integers(24, 49))
+    drift = np.zeros((num_frames, 2)) if is_still else _sample_drift(rng, num_frames)
     wanted = int(rng.choice([2, 3, 4, 5, 6], p=[0.1, 0.25, 0.3, 0.2, 0.15]))
-    relation_kind = str(rng.choice(["hit", "follow", "behind"])) if rng.random() < RELATION_SHARE else None
+    has_relation = not is_still and rng.random() < RELATION_SHARE
+    relation_kind = str(rng.choice(["hit", "follow", "behind"])) if has_relation else None
     for attempt in range(10_000):
         crowd = max(2, wanted - attempt // SCENE_TRIES)
         script = relation_kind if attempt < 4 * SCENE_TRIES else None
@@ -295,7 +308,8 @@ def _sample_drafts(
     rng: np.random.Generator, split: str, count: int, num_frames: int, script: str | None
 ) -> list[_Draft]:
     """Motions and unique names of all objects; a scripted pair comes first."""
-    kinds = [str(k) for k in rng.choice(list(MOTION_WEIGHTS), count, p=list(MOTION_WEIGHTS.values()))]
+    weights = {"still": 1.0} if split == "still" else MOTION_WEIGHTS
+    kinds = [str(k) for k in rng.choice(list(weights), count, p=list(weights.values()))]
     if script is not None:
         kinds[:2] = {"hit": ["stop", "still"], "follow": ["move", "move"], "behind": ["move", "still"]}[
             script
@@ -311,7 +325,7 @@ def _sample_drafts(
 
 @cache
 def _allowed_pairs(split: str) -> list[tuple[str, str]]:
-    """Pairs of colour and shape as often as they are drawn; of names for training only each half as often."""
+    """Pairs of colour and shape to draw from; those with a name that the test has too stand there twice as often."""
     if split == "test":
         return list(product(COLOURS, SHAPES))
     colours, shapes = (*COLOURS, *TRAINING_COLOURS), (*SHAPES, *TRAINING_SHAPES)
@@ -588,7 +602,7 @@ def _finish(rng: np.random.Generator, draft: _Draft, drift: np.ndarray, z: int) 
 
 
 def _sample_background(rng: np.random.Generator) -> Background:
-    """Dark and nearly grey, so that no object's colour occurs in it; half of them change slowly."""
+    """Dark and nearly grey, far from all colours but `black`, of training, which it may near; half change slowly."""
     kind = str(rng.choice(["noise", "gradient", "checker", "stripes"]))
     base = rng.uniform(45, 95) + rng.uniform(-9, 9, 3)
     gain, tint = (1.0, 1.0), (0.0, 0.0, 0.0)

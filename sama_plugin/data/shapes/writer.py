@@ -33,7 +33,7 @@ from sama_plugin.errors import DataError
 from sama_plugin.media.encode import write_video
 from sama_plugin.media.masks import encode_track
 
-SCHEMA = "sama.shapes/1"
+SCHEMA = "sama.shapes/2"
 DIALOGUES_PER_VIDEO = 2
 IDS_PER_VIDEO = 8
 VIDEO_CRF = 18
@@ -56,8 +56,8 @@ def make_shapes(
         out: folder, made if missing.
         seed: of the whole set; 0 or more.
         num_videos: 1 or more.
-        split: only `test` shows and names `HELD_OUT_PAIRS`, in most videos; `unnamed` is for the tiny preset, see
-            `world.unname_colours`.
+        split: see `world.sample_scene`; only `test` shows and names `HELD_OUT_PAIRS`, in most videos, `unnamed` and
+            `still` are for the tiny preset.
         dialogues: per video, each its own record.
         workers: processes; the result does not depend on it.
         progress: whether to show a bar.

@@ -96,6 +96,8 @@ def test_marks_and_lists_agree():
 def test_phrases_name_their_targets_left_to_right():
     for scene, rounds, i in all_rounds():
         phrases = re.findall(r"<p> (?:The|the|A|a) (.*?) </p> \[SEG\]", rounds[i].answer)
+        if rounds[i].kind != "describe":
+            assert rounds[i].answer.count(" and <p>") == max(0, len(phrases) - 1)
         assert phrases == [scene.objects[k].name for k in rounds[i].targets]
         visible = scene.in_view()
         xs = [scene.objects[k].centres_xy[visible[k].argmax(), 0] for k in rounds[i].targets]
@@ -238,8 +240,9 @@ def test_it_means_the_one_object_of_the_round_before():
         assert not rounds[i].regions
 
 
-def test_another_one_shares_the_attribute_and_is_the_only_other():
-    for scene, rounds, i in of_kind("other_same_colour", "other_same_shape"):
+@pytest.mark.parametrize("split", ["test", "still"])
+def test_another_one_shares_the_attribute_and_is_the_only_other(split):
+    for scene, rounds, i in of_kind("other_same_colour", "other_same_shape", split=split):
         attribute, topic = rounds[i].kind.removeprefix("other_same_"), topic_before(rounds, i)
         value = getattr(scene.objects[topic], attribute)
         others = tuple(
@@ -247,6 +250,14 @@ def test_another_one_shares_the_attribute_and_is_the_only_other():
         )
         assert rounds[i].targets == others
         assert (rounds[i].answer == wording.NO_OTHER) == (not others)
+
+
+def test_one_frame_answers_all_that_split_still_asks():
+    asked = Counter(rounds[i].kind for _, rounds, i in all_rounds("still"))
+    followups = {"it_colour", "it_shape", "it_size", "it_segment", "other_same_colour", "other_same_shape"}
+    assert asked.keys() == followups | {"name", "colour", "shape", "size", "attribute", "several"}
+    others = of_kind("other_same_colour", "other_same_shape", split="still")
+    assert 0.5 < np.mean([bool(rounds[i].targets) for _, rounds, i in others]) < 0.7
 
 
 def test_history_is_marked_where_and_only_where_it_is_needed():

@@ -21,7 +21,7 @@ def test_same_generator_gives_same_scene():
 
 
 def test_unknown_split_raises():
-    with pytest.raises(DataError, match=r"'val' is unknown.*train, unnamed, test"):
+    with pytest.raises(DataError, match=r"'val' is unknown.*train, unnamed, still, test"):
         world.sample_scene(np.random.default_rng(0), "val")
 
 
@@ -52,6 +52,17 @@ def test_only_training_shows_the_names_that_are_for_training():
 
     assert shown("test") == (set(world.COLOURS), set(world.SHAPES))
     assert shown("train") == (set(world.TRAINING_COLOURS), set(world.TRAINING_SHAPES))
+
+
+def test_nothing_happens_in_split_still():
+    for scene in scenes("still", 40):
+        assert scene.num_frames == world.STILL_FRAMES
+        assert not scene.relations
+        assert scene.in_view().all()
+        for thing in scene.objects:
+            assert thing.motion.kind == "still"
+            assert (thing.centres_xy == thing.centres_xy[0]).all()
+            assert (thing.radii == thing.radii[0]).all()
 
 
 def test_near_duplicates_are_common():

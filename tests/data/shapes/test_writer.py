@@ -152,7 +152,7 @@ def test_finished_folder_is_left_alone_and_another_set_refused(shapes: Path):
         ({"seed": -1}, "seed is -1, expected 0 or more"),
         ({"workers": 0}, "workers is 0"),
         ({"dialogues": 0}, "dialogues is 0"),
-        ({"split": "dev"}, "split is 'dev', expected one of train, unnamed, test"),
+        ({"split": "dev"}, "split is 'dev', expected one of train, unnamed, still, test"),
     ],
 )
 def test_bad_settings_raise(tmp_path: Path, change, message):
