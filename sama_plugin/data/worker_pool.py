@@ -56,7 +56,8 @@ def _inherit(function: Callable[[Any], Any]) -> None:
     """Set up a worker process: it ends at once when it is interrupted, or when its parent is gone."""
     global _function
     _function = function
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent says what is to be said
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in a job that a script put aside
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent says what is to be said
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -66,7 +66,7 @@ def is_running(pid: int) -> bool:
 def test_workers_end_with_their_parent(how: signal.Signals) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", SLEEPERS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert parent.stdout is not None
     workers = [int(parent.stdout.readline()) for _ in range(2)]
@@ -80,6 +80,22 @@ def test_workers_end_with_their_parent(how: signal.Signals) -> None:
         time.sleep(0.05)
     assert not any(map(is_running, workers))
     assert said.count("Traceback") == (1 if how == signal.SIGINT else 0), said  # the parent's only
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+def test_workers_ignore_what_their_parent_ignores() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", SLEEPERS], stdout=subprocess.PIPE, text=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )  # fmt: skip
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    os.killpg(parent.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert parent.poll() is None
+    assert all(map(is_running, workers))
+    os.killpg(parent.pid, signal.SIGKILL)
+    parent.communicate(timeout=60)
 
 
 def test_no_worker_is_refused() -> None:

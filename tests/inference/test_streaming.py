@@ -297,8 +297,8 @@ def test_budget_too_small_for_a_frame_is_told(
 @pytest.mark.parametrize(
     ("settings", "share"),
     [
-        ({"sam2_budget_bytes": 0}, (1.0, 1.6)),
-        ({"sam2_budget_bytes": 10**6}, (0.5, 1.4)),
+        ({"sam2_budget_bytes": 0}, (1.0, 1.8)),
+        ({"sam2_budget_bytes": 10**6}, (0.5, 1.6)),
         ({"sam2_budget_bytes": 10**6, "sam2_beyond": "disk"}, (0.0, 0.0)),
         ({}, (0.0, 0.0)),
     ],
