@@ -256,6 +256,7 @@ def test_one_frame_answers_all_that_split_still_asks():
     asked = Counter(rounds[i].kind for _, rounds, i in all_rounds("still"))
     followups = {"it_colour", "it_shape", "it_size", "it_segment", "other_same_colour", "other_same_shape"}
     assert asked.keys() == followups | {"name", "colour", "shape", "size", "attribute", "several"}
+    assert not any("growing" in rounds[i].question for _, rounds, i in all_rounds("still"))
     others = of_kind("other_same_colour", "other_same_shape", split="still")
     assert 0.5 < np.mean([bool(rounds[i].targets) for _, rounds, i in others]) < 0.7
 

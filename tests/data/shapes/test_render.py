@@ -62,9 +62,8 @@ def test_visible_masks_never_overlap(split: str):
         assert tracks.sum(0).max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("split", "least"), [("test", 60), ("train", 200)]
-)  # pixels; edges darken small shapes
+# Least pixels of a mask: in training small shapes, darkened by their edges, come near other tones.
+@pytest.mark.parametrize(("split", "least"), [("test", 60), ("train", 200)])
 def test_colour_under_each_mask_is_the_colour_of_its_name(split: str, least: int):
     colours = world.COLOURS if split == "test" else world.TRAINING_COLOURS
     tones = np.array(list(colours.values()), dtype=float)
@@ -78,7 +77,8 @@ def test_colour_under_each_mask_is_the_colour_of_its_name(split: str, least: int
                     assert nearest == thing.colour
 
 
-@pytest.mark.parametrize(("split", "least"), [("test", 60), ("train", 30)])  # black may come near
+# Least distance: of training's colours black may come near.
+@pytest.mark.parametrize(("split", "least"), [("test", 60), ("train", 30)])
 def test_background_stays_apart_from_every_colour(split: str, least: int):
     colours = world.COLOURS if split == "test" else world.TRAINING_COLOURS
     tones = np.array(list(colours.values()), dtype=float)
