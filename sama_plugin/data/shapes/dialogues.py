@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from sama_plugin.constants import DATA_REGION, PHRASE_END, PHRASE_START, SEG_TOKEN
-from sama_plugin.data.shapes.followups import MULTI_TURN, STILL_MULTI_TURN
-from sama_plugin.data.shapes.questions import MOTION_QUERIES, SINGLE_TURN, STILL_SINGLE_TURN
+from sama_plugin.data.shapes.followups import HARD_MULTI_TURN, MULTI_TURN, STILL_MULTI_TURN
+from sama_plugin.data.shapes.questions import (
+    HARD_SINGLE_TURN,
+    MOTION_QUERIES,
+    SINGLE_TURN,
+    STILL_SINGLE_TURN,
+)
 from sama_plugin.data.shapes.rounds import (
     EVENT_VERBS,
     NO_OTHER,
     PLAIN_MOTIONS,
     RELATION_VERBS,
     WORDINGS,
+    Asker,
     Dialogue,
     Round,
 )
@@ -30,8 +37,27 @@ from sama_plugin.data.shapes.world import (
     sample_scene,
 )
 
-MULTI_TURN_SHARE = 0.57
-"""Share of later rounds that need an earlier one, where the dialogue so far allows it."""
+
+class QuestionMix(NamedTuple):
+    """What dialogues ask, and how often.
+
+    Attributes:
+        alone: questions that stand for themselves, with weights.
+        later: those that need an earlier round.
+        later_share: of the rounds where the dialogue so far allows one of `later`.
+    """
+
+    alone: tuple[tuple[Asker, float], ...]
+    later: tuple[tuple[Asker, float], ...]
+    later_share: float
+
+
+PLAIN_MIX = QuestionMix(SINGLE_TURN, MULTI_TURN, 0.57)
+HARD_MIX = QuestionMix(HARD_SINGLE_TURN, HARD_MULTI_TURN, 0.72)
+STILL_MIX = QuestionMix(STILL_SINGLE_TURN, STILL_MULTI_TURN, 0.57)
+
+PLAIN_DIALOGUES = 4
+"""Of a video for training have `PLAIN_MIX`, as all of the test; the others have `HARD_MIX`."""
 
 ROUND_COUNTS, ROUND_SHARES = (2, 3, 4, 5), (0.2, 0.35, 0.3, 0.15)
 
@@ -54,15 +80,21 @@ def make_dialogues(
     """
     seen = scene.in_view() if visible is None else visible
     talks = (Dialogue(scene, seen, rng, *names_of(split)) for _ in range(count))
-    return [_make_dialogue(talk, split) for talk in talks]
+    return [_make_dialogue(talk, split, question_mix(split, number)) for number, talk in enumerate(talks)]
 
 
-def _make_dialogue(talk: Dialogue, split: str) -> list[Round]:
-    alone, later = (STILL_SINGLE_TURN, STILL_MULTI_TURN) if split == "still" else (SINGLE_TURN, MULTI_TURN)
+def question_mix(split: str, number: int) -> QuestionMix:
+    """What dialogue `number`, from 0, of a video of a split asks."""
+    if split == "still":
+        return STILL_MIX
+    return PLAIN_MIX if split == "test" or number < PLAIN_DIALOGUES else HARD_MIX
+
+
+def _make_dialogue(talk: Dialogue, split: str, mix: QuestionMix) -> list[Round]:
     wanted = int(talk.rng.choice(ROUND_COUNTS, p=ROUND_SHARES))
     while len(talk.rounds) < wanted:
         may_refer = bool(talk.grounded) or talk.topic is not None
-        table = later if may_refer and talk.rng.random() < MULTI_TURN_SHARE else alone
+        table = mix.later if may_refer and talk.rng.random() < mix.later_share else mix.alone
         weights = np.array([weight for _, weight in table])
         asker = table[int(talk.rng.choice(len(table), p=weights / weights.sum()))][0]
         made = asker(talk)

@@ -1,7 +1,7 @@
 """The small world: questions that cannot be answered without the earlier rounds.
 
-They say `it` or `another one`, or point at an object of an earlier answer. The weights in `MULTI_TURN`, and of split
-`still` in `STILL_MULTI_TURN`, say how often each is tried.
+They say `it` or `another one`, or point at an object of an earlier answer. The weights in `MULTI_TURN` and its like say
+how often each is tried.
 """
 
 from __future__ import annotations
@@ -149,8 +149,25 @@ MULTI_TURN: tuple[tuple[Asker, float], ...] = (
     (_obj_larger, 5.0),
 )
 
-STILL_ABSENT_SHARE = 0.4
+HARD_ABSENT_SHARE, STILL_ABSENT_SHARE = 0.6, 0.4
 """Of the questions for another object where there is none; with all of them most would have none."""
+
+HARD_MULTI_TURN: tuple[tuple[Asker, float], ...] = (
+    (_it_attribute("colour"), 0.5),
+    (_it_attribute("shape"), 0.5),
+    (_it_attribute("size"), 0.5),
+    (_it_attribute("motion"), 6.0),
+    (_it_when, 2.0),
+    (_it_segment, 2.0),
+    (_it_relation, 6.0),
+    (_another("colour", HARD_ABSENT_SHARE), 10.0),
+    (_another("shape", HARD_ABSENT_SHARE), 8.0),
+    (_obj_motion, 4.0),
+    (_obj_relation, 5.0),
+    (_obj_when, 2.0),
+    (_obj_larger, 5.0),
+)
+"""The same, what takes long to learn more often."""
 
 STILL_MULTI_TURN: tuple[tuple[Asker, float], ...] = (
     (_it_attribute("colour"), 0.5),

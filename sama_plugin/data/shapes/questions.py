@@ -1,7 +1,7 @@
 """The small world: questions that stand alone, each made from the facts of a scene.
 
 Four families: referring (a region is given, words are asked for), relations, grounding (masks are asked for),
-and when. The weights in `SINGLE_TURN`, and of split `still` in `STILL_SINGLE_TURN`, say how often each is tried.
+and when. The weights in `SINGLE_TURN` and its like say how often each is tried.
 """
 
 from __future__ import annotations
@@ -397,6 +397,23 @@ SINGLE_TURN: tuple[tuple[Asker, float], ...] = (
     (_describe, 4.5),
     (_ask_when, 15.0),
 )
+
+HARD_SINGLE_TURN: tuple[tuple[Asker, float], ...] = (
+    (_ask_name, 4.0),
+    (_ask_colour, 1.0),
+    (_ask_shape, 1.0),
+    (_ask_size, 1.0),
+    (_ask_motion, 12.0),
+    (_tell_relation, 9.0),
+    (_ask_order, 3.0),
+    (_ground_attribute, 9.0),
+    (_ground_motion, 15.0),
+    (_ground_relation, 10.0),
+    (_ground_several, 9.0),
+    (_describe, 4.5),
+    (_ask_when, 8.0),
+)
+"""The same, what takes long to learn more often."""
 
 STILL_SINGLE_TURN: tuple[tuple[Asker, float], ...] = (
     (_ask_name, 6.0),

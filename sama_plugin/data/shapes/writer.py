@@ -33,7 +33,7 @@ from sama_plugin.errors import DataError
 from sama_plugin.media.encode import write_video
 from sama_plugin.media.masks import encode_track
 
-SCHEMA = "sama.shapes/2"
+SCHEMA = "sama.shapes/3"
 DIALOGUES_PER_VIDEO = 2
 IDS_PER_VIDEO = 8
 VIDEO_CRF = 18

@@ -297,6 +297,25 @@ def test_mix_of_tasks_is_as_planned():
     assert shares == pytest.approx(planned, abs=0.05)
 
 
+def test_later_dialogues_of_a_training_video_ask_what_is_hard():
+    count = dialogues.PLAIN_DIALOGUES
+    asked = {"train": Counter(), "test": Counter()}
+    for k in range(40):
+        for split, kinds in asked.items():
+            scene = world.sample_scene(np.random.default_rng([29, k]), split)
+            fewer, more = (
+                dialogues.make_dialogues(scene, np.random.default_rng([31, k]), n, split=split)
+                for n in (count, 2 * count)
+            )
+            assert more[:count] == fewer
+            kinds.update(made.kind for rounds in more[count:] for made in rounds)
+    hard, plain = (
+        sum(n for kind, n in kinds.items() if kind.startswith("other")) / kinds.total()
+        for kinds in asked.values()
+    )
+    assert hard > 1.3 * plain > 0
+
+
 def test_wording_does_not_tell_whether_there_is_an_answer():
     absent: dict[str, list[bool]] = defaultdict(list)
     for _, rounds, i in [*all_rounds("train"), *all_rounds("test")]:
