@@ -63,7 +63,7 @@ def dot_grounding(
     scores = np.zeros(len(prompt_embeds), dtype=np.float32)
     num_given = start
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def frames() -> Iterator[GroundFrame]:
         nonlocal num_given
         for frame_idx, frame in clip.iter_frames(num_given, stop) if len(objects) else ():

@@ -113,7 +113,7 @@ class FeatureStore:
         ((_, features),) = self.walk([frame_idx], decoder)
         return features
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def walk(
         self, indices: Sequence[int], decoder: MaskDecoder | None = None
     ) -> Generator[tuple[int, FrameFeatures], None, None]:

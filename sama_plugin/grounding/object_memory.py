@@ -45,10 +45,11 @@ class _Slots:
 class ObjectMemory:
     """Memories of S objects of a clip, in room that does not grow with the clip.
 
-    Of each object: its prompted frames, and the last 6 memories and 15 pointers of other frames on the way
-    forward; and as many on the way back, which begins with those right after its first prompted frame. All
-    objects go from frame to frame together. So a slot holds the same frame for all of them (its index modulo the
-    number of slots), and whether an object has a memory of a frame follows from where it is prompted.
+    Of each object: its prompted frames, and the last n - 1 memories (n is SAM2's `num_maskmem`) and 15 pointers of
+    other frames on the way forward; and as many on the way back, which begins with those right after its first
+    prompted frame. All objects go from frame to frame together. So a slot holds the same frame for all of them (its
+    index modulo the number of slots), and whether an object has a memory of a frame follows from where it is
+    prompted.
 
     Args:
         sam2: whose memory it is.
@@ -75,7 +76,9 @@ class ObjectMemory:
         self._back = self._new_slots(*recent) if has_way_back else None
         cell_grid = torch.empty(1, sam2.mem_dim, *[_side(sam2)] * 2, device=sam2.device)
         place = sam2.memory_encoder.position_encoding(cell_grid).flatten(2).transpose(1, 2)
-        self._places = place + sam2.maskmem_tpos_enc[:, 0]  # (7, h·w, C): 1, 2, ... 6 frames away, prompted
+        self._places = (
+            place + sam2.maskmem_tpos_enc[:, 0]
+        )  # (n, h·w, C): 1, 2, ... n - 1 frames away, prompted
 
     @property
     def num_bytes(self) -> int:
@@ -112,7 +115,7 @@ class ObjectMemory:
     def pack(
         self, frame_idx: int, rows: np.ndarray, num_frames: int, num_tracked: int, *, is_reverse: bool
     ) -> PackedMemory:
-        """What SAM2 looks at from a frame: prompts, the 6 memories before it, pointers of at most 16 frames.
+        """What SAM2 looks at from a frame: prompts, the n - 1 memories before it, pointers of at most 16 frames.
 
         Args:
             frame_idx: this frame.

@@ -67,7 +67,7 @@ class ObjectTracker:
         self._memory = ObjectMemory(self._sam2, prompted, has_way_back=is_two_way)
         self._given: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._num_tracked = int(self._memory.firsts.min())
-        with torch.no_grad():
+        with torch.inference_mode():
             self._no_points = self._sam2.embed_points(None, None, 1)
 
     @property
@@ -75,7 +75,7 @@ class ObjectTracker:
         """Memory of the objects, whatever the clip's length."""
         return self._memory.num_bytes
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def prompt(
         self,
         frame_idx: int,
@@ -120,7 +120,7 @@ class ObjectTracker:
         stop = self._store.clip.num_frames if self._stop is None else self._stop
         yield from self._visit(range(self._num_tracked, stop), stop - self._start, is_reverse=False)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _visit(self, indices: Sequence[int], num_frames: int, *, is_reverse: bool) -> Iterator[TrackedFrame]:
         wanted = [i for i in indices if self._tracked(i, is_reverse=is_reverse).any()]
         with closing(self._store.walk(wanted, self._decoder)) as walk:

@@ -8,7 +8,7 @@ features that are made once per frame (`feature_store.py`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -35,9 +35,11 @@ OFFICIAL_PROMPTED_FRAMES = 5
 MAX_SCRIBBLE_CLICKS = 8
 """Clicks a scribble is thinned to: SAM2 was trained on few."""
 
+PAIRS_AT_ONCE = 12
+"""Frame and object pairs that are segmented together; more take more memory, and are hardly faster."""
+
 MIN_BOX_SHARE = 0.05
 """Below this share of its box, SAM2's mask of a box prompt is not believed."""
-
 
 NEARLY_AS_GOOD = 0.95
 """Of the score of an object's best frame: what other frames need to be prompts too; a worse mask misleads memory."""
@@ -257,7 +259,7 @@ class Sam2Head:
             prompted = {i: np.ones(len(masks), dtype=bool) for i, masks in prompts.items()}
         yield from self._tracker_of_masks(store, prompts, prompted, are_shown=False).track()
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def ground(
         self,
         store: FeatureStore,
@@ -287,12 +289,7 @@ class Sam2Head:
             return self._ground_official(store, prompt_embeds, seg_decoder, start, stop)
         num_frames = (store.clip.num_frames if stop is None else stop) - start
         candidates = [start + i for i in spread_frames(num_frames, self.grounding.candidate_frames)]
-        predictions = [
-            self.segment(features, prompt_embeds, seg_decoder)
-            for _, features in store.walk(candidates, seg_decoder)
-        ]
-        frame_scores = torch.cat([p.scores for p in predictions])  # (F, S)
-        in_frame = torch.cat([p.object_logits > 0 for p in predictions])
+        logits, frame_scores, in_frame = self._try_frames(store, candidates, prompt_embeds, seg_decoder)
         scores, best = frame_scores.max(0)
         is_good = in_frame & (frame_scores >= NEARLY_AS_GOOD * scores)
         is_present = (scores >= self.grounding.min_score) & in_frame.gather(0, best[None])[0]
@@ -303,16 +300,37 @@ class Sam2Head:
         chosen = rank.where(is_good, 0).topk(num_prompts, dim=0).indices
         is_prompt = torch.zeros_like(is_good).scatter_(0, chosen, True) & is_good
         prompts, prompted = {}, {}
-        for i, prediction, rows in zip(candidates, predictions, is_prompt[:, kept], strict=True):
+        for i, of_frame, rows in zip(candidates, logits, is_prompt[:, kept], strict=True):
             if rows.any():
-                prompts[i] = prediction.mask_logits[0, kept[rows]].to(self.device)
+                prompts[i] = of_frame[kept[rows]].to(self.device)
                 prompted[i] = rows.cpu().numpy()
         if not prompts:
             return Grounding(scores.cpu().numpy(), 0, iter(()), lambda: iter(()))
         tracker = self._tracker_of_masks(store, prompts, prompted, are_shown=True, start=start, stop=stop)
         return self._grounding(scores, kept.cpu().numpy(), store, tracker)
 
-    @torch.no_grad()
+    def _try_frames(
+        self, store: FeatureStore, frames: Sequence[int], prompt_embeds: torch.Tensor, decoder: MaskDecoder
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of S objects on F frames: (F, S, h, w) logits, (F, S) scores, and (F, S) bool, whether they are there.
+
+        As many frames at once as make `PAIRS_AT_ONCE` pairs.
+        """
+        at_once = max(1, PAIRS_AT_ONCE // max(1, len(prompt_embeds)))
+        predictions: list[SegPrediction] = []
+        waiting: list[FrameFeatures] = []
+        for place, (_, features) in enumerate(store.walk(frames, decoder), start=1):
+            waiting.append(features)
+            if len(waiting) == at_once or place == len(frames):
+                predictions.append(self.segment(FrameFeatures.of_frames(waiting), prompt_embeds, decoder))
+                waiting.clear()
+        return (
+            torch.cat([p.mask_logits for p in predictions]),
+            torch.cat([p.scores for p in predictions]),
+            torch.cat([p.object_logits > 0 for p in predictions]),
+        )
+
+    @torch.inference_mode()
     def _ground_official(
         self,
         store: FeatureStore,
@@ -369,7 +387,7 @@ class Sam2Head:
             logits = F.interpolate(logits[:, None], size=side, mode="bilinear", align_corners=False)[:, 0]
         return logits > 0
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _tracker_of_masks(
         self,
         store: FeatureStore,

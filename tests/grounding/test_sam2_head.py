@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -106,9 +107,9 @@ def test_objects_prompted_on_different_frames_equal_sam2s_predictor_on_each_alon
         expected = predictor_tracks(clip, own, store.head.sam2)
         assert sorted(got[row]) == list(range(26))
         for i, (logits, scores) in got[row].items():
-            # memory is rounded to bfloat16, which may make a last digit of a batch a visible one
+            # memory is rounded to bfloat16, which may make a last digit of a batch, or of a norm, a visible one
             torch.testing.assert_close(scores, expected[i][1][0], atol=1e-2, rtol=1e-3)
-            torch.testing.assert_close(logits, expected[i][0][0], atol=0.2, rtol=1e-2)
+            torch.testing.assert_close(logits, expected[i][0][0], atol=0.4, rtol=1e-2)
 
 
 def test_objects_in_a_batch_are_tracked_as_each_alone() -> None:
@@ -159,9 +160,10 @@ def test_memory_does_not_grow_with_the_clip(num_frames: int) -> None:
         next(frames)
         memory, pointer = 8 * 8 * TINY.memory_dim * 2, WIDTH * 4
         (tracker,) = trackers
-        assert tracker.num_bytes == (2 + 6 + 6) * memory + (2 + 15 + 15) * pointer
+        recent = TINY.num_maskmem - 1
+        assert tracker.num_bytes == (2 + 2 * recent) * memory + (2 + 15 + 15) * pointer
         assert len(list(frames)) == num_frames - 1
-    assert tracker.num_bytes == (2 + 6) * memory + (2 + 15) * pointer
+    assert tracker.num_bytes == (2 + recent) * memory + (2 + 15) * pointer
     assert store.bytes_held == 0
 
 
@@ -272,12 +274,22 @@ def prediction_of(scores: list[float], objects: list[float]) -> SegPrediction:
     return SegPrediction(logits, torch.tensor([scores]), torch.tensor([objects]))
 
 
+@contextlib.contextmanager
+def frame_by_frame(predictions: list[SegPrediction]) -> Iterator[None]:
+    """Made-up predictions, one per candidate frame."""
+    with (
+        mock.patch.object(sam2_head, "PAIRS_AT_ONCE", 1),
+        mock.patch.object(Sam2Head, "segment", side_effect=predictions),
+    ):
+        yield
+
+
 def ground_with(
     head: Sam2Head, clip: MemoryClip, predictions: list[SegPrediction]
 ) -> tuple[np.ndarray, list[GroundFrame]]:
     """`ground` with made-up candidate predictions: scores and all frames."""
     count = predictions[0].iou.shape[1]
-    with mock.patch.object(Sam2Head, "segment", side_effect=predictions):
+    with frame_by_frame(predictions):
         result = head.ground(FeatureStore(head, clip), prompt_embeds(count), new_decoder())
         return result.scores, list(result.frames)
 
@@ -313,6 +325,24 @@ def test_best_candidates_of_each_object_become_its_prompts() -> None:
             assert (large.numpy() == masks[i]).mean() > 0.999, "tracked from its own prompts alone"
 
 
+def test_candidates_tried_together_equal_one_at_a_time() -> None:
+    clip, head, decoder = MemoryClip(12), new_head(min_score=0.0, candidate_frames=5), new_decoder(20)
+    made = []
+    for pairs, calls in ((1, 5), (6, 2), (100, 1)):  # of two objects on five frames
+        with (
+            mock.patch.object(sam2_head, "PAIRS_AT_ONCE", pairs),
+            mock.patch.object(head, "segment", side_effect=head.segment) as segment,
+        ):
+            made.append(head.ground(FeatureStore(head, clip), prompt_embeds(2), decoder))
+        assert segment.call_count == calls
+    first, *others = [(grounding.scores, list(grounding.frames)) for grounding in made]
+    for scores, frames in others:
+        np.testing.assert_allclose(scores, first[0], atol=1e-5)
+        for frame, same in zip(frames, first[1], strict=True):
+            assert frame.frame_idx == same.frame_idx
+            assert (frame.masks == same.masks).mean() > 0.999
+
+
 @pytest.mark.parametrize("propagation", ["sama", "official"])
 def test_extending_a_grown_clip_equals_the_longer_clip(propagation: str) -> None:
     clip, decoder = MemoryClip(34), new_decoder(object_bias=20)
@@ -321,7 +351,7 @@ def test_extending_a_grown_clip_equals_the_longer_clip(propagation: str) -> None
     head = new_head(**settings)
 
     def grounding() -> Grounding:
-        with mock.patch.object(Sam2Head, "segment", side_effect=predictions):
+        with frame_by_frame(predictions):
             return head.ground(FeatureStore(head, clip), prompt_embeds(2), decoder)
 
     with mock.patch.object(sam2_head, "spread_frames", return_value=[4, 12]):

@@ -9,11 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from sam2.modeling.sam2_utils import LayerNorm2d
 
 from sama_plugin.config import SAM2_PRESETS
 from sama_plugin.errors import CheckpointError, PromptError
 from sama_plugin.grounding.sam2_model import (
     ClipPrompt,
+    FusedLayerNorm2d,
     build_sam2,
     build_seg_decoder,
     load_published,
@@ -63,10 +65,23 @@ def test_preset_equals_the_published_config(preset: str) -> None:
     theirs = published_predictor(PUBLISHED[preset], device="meta")
     shapes = {k: tuple(v.shape) for k, v in ours.state_dict().items()}
     assert shapes == {k: tuple(v.shape) for k, v in theirs.state_dict().items()}
-    kinds = {n: type(m) for n, m in ours.named_modules() if n}
+    kinds = {n: LayerNorm2d if type(m) is FusedLayerNorm2d else type(m) for n, m in ours.named_modules() if n}
     assert kinds == {n: type(m) for n, m in theirs.named_modules() if n}
     assert dict(plain_settings(ours)) == dict(plain_settings(theirs))
     assert all(p.is_meta for p in ours.parameters())
+
+
+def test_fused_norm_equals_sam2s() -> None:
+    theirs, ours = LayerNorm2d(6), FusedLayerNorm2d(6)
+    with torch.no_grad():
+        theirs.weight.copy_(torch.rand(6) + 0.5)
+        theirs.bias.copy_(torch.randn(6))
+    ours.load_state_dict(theirs.state_dict())
+    x = (3 * torch.randn(2, 6, 5, 7) + 2).requires_grad_()
+    results = [norm(x) for norm in (theirs, ours)]
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*(torch.autograd.grad(made.square().sum(), x)[0] for made in results))
+    assert {type(m) for m in lively_sam2().modules() if isinstance(m, LayerNorm2d)} == {FusedLayerNorm2d}
 
 
 def test_settings_comparison_would_see_a_difference() -> None:
