@@ -482,7 +482,7 @@ class SamaCausalLM(SamaCheckpointMixin):
             head.encode(frames), prompts, self.projector.seg_decoder, frame_rows=frame_rows
         )
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def ground(
         self,
         source: FeatureStore | FrameSource,

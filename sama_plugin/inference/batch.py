@@ -33,7 +33,7 @@ class SessionBatch:
         self.sessions = list(sessions)
         self._cache = PrefixCache(sessions[0].model, len(sessions))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def ask(self, questions: Sequence[str | None]) -> list[GroundedAnswer | SamaError | None]:
         """Ask each session its own question.
 

@@ -35,7 +35,7 @@ class GeneratedToken(NamedTuple):
     hidden_state: Tensor
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate_tokens(
     model: Any,
     cache: PrefixCache,

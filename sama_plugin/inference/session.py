@@ -450,7 +450,7 @@ class VideoSession:
             if self._run is run:
                 self._run = None
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _pieces(self, run: Run) -> Iterator[str | FrameMasks]:
         """The pieces of a turn."""
         started = time.perf_counter()
