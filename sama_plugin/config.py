@@ -262,6 +262,7 @@ SAM2_PRESETS: dict[str, Sam2Config] = {
         memory_dim=32,
         memory_layers=2,
         memory_feedforward=128,
+        num_maskmem=3,
     ),
 }
 """SAM2.1 as published (checked against the package's YAML by a test), and the small one that ships."""
