@@ -76,9 +76,7 @@ class ObjectMemory:
         self._back = self._new_slots(*recent) if has_way_back else None
         cell_grid = torch.empty(1, sam2.mem_dim, *[_side(sam2)] * 2, device=sam2.device)
         place = sam2.memory_encoder.position_encoding(cell_grid).flatten(2).transpose(1, 2)
-        self._places = (
-            place + sam2.maskmem_tpos_enc[:, 0]
-        )  # (n, h·w, C): 1, 2, ... n - 1 frames away, prompted
+        self._places = place + sam2.maskmem_tpos_enc[:, 0]  # (n, h·w, C): 1, ... n - 1 frames away, prompted
 
     @property
     def num_bytes(self) -> int:

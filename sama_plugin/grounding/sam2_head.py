@@ -36,7 +36,8 @@ MAX_SCRIBBLE_CLICKS = 8
 """Clicks a scribble is thinned to: SAM2 was trained on few."""
 
 PAIRS_AT_ONCE = 12
-"""Frame and object pairs that are segmented together; more take more memory, and are hardly faster."""
+"""Frame and object pairs that are segmented together, their features held beside the budget meanwhile; more are hardly
+faster."""
 
 MIN_BOX_SHARE = 0.05
 """Below this share of its box, SAM2's mask of a box prompt is not believed."""
@@ -108,7 +109,7 @@ class Sam2Head:
         Source: official §4.2. Differs: S objects as they are, neither cut nor repeated to five.
         """
         n, num_objects = features.num_frames, prompt_embeds.shape[0]
-        rows = torch.arange(n).repeat_interleave(num_objects)
+        rows = torch.arange(n).repeat_interleave(num_objects) if num_objects > 1 else None
         pairs = self.segment_pairs(features, prompt_embeds.repeat(n, 1), decoder, frame_rows=rows)
         return SegPrediction(
             pairs.mask_logits.view(n, num_objects, *pairs.mask_logits.shape[-2:]),

@@ -178,7 +178,7 @@ class ClipPrediction:
 
 
 class FusedLayerNorm2d(LayerNorm2d):
-    """SAM2's normalisation over channels in one kernel, not seven; its output lies in memory channels last."""
+    """SAM2's normalisation over channels in one kernel, not ten; its output lies in memory channels last."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, C, h, w) float to the same."""

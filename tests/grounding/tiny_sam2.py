@@ -18,7 +18,7 @@ from sama_plugin.grounding.sam2_head import Sam2Head
 from sama_plugin.grounding.sam2_model import SamaSam2, build_sam2
 from sama_plugin.media.transforms import sam2_frames
 
-TINY = dataclasses.replace(SAM2_PRESETS["tiny"], image_size=128)
+TINY = dataclasses.replace(SAM2_PRESETS["tiny"], image_size=128, num_maskmem=7)  # as published
 SIDE = TINY.image_size
 WIDTH = TINY.hidden_dim
 

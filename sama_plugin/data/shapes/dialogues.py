@@ -57,7 +57,7 @@ HARD_MIX = QuestionMix(HARD_SINGLE_TURN, HARD_MULTI_TURN, 0.72)
 STILL_MIX = QuestionMix(STILL_SINGLE_TURN, STILL_MULTI_TURN, 0.57)
 
 PLAIN_DIALOGUES = 4
-"""Of a video for training have `PLAIN_MIX`, as all of the test; the others have `HARD_MIX`."""
+"""So many dialogues of a training video have `PLAIN_MIX`, as all of the test do; those after them have `HARD_MIX`."""
 
 ROUND_COUNTS, ROUND_SHARES = (2, 3, 4, 5), (0.2, 0.35, 0.3, 0.15)
 
