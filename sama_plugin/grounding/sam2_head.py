@@ -7,6 +7,7 @@ features that are made once per frame (`feature_store.py`).
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -318,13 +319,10 @@ class Sam2Head:
         As many frames at once as make `PAIRS_AT_ONCE` pairs.
         """
         at_once = max(1, PAIRS_AT_ONCE // max(1, len(prompt_embeds)))
+        walk = (features for _, features in store.walk(frames, decoder))
         predictions: list[SegPrediction] = []
-        waiting: list[FrameFeatures] = []
-        for place, (_, features) in enumerate(store.walk(frames, decoder), start=1):
-            waiting.append(features)
-            if len(waiting) == at_once or place == len(frames):
-                predictions.append(self.segment(FrameFeatures.of_frames(waiting), prompt_embeds, decoder))
-                waiting.clear()
+        while together := list(itertools.islice(walk, at_once)):
+            predictions.append(self.segment(FrameFeatures.of_frames(together), prompt_embeds, decoder))
         return (
             torch.cat([p.mask_logits for p in predictions]),
             torch.cat([p.scores for p in predictions]),
