@@ -32,7 +32,7 @@ from tests.demo.served import Served, load_shipped, serve
 
 SCENE, FRAMES = 44, 6
 PATIENCE_S = 60.0
-SEGMENT, DESCRIBE = "Segment every object.", "What does <r1> do?"
+SEGMENT, DESCRIBE = "Describe all objects with masks.", "What does <r1> do?"
 REGION = "r1=box@0.2s:20,20,90,90"
 
 
