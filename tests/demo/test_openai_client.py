@@ -32,7 +32,7 @@ from tests.demo.served import Served, load_shipped, serve
 
 SCENE, FRAMES = 44, 6
 PATIENCE_S = 60.0
-SEGMENT, DESCRIBE = "Describe all objects with masks.", "What does <r1> do?"
+DESCRIBE_ALL, ASK_REGION = "Describe all objects with masks.", "What does <r1> do?"
 REGION = "r1=box@0.2s:20,20,90,90"
 
 
@@ -69,7 +69,7 @@ def talk(video: Path) -> list[GroundedAnswer]:
     """The conversation that the tests have with the server, held with a session."""
     loaded = load_checkpoint(Path(sama_plugin.shipped_checkpoint()))
     session = VideoSession(loaded.model, loaded.tokenizer, loaded.image_processor, video)
-    session.ask(SEGMENT)
+    session.ask(DESCRIBE_ALL)
     session.ask("What does <obj1> do?")
     return session.answers
 
@@ -117,7 +117,7 @@ def test_a_stream_has_the_text_and_masks_of_a_session(
 ) -> None:
     file = client.files.create(file=video, purpose="user_data")
     assert (file.filename, file.bytes) == ("clip.mp4", video.stat().st_size)
-    content = [{"type": "file", "file": {"file_id": file.id}}, {"type": "text", "text": SEGMENT}]
+    content = [{"type": "file", "file": {"file_id": file.id}}, {"type": "text", "text": DESCRIBE_ALL}]
     stream = client.chat.completions.create(
         model=model,
         messages=[{"role": "user", "content": content}],
@@ -151,7 +151,7 @@ def test_a_stream_has_the_text_and_masks_of_a_session(
 def test_a_history_that_comes_again_is_not_computed_again(
     client: openai.OpenAI, model: str, video: Path, talk: list[GroundedAnswer]
 ) -> None:
-    messages: list[Any] = [shown(video, SEGMENT)]
+    messages: list[Any] = [shown(video, DESCRIBE_ALL)]
     first = client.chat.completions.create(model=model, messages=messages)
     message = first.choices[0].message
     assert (message.content, message.sama["raw"]) == (talk[0].text, talk[0].raw)
@@ -171,7 +171,7 @@ def test_a_history_that_comes_again_is_not_computed_again(
 def test_a_lost_conversation_goes_on_by_what_the_client_sends_back(
     client: openai.OpenAI, served: Served, model: str, video: Path, talk: list[GroundedAnswer]
 ) -> None:
-    messages: list[Any] = [shown(video, SEGMENT)]
+    messages: list[Any] = [shown(video, DESCRIBE_ALL)]
     message = client.chat.completions.create(model=model, messages=messages).choices[0].message
     assert send(served, "DELETE", f"/api/sessions/{message.sama['session']}")[0] == 204
     follow_up = said("What does <obj1> do?")
@@ -229,7 +229,7 @@ def test_a_history_that_cannot_have_been_is_refused(
 def test_regions_are_pointed_at_and_sessions_named(client: openai.OpenAI, model: str, video: Path) -> None:
     answers = [
         client.chat.completions.create(
-            model=model, messages=[shown(video, DESCRIBE)], extra_body={"regions": [region]}
+            model=model, messages=[shown(video, ASK_REGION)], extra_body={"regions": [region]}
         )
         .choices[0]
         .message
@@ -238,7 +238,7 @@ def test_regions_are_pointed_at_and_sessions_named(client: openai.OpenAI, model:
     assert answers[0].content == answers[1].content
     named = {"session": answers[1].sama["session"]}
     more = (
-        client.chat.completions.create(model=model, messages=[said(SEGMENT)], extra_body=named)
+        client.chat.completions.create(model=model, messages=[said(DESCRIBE_ALL)], extra_body=named)
         .choices[0]
         .message
     )
@@ -277,7 +277,7 @@ def test_a_picture_is_a_clip_of_one_frame(client: openai.OpenAI, model: str) -> 
 def test_the_streaming_helper_and_the_async_client_work(
     served: Served, client: openai.OpenAI, model: str, video: Path, talk: list[GroundedAnswer]
 ) -> None:
-    with client.chat.completions.stream(model=model, messages=[shown(video, SEGMENT)]) as stream:
+    with client.chat.completions.stream(model=model, messages=[shown(video, DESCRIBE_ALL)]) as stream:
         final = stream.get_final_completion()
     assert final.choices[0].message.content == talk[0].text
     assert final.choices[0].message.sama["raw"] == talk[0].raw
@@ -285,7 +285,8 @@ def test_the_streaming_helper_and_the_async_client_work(
     async def ask() -> list[Any]:
         async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="any", max_retries=0) as other:
             asked = [
-                other.chat.completions.create(model=model, messages=[shown(video, SEGMENT)]) for _ in range(2)
+                other.chat.completions.create(model=model, messages=[shown(video, DESCRIBE_ALL)])
+                for _ in range(2)
             ]
             return [answer.choices[0].message for answer in await asyncio.gather(*asked)]
 
@@ -299,7 +300,9 @@ def test_the_streaming_helper_and_the_async_client_work(
 def test_an_answer_that_fails_in_its_midst_ends_with_an_error(
     served: Served, client: openai.OpenAI, model: str, video: Path
 ) -> None:
-    stream = iter(client.chat.completions.create(model=model, messages=[shown(video, SEGMENT)], stream=True))
+    stream = iter(
+        client.chat.completions.create(model=model, messages=[shown(video, DESCRIBE_ALL)], stream=True)
+    )
     next(stream)
     for session in list(served.app.state.pool.sessions):
         assert send(served, "POST", f"/api/sessions/{session}/cancel")[0] == 204
@@ -317,25 +320,25 @@ def test_a_client_that_goes_away_cancels_its_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pool = served.app.state.pool
-    stream = client.chat.completions.create(model=model, messages=[shown(video, SEGMENT)], stream=True)
+    stream = client.chat.completions.create(model=model, messages=[shown(video, DESCRIBE_ALL)], stream=True)
     next(iter(stream))
     with monkeypatch.context() as patch:
         patch.setattr(pool, "limits", Limits(queue=1))
         with pytest.raises(openai.RateLimitError, match="1 requests are answered or wait"):
-            client.chat.completions.create(model=model, messages=[shown(video, SEGMENT)])
+            client.chat.completions.create(model=model, messages=[shown(video, DESCRIBE_ALL)])
     stream.close()
     wait_for(lambda: not len(pool.line))
     before = set(pool.sessions)
     connection = http.client.HTTPConnection(urlsplit(served.url).netloc)
     headers = {"Content-Type": "application/json", "Authorization": "Bearer another"}
-    body = {"model": model, "messages": [shown(video, SEGMENT)]}
+    body = {"model": model, "messages": [shown(video, DESCRIBE_ALL)]}
     connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
     wait_for(lambda: len(pool.line))
     connection.close()
     wait_for(lambda: not len(pool.line))
     (begun,) = pool.sessions.keys() - before
     assert pool.sessions[begun].answers == []
-    answer = client.chat.completions.create(model=model, messages=[shown(video, SEGMENT)])
+    answer = client.chat.completions.create(model=model, messages=[shown(video, DESCRIBE_ALL)])
     assert answer.choices[0].message.content == talk[0].text
 
 
