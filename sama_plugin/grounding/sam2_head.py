@@ -273,10 +273,10 @@ class Sam2Head:
     ) -> Grounding:
         """Masks of S objects on every frame of a clip.
 
-        Candidate frames are tried over the whole clip, the best of each object by object score times predicted IoU
-        become its prompts, SAM2 carries them on. An object below the minimum score is absent and not tracked. Under
-        `propagation="official"` the fine-tuned decoder does everything, from the first five frames, forward
-        only, and nothing is ever absent.
+        Candidate frames are tried over the whole clip. Of those that are nearly as good for an object as its best, by
+        object score times predicted IoU, those that suit most objects become its prompts, SAM2 carries them on. An
+        object below the minimum score is absent and not tracked. Under `propagation="official"` the fine-tuned decoder
+        does everything, from the first five frames, forward only, and nothing is ever absent.
 
         Args:
             store: features of the clip.
@@ -297,9 +297,9 @@ class Sam2Head:
         is_present = (scores >= self.grounding.min_score) & in_frame.gather(0, best[None])[0]
         kept = is_present.nonzero()[:, 0]
         # Of frames that are good for an object, those that are for most: objects that start together share each step.
-        rank = frame_scores + is_good[:, kept].sum(1, keepdim=True)
+        rank = (is_good * (1 + frame_scores / len(prompt_embeds)))[:, kept].sum(1)
         num_prompts = min(self.grounding.prompted_frames, len(candidates))
-        chosen = rank.where(is_good, 0).topk(num_prompts, dim=0).indices
+        chosen = rank[:, None].where(is_good, 0).topk(num_prompts, dim=0).indices
         is_prompt = torch.zeros_like(is_good).scatter_(0, chosen, True) & is_good
         prompts, prompted = {}, {}
         for i, of_frame, rows in zip(candidates, logits, is_prompt[:, kept], strict=True):

@@ -325,6 +325,36 @@ def test_best_candidates_of_each_object_become_its_prompts() -> None:
             assert (large.numpy() == masks[i]).mean() > 0.999, "tracked from its own prompts alone"
 
 
+def test_objects_with_good_frames_in_common_take_the_same_steps() -> None:
+    clip = MemoryClip(8)  # candidates 1, 3, 5, 7
+    predictions = [
+        prediction_of([0.90, 0.86], [9, 9]),  # the best of the first object
+        prediction_of([0.87, 0.90], [9, 9]),
+        prediction_of([0.89, 0.89], [9, 9]),
+        prediction_of([0.1, 0.1], [9, 9]),
+    ]
+    with mock.patch.object(ObjectTracker, "_step", autospec=True, side_effect=ObjectTracker._step) as step:
+        ground_with(new_head(candidate_frames=4, prompted_frames=2), clip, predictions)
+    tracked = [(call.args[1], call.args[2].tolist()) for call in step.call_args_list]
+    assert tracked == [(frame, [0, 1]) for frame in (4, 6, 7, 2, 1, 0)]
+
+
+def test_an_object_with_no_frame_in_common_keeps_its_best() -> None:
+    clip = MemoryClip(8)  # candidates 1, 3, 5, 7
+    predictions = [
+        prediction_of([0.90, 0.1], [9, 9]),
+        prediction_of([0.89, 0.2], [9, 9]),
+        prediction_of([0.87, 0.8], [9, 9]),  # good for the first object alone
+        prediction_of([0.1, 0.9], [9, 9]),
+    ]
+    with mock.patch.object(
+        ObjectTracker, "__init__", autospec=True, side_effect=ObjectTracker.__init__
+    ) as made:
+        ground_with(new_head(candidate_frames=4, prompted_frames=2), clip, predictions)
+    prompted = {frame: rows.tolist() for frame, rows in made.call_args.args[2].items()}
+    assert prompted == {1: [True, False], 3: [True, False], 7: [False, True]}
+
+
 def test_candidates_tried_together_equal_one_at_a_time() -> None:
     clip, head, decoder = MemoryClip(12), new_head(min_score=0.0, candidate_frames=5), new_decoder(20)
     made = []
