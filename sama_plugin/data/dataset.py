@@ -47,7 +47,8 @@ class Example:
         grounding: mask targets; None without `[SEG]`.
         sample_id: for errors and reports.
         task: of its first turn, for balancing and logs.
-        dense_frames: frame indices in the video of the D dense frames.
+        sparse_frames: frame indices in the video of the T sparse frames.
+        dense_frames: of the D dense frames among them.
         video_path: of the video; None of text alone.
         turns: its questions and answers.
     """
@@ -58,6 +59,7 @@ class Example:
     grounding: GroundingInputs | None
     sample_id: str
     task: str
+    sparse_frames: tuple[int, ...]
     dense_frames: tuple[int, ...]
     video_path: Path | None
     turns: tuple[Turn, ...]
@@ -190,6 +192,7 @@ class SamaDataset(Dataset[Example]):
             ),
             sample_id=sample.sample_id,
             task=sample.turns[0].task,
+            sparse_frames=tuple(sparse),
             dense_frames=tuple(sparse[d] for d in dense),
             video_path=Path(sample.video_path) if sample.video_path else None,
             turns=sample.turns,

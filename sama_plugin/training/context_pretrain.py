@@ -1,14 +1,16 @@
 """Between words and masks of the tiny preset: the context aggregator learns to say what a question needs.
 
 Published aggregators start from a pretrained Q-Former; a small one from noise hands the LLM nothing that it could use,
-so that it never learns to ask for it. Here the mean context token of a question has to name the words of its answer, in
-the LLM's own token embeddings, and to tell where the object in question is on every sparse frame. LLM, tower and base
-projector rest, so the features of a clip are computed once.
+so that it never learns to ask for it. Here every object of a clip is asked about, beside some questions of its
+dialogues. The mean context token has to tell where the object in question is on every sparse frame and how it moves
+(see `context_targets`), and to name the words of a dialogue's answer. LLM, tower and base projector rest, so the
+features of a clip are computed once. Tracks were learned first, motions from about 1,500 steps on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,25 +20,46 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from sama_plugin.constants import DATA_REGION
 from sama_plugin.data.dataset import region_use
 from sama_plugin.data.mixture import read_sources
 from sama_plugin.data.model_inputs import InputBuilder
 from sama_plugin.data.shapes.followups import NEEDS_HISTORY
+from sama_plugin.data.shapes.rounds import WORDINGS
 from sama_plugin.media.decode import VideoClip
 from sama_plugin.media.frame_sampling import sparse_indices
-from sama_plugin.media.masks import decode_track
-from sama_plugin.media.transforms import box_geometry
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer, EncodedDialogue, SlotLayout
-from sama_plugin.schema import Rle, Sample, Turn, VideoInputs
+from sama_plugin.schema import Sample, Turn, VideoInputs
+from sama_plugin.training.context_targets import (
+    ASKS_MOTION,
+    ContextLosses,
+    ContextReader,
+    ContextTargets,
+    context_losses,
+    find_targets,
+    join_targets,
+)
+from sama_plugin.training.scene_facts import SceneFacts
 from sama_plugin.training.short_loop import ShortLoop, endless_batches
 
-TRACK_WEIGHT = 4.0
+TRACK_WEIGHT = 3.0
+MOTION_WEIGHT = 2.0
+WORD_WEIGHT = 0.1
 POSITIVE_WEIGHT = 4.0
 """Of a word that is in the answer, against the many that are not."""
 
-LOGIT_SCALE = 16.0
-"""Start of the factor on products of context tokens and embeddings, so that the former stay as small as the latter."""
+LOGIT_SCALE = 0.3
+"""Start of the factor on products of embeddings and normed tokens, which are several times as long as embeddings."""
+
+STILL_KINDS = ("name", "colour", "shape", "size")
+"""Of questions about what one frame shows of an object."""
+
+MOTION_SHARE = 0.6
+"""Of the questions about each object; the others are of `STILL_KINDS`."""
+
+OWN_QUESTIONS = 2
+"""Of a clip's dialogues, drawn anew in each epoch."""
 
 SHARE_CLIPS = 200
 """Clips whose answers are counted for it."""
@@ -45,21 +68,21 @@ LOG_STEPS = 20
 
 
 class ClipQuestions(NamedTuple):
-    """All questions about one clip, without its frames.
+    """Questions about one clip, without its frames.
 
     Attributes:
         path: of the video.
         video: vision side without pixels; regions stand on random sparse frames.
         words: (P_q, V) float; 1 where the answer has the token.
-        tracks: (P_q, T_max, 3) float; x and y of the object in question in [0, 1], and 1 where it is visible.
-        tracked: (P_q, T_max) bool; frames of the clip, of questions that are about one object.
+        answered: (P_q,) bool; whether there is an answer.
+        targets: of the context tokens.
     """
 
     path: str
     video: VideoInputs
     words: Tensor
-    tracks: Tensor
-    tracked: Tensor
+    answered: Tensor
+    targets: ContextTargets
 
 
 class QuestionDataset(Dataset[ClipQuestions]):
@@ -67,28 +90,35 @@ class QuestionDataset(Dataset[ClipQuestions]):
 
     Args:
         samples: merged dialogues, one per clip.
+        facts: of the clips, see `scene_facts.read_facts`.
         tokenizer: lays out questions and answers.
         builder: makes region tensors.
         vocab_size: V.
-        seed: with the epoch, of the frames the regions stand on.
+        seed: with the epoch, of the questions and of the frames the regions stand on.
+
+    Attributes:
+        asks_motion: whether objects are asked about their motion: where the dialogues do so, too.
     """
 
     def __init__(
         self,
         samples: Sequence[Sample],
+        facts: dict[Path, SceneFacts],
         tokenizer: DialogueTokenizer,
         builder: InputBuilder,
         vocab_size: int,
         seed: int,
     ) -> None:
-        self.samples, self.tokenizer, self.builder = samples, tokenizer, builder
+        self.samples, self.facts, self.tokenizer, self.builder = samples, facts, tokenizer, builder
         self.vocab_size, self.seed, self.epoch = vocab_size, seed, 0
+        asked = (turn for sample in samples for turn in sample.turns)
+        self.asks_motion = any(turn.kind == ASKS_MOTION and turn.region_ids for turn in asked)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def set_epoch(self, epoch: int) -> None:
-        """Put the regions on other frames from now on."""
+        """Draw other questions and frames from now on."""
         self.epoch = epoch
 
     def word_shares(self) -> Tensor:
@@ -101,82 +131,102 @@ class QuestionDataset(Dataset[ClipQuestions]):
 
     def __getitem__(self, index: int) -> ClipQuestions:
         sample = self.samples[index]
+        facts = self.facts[Path(sample.video_path)]
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        num_frames = len(next(iter(sample.masks.values())))
-        sparse = sparse_indices(num_frames, self.builder.sama.sampling)
-        # The aggregator reads no earlier rounds.
-        turns = [turn for turn in sample.turns if not turn.kind.startswith(NEEDS_HISTORY)]
+        sampling = self.builder.sama.sampling
+        sparse = sparse_indices(len(facts.tracks[0]), sampling)
+        turns = [*self._object_turns(facts, sparse, rng), *_own_turns(sample, rng)]
+        sample = replace(sample, masks=dict(zip(facts.ids, facts.tracks, strict=True)))
         dialogue, regions = EncodedDialogue(), []
-        max_frames = self.builder.sama.sampling.max_sparse
         words = torch.zeros(len(turns), self.vocab_size)
-        tracks, tracked = torch.zeros(len(turns), max_frames, 3), torch.zeros(len(turns), max_frames).bool()
-        for q, turn in enumerate(turns):
+        for row, turn in zip(words, turns, strict=True):
             self.tokenizer.start_turn(dialogue, turn.question, SlotLayout(0, 0, 0))
-            words[q, self.tokenizer.answer_ids(turn.answer)] = 1
+            row[self.tokenizer.answer_ids(turn.answer) if turn.answer else []] = 1
             regions += [region_use(sample, region, sparse, rng) for region in turn.region_ids]
-            subject = _subject(turn)
-            if subject is not None:
-                tracks[q, : len(sparse)] = _track(sample.masks[subject], sparse)
-                tracked[q, : len(sparse)] = True
-        video = self.builder.video_inputs(None, len(sparse), [], dialogue.question_ids, regions)
-        return ClipQuestions(sample.video_path, video, words, tracks, tracked)
+        return ClipQuestions(
+            sample.video_path,
+            self.builder.video_inputs(None, len(sparse), [], dialogue.question_ids, regions),
+            words,
+            torch.tensor([bool(turn.answer) for turn in turns], dtype=torch.bool),
+            find_targets(turns, facts, sparse, sampling.max_sparse),
+        )
+
+    def _object_turns(self, facts: SceneFacts, frames: Sequence[int], rng: np.random.Generator) -> list[Turn]:
+        """A question about each object that one of the frames shows, without an answer."""
+        turns = []
+        for mask_id, track in zip(facts.ids, facts.tracks, strict=True):
+            if any(track[frame] is not None for frame in frames):
+                asks_motion = self.asks_motion and rng.random() < MOTION_SHARE
+                kind = ASKS_MOTION if asks_motion else STILL_KINDS[rng.integers(len(STILL_KINDS))]
+                options = WORDINGS[kind]
+                question = options[rng.integers(len(options))].format(r=DATA_REGION)
+                turns.append(Turn(question, "", (mask_id,), kind=kind))
+        return turns
 
 
-def _subject(turn: Turn) -> str | None:
-    """Mask id of the one object a question is about: answered by a mask, else pointed at."""
-    targets = [i for ids in turn.target_ids for i in ids]
-    options = targets or list(turn.region_ids)
-    return options[0] if len(options) == 1 else None
+def _own_turns(sample: Sample, rng: np.random.Generator) -> list[Turn]:
+    """Some of the turns that stand alone; the aggregator reads no earlier rounds."""
+    turns = [turn for turn in sample.turns if not turn.kind.startswith(NEEDS_HISTORY)]
+    return [turns[i] for i in rng.permutation(len(turns))[:OWN_QUESTIONS]]
 
 
-def _track(track: Sequence[Rle | None], frames: Sequence[int]) -> Tensor:
-    """(len(frames), 3) float; box centre as shares of the frame, and 1 where there is a mask, else zeros."""
-    height, width = next(rle["size"] for rle in track if rle is not None)
-    masks = decode_track([track[frame] for frame in frames], (height, width))
-    visible = torch.as_tensor(masks.any(axis=(1, 2)))
-    return torch.cat([box_geometry(masks)[:, :2], visible[:, None].float()], dim=1)
-
-
-class ContextHeads(nn.Module):
-    """What reads the mean context token in this stage only.
+class WordReader(nn.Module):
+    """Names the words of the answer from mean context tokens; read in this stage only.
 
     Args:
         width: N.
-        max_frames: T_max.
         word_shares: (V,) float in (0, 1); share of answers that have each token, where the bias starts.
     """
 
-    def __init__(self, width: int, max_frames: int, word_shares: Tensor) -> None:
+    def __init__(self, width: int, word_shares: Tensor) -> None:
         super().__init__()
+        self.norm = nn.LayerNorm(width)
         self.scale = nn.Parameter(torch.tensor(LOGIT_SCALE))
         self.bias = nn.Parameter(word_shares.logit())
-        self.track = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 3 * max_frames))
 
-    def forward(self, context: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """(P_q, N) mean context tokens and (V, N) embeddings → word logits (P_q, V), tracks (P_q, T_max, 3)."""
-        return (context @ embeddings.T) * self.scale + self.bias, self.track(context).unflatten(1, (-1, 3))
+    def forward(self, means: Tensor, embeddings: Tensor) -> Tensor:
+        """(P_q, N) mean context tokens and (V, N) embeddings → word logits (P_q, V)."""
+        return (self.norm(means) @ embeddings.T) * self.scale + self.bias
 
 
-def context_losses(
-    model: Any, heads: ContextHeads, batch: list[ClipQuestions], features: list[Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Word loss, track loss, and share of questions of which exactly the answer's words were named; scalars."""
+class StageLosses(NamedTuple):
+    """Scalars: distance from the answers' words, and what `context_targets` asks for."""
+
+    words: Tensor
+    context: ContextLosses
+
+    @property
+    def total(self) -> Tensor:
+        """() float; what is trained."""
+        context = self.context
+        weighted = TRACK_WEIGHT * context.track + MOTION_WEIGHT * context.motion + context.length
+        return weighted + WORD_WEIGHT * self.words
+
+
+def stage_losses(
+    model: Any, words: WordReader, reader: ContextReader, batch: list[ClipQuestions], features: list[Tensor]
+) -> StageLosses:
+    """Losses of the questions about some clips.
+
+    Args:
+        model: a SAMA model.
+        words: names words.
+        reader: tells tracks and motions.
+        batch: of clips.
+        features: list over clips of (T, P, N) float.
+    """
     videos = [item.video for item in batch]
     tokens = [own.aggregator for own in model.region_tokens(videos, features)]
     context = model.context_tokens(videos, features, tokens)
-    means = torch.cat([c.mean(dim=1) for c in context])  # (questions, N)
-    logits, tracks = heads(means, model.get_model().embed_tokens.weight.detach())
-    words = torch.cat([item.words for item in batch]).to(logits.device)
-    weight = 1 + (POSITIVE_WEIGHT - 1) * words
-    word_loss = F.binary_cross_entropy_with_logits(logits, words, weight, reduction="sum") / len(words)
-    wanted = torch.cat([i.tracks for i in batch]).to(logits.device)
-    tracked = torch.cat([i.tracked for i in batch]).to(logits.device)
-    visible = wanted[..., 2]
-    place = F.smooth_l1_loss(tracks[..., :2], wanted[..., :2], reduction="none", beta=0.1).sum(-1)
-    seen = F.binary_cross_entropy_with_logits(tracks[..., 2], visible, reduction="none")
-    track_loss = (place * visible * tracked).sum() / (visible * tracked).sum().clamp(min=1) * 10
-    track_loss = track_loss + (seen * tracked).sum() / tracked.sum().clamp(min=1)
-    return word_loss, track_loss, ((logits > 0) == words.bool()).all(dim=1).float().mean()
+    asked = [own for of_clip in context for own in of_clip]  # (T, N) each
+    means = torch.stack([own.mean(dim=0) for own in asked])
+    targets = join_targets([item.targets for item in batch]).to(means.device)
+    answered = torch.cat([item.answered for item in batch]).to(means.device)
+    wanted = torch.cat([item.words for item in batch]).to(means.device)[answered]
+    logits = words(means[answered], model.get_model().embed_tokens.weight.detach())
+    weight = 1 + (POSITIVE_WEIGHT - 1) * wanted
+    missed = F.binary_cross_entropy_with_logits(logits, wanted, weight, reduction="sum")
+    return StageLosses(missed / max(1, len(wanted)), context_losses(reader, asked, targets))
 
 
 def pretrain_context(
@@ -184,10 +234,11 @@ def pretrain_context(
     tokenizer: Any,
     data_path: Path,
     data_root: Path,
+    facts: dict[Path, SceneFacts],
     out: Path,
     *,
     seed: int = 0,
-    num_steps: int = 2000,
+    num_steps: int = 4400,
     batch_size: int = 8,
     learning_rate: float = 1.5e-3,
     save_every: int = 500,
@@ -200,8 +251,9 @@ def pretrain_context(
         tokenizer: its tokenizer.
         data_path: a mixture file; dialogues about one clip are merged there.
         data_root: folder its paths are relative to.
+        facts: of its clips, from `scene_facts.read_facts`.
         out: folder of the state while running.
-        seed: of order and regions.
+        seed: of order, questions and regions.
         num_steps: optimiser steps.
         batch_size: clips per step.
         learning_rate: peak rate.
@@ -214,10 +266,11 @@ def pretrain_context(
     samples = [sample for _, own in read_sources(data_path, data_root) for sample in own]
     layout = DialogueTokenizer(tokenizer, template_by_name(sama.template))
     vocab_size = model.get_model().embed_tokens.num_embeddings
-    dataset = QuestionDataset(samples, layout, builder, vocab_size, seed)
+    dataset = QuestionDataset(samples, facts, layout, builder, vocab_size, seed)
     encoder, aggregator = model.projector.region_encoder, model.projector.aggregator
-    heads = ContextHeads(model.config.hidden_size, sama.sampling.max_sparse, dataset.word_shares())
-    trained = nn.ModuleList([aggregator, encoder.look_aggregator, encoder.shape_aggregator, heads])
+    width = model.config.hidden_size
+    words, reader = WordReader(width, dataset.word_shares()), ContextReader(width, sama.sampling.max_sparse)
+    trained = nn.ModuleList([aggregator, encoder.look_aggregator, encoder.shape_aggregator, words, reader])
     model.requires_grad_(False)
     trained.requires_grad_(True)
     loop = ShortLoop(
@@ -233,10 +286,11 @@ def pretrain_context(
     kept: dict[str, Tensor] = {}
     for step, batch in zip(loop.steps(), batches, strict=False):
         features = [_features(model, builder, item, kept) for item in batch]
-        word_loss, track_loss, exact = context_losses(model, heads, batch, features)
-        loop.update(word_loss + TRACK_WEIGHT * track_loss)
+        losses = stage_losses(model, words, reader, batch, features)
+        loop.update(losses.total)
         if step % LOG_STEPS == 0:
-            loop.show(words=word_loss.detach(), track=track_loss.detach(), exact=exact)
+            shown = {"words": losses.words, **losses.context._asdict()}
+            loop.show(**{name: value.detach() for name, value in shown.items()})
     model.requires_grad_(True)
 
 

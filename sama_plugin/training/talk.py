@@ -4,7 +4,8 @@ Several helps make it short. The LLM gets two more layers in its middle. Before 
 lies on its patch and how that moves; what has to be found over several frames before a question comes is learned from
 some hundred tokens a clip, not from the few words of an answer. After them, every token that ends the mention of an
 object (`</vp>`, `[SEG]`) has to tell the same of its object; the tokens where answers and phrases begin have to look at
-what they are about (see `pointing`), and then to tell its attributes before its words come. Every other batch asks
+what they are about (see `pointing`), and then to tell its attributes before its words come. The context tokens of a
+question have to go on telling where its object is and how it moves (see `context_targets`). Every other batch asks
 single frames what is there, what is not, and for another object of the same kind, which costs less than a clip. Some
 attribute words of the answers are swapped for others as they go in, so that the next word is learned from what is seen,
 not from pairs of words that go together in training. Some videos show colours without a name, so that no colour speaks
@@ -27,20 +28,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START
+from sama_plugin.constants import CONTEXT_TOKEN_INDEX, FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.dataset import Example
-from sama_plugin.data.json_file import read_json
 from sama_plugin.data.shapes.followups import NEEDS_HISTORY
-from sama_plugin.data.shapes.world import DIRECTIONS, MOTION_WEIGHTS
 from sama_plugin.errors import DataError
 from sama_plugin.media.masks import decode_track
-from sama_plugin.schema import Rle
+from sama_plugin.training.context_targets import (
+    ContextReader,
+    ContextTargets,
+    context_losses,
+    find_targets,
+    join_targets,
+)
 from sama_plugin.training.patch_names import (
     COLOUR,
     VOCABULARIES,
     AttributeNamer,
-    object_attributes,
     patch_labels,
 )
 from sama_plugin.training.pointing import (
@@ -56,16 +60,12 @@ from sama_plugin.training.pointing import (
     wanted_frame_tokens,
 )
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
+from sama_plugin.training.scene_facts import MOVING_VOCABULARIES, STILL_ATTRIBUTES, SceneFacts
 from sama_plugin.training.seg_alignment import prompt_distance, said_names
 from sama_plugin.training.short_loop import ShortLoop, endless_batches
 from sama_plugin.training.train import MixedDataset, mixed_dataset
 
 logger = logging.getLogger(__name__)
-
-NO_DIRECTION = "none"
-MOVING_VOCABULARIES = (*VOCABULARIES, tuple(MOTION_WEIGHTS), (NO_DIRECTION, *DIRECTIONS))
-STILL_ATTRIBUTES = len(VOCABULARIES)
-"""Attributes that one frame shows; the rest takes several."""
 
 FIRST_MOVING_FRAME = 2
 """Dense frames before it have seen too little of the clip to tell a motion."""
@@ -75,6 +75,7 @@ MENTION_WEIGHT = 0.5
 POINTING_WEIGHT = 0.5
 RECALL_WEIGHT = 0.2
 COMING_WEIGHT = 0.5
+CONTEXT_WEIGHT = 0.5
 LOG_STEPS = 20
 """Even, so that clips are shown."""
 
@@ -88,24 +89,6 @@ WORD_NOISE = 0.2
 """Share of attribute words in answers that go in as another word."""
 
 
-class SceneFacts(NamedTuple):
-    """Objects of one video.
-
-    Attributes:
-        ids: K mask ids.
-        attributes: (K, A) long, see `object_attributes`.
-        named: (K,) bool; whether the colour is one that has a name; else the attribute stands for nothing.
-        tracks: list of K; one `Rle` or None per frame each.
-        size: (H, W) of the video.
-    """
-
-    ids: tuple[str, ...]
-    attributes: Tensor
-    named: Tensor
-    tracks: list[list[Rle | None]]
-    size: tuple[int, int]
-
-
 class SeenExample(NamedTuple):
     """An example and what its tokens show.
 
@@ -117,6 +100,7 @@ class SeenExample(NamedTuple):
         frames: (Q, L) bool; where they have to look, see `wanted_frame_tokens`.
         coming: (Q, A) long; 1 + attributes of the object each of them is about, where it is one; 0 where it is none.
         names: (S, 3) long; what the phrase before each `[SEG]` says, see `said_names`.
+        context: of the context tokens of the questions.
     """
 
     example: Example
@@ -126,26 +110,7 @@ class SeenExample(NamedTuple):
     frames: Tensor
     coming: Tensor
     names: Tensor
-
-
-def read_facts(folder: Path) -> dict[Path, SceneFacts]:
-    """What each video of a folder of the small world shows, by its path, from the records there."""
-    tracks = read_json(folder / "mask_dict.json")
-    facts: dict[Path, SceneFacts] = {}
-    for record in read_json(folder / "records.json"):
-        path = folder / record["video"]
-        if path not in facts:
-            words = [
-                (*thing["name"].split(), thing["motion"], thing["direction"] or NO_DIRECTION)
-                for thing in record["objects"]
-            ]
-            ids = tuple(str(i) for i in record["anno_map"])
-            own = [tracks[i] for i in ids]
-            attributes = object_attributes(words, MOVING_VOCABULARIES)
-            named = torch.tensor([thing["named"] for thing in record["objects"]])
-            size = (record["height"], record["width"])
-            facts[path] = SceneFacts(ids, attributes, named, own, size)
-    return facts
+    context: ContextTargets
 
 
 class SeenDataset(Dataset[SeenExample]):
@@ -153,9 +118,10 @@ class SeenDataset(Dataset[SeenExample]):
 
     Args:
         examples: of the small world.
-        facts: from `read_facts`.
+        facts: from `scene_facts.read_facts`.
         tokenizer: its words for attributes are swapped in answers.
         grid: frame tokens per side.
+        max_frames: largest number of sparse frames.
         seed: of the swaps.
 
     Raises:
@@ -168,10 +134,12 @@ class SeenDataset(Dataset[SeenExample]):
         facts: dict[Path, SceneFacts],
         tokenizer: Any,
         grid: int,
+        max_frames: int,
         *,
         seed: int = 0,
     ) -> None:
-        self.examples, self.facts, self.tokenizer, self.grid = examples, facts, tokenizer, grid
+        self.examples, self.facts, self.tokenizer = examples, facts, tokenizer
+        self.grid, self.max_frames = grid, max_frames
         self.ends, self.words = mention_ends(tokenizer), attribute_tokens(tokenizer)
         self.seed, self.epoch = seed, 0
 
@@ -202,7 +170,8 @@ class SeenDataset(Dataset[SeenExample]):
         example = self._hide_unnamed(example, facts, rng)
         names = said_names(self.tokenizer, example.labels)
         example, mentions = self._swap_words(example, mentions, rng)
-        return SeenExample(example, patches, mentions, pointers, looks, coming, names)
+        context = find_targets(example.turns, facts, example.sparse_frames, self.max_frames)
+        return SeenExample(example, patches, mentions, pointers, looks, coming, names, context)
 
     def _owners(self, facts: SceneFacts, frame: int) -> Tensor:
         masks = decode_track([track[frame] for track in facts.tracks], facts.size)  # (K, H, W)
@@ -281,7 +250,7 @@ def seen_dataset(
         tokenizer: its tokenizer.
         data_path: a file of `data_configs/`.
         data_root: folder its paths are relative to.
-        facts: from `read_facts`.
+        facts: from `scene_facts.read_facts`.
         seed: of frame choices and swaps.
         report: file of the samples that cannot be read; without one the first is an error.
     """
@@ -296,7 +265,7 @@ def seen_dataset(
         report=report,
     )
     side = -(-model.get_vision_tower().num_patches_per_side // model.sama.dense_pool_stride)
-    return SeenDataset(mixed, facts, tokenizer, side, seed=seed)
+    return SeenDataset(mixed, facts, tokenizer, side, model.sama.sampling.max_sparse, seed=seed)
 
 
 def attribute_tokens(tokenizer: Any) -> tuple[Tensor, ...]:
@@ -326,26 +295,32 @@ class SeenBatch(NamedTuple):
     pointers: PointerBatch
     coming: Tensor
     names: Tensor
+    context: ContextTargets
 
     def to(self, device: torch.device) -> SeenBatch:
         """Move what is not moved within the model."""
         text = {name: self.inputs[name].to(device) for name in ("input_ids", "labels")}
-        labels = {name: getattr(self, name).to(device) for name in ("patches", "mentions", "coming", "names")}
+        labels = {
+            name: getattr(self, name).to(device)
+            for name in ("patches", "mentions", "coming", "names", "context")
+        }
         return SeenBatch(self.inputs | text, pointers=self.pointers.to(device), **labels)
 
 
 class Namers(nn.Module):
-    """Heads that name attributes; thrown away after the stage.
+    """Heads that name attributes and read context tokens; thrown away after the stage.
 
     Args:
         width: N.
+        max_frames: T_max.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, max_frames: int) -> None:
         super().__init__()
         self.of_patches = AttributeNamer(width, MOVING_VOCABULARIES)
         self.of_mentions = AttributeNamer(width, MOVING_VOCABULARIES)
         self.of_pointers = AttributeNamer(width, MOVING_VOCABULARIES)
+        self.of_context = ContextReader(width, max_frames)
 
 
 class TalkLosses(NamedTuple):
@@ -363,6 +338,8 @@ class TalkLosses(NamedTuple):
     recall_share: Tensor
     coming: Tensor
     coming_shares: Tensor
+    context: Tensor
+    motion_share: Tensor
 
     @property
     def total(self) -> Tensor:
@@ -373,6 +350,7 @@ class TalkLosses(NamedTuple):
             (POINTING_WEIGHT, self.pointing),
             (RECALL_WEIGHT, self.recall),
             (COMING_WEIGHT, self.coming),
+            (CONTEXT_WEIGHT, self.context),
         )
         return self.lm + self.prompt + sum(weight * loss for weight, loss in weighted)
 
@@ -387,7 +365,7 @@ def talk_losses(
         ends: (2,) long, from `mention_ends`.
         names: prompts of SAM2 for names; None for a head without SAM2.
         namers: of patches on the hidden states after half of the LLM's layers, of mentions one layer later, of what
-            tokens point at after the layers that point.
+            tokens point at after the layers that point; of context tokens as they go in.
         batch: what the tokens show.
     """
     inputs, ids = batch.inputs, batch.inputs["input_ids"]
@@ -405,6 +383,12 @@ def talk_losses(
     pointing, pointing_share = pointing_loss(model, hidden, batch.pointers)
     recall, recall_share = recall_loss(model, hidden, batch.pointers)
     coming, coming_shares = namers.of_pointers(pointers, batch.coming)
+    context, motion_share = last.new_zeros(()), last.new_zeros(())
+    if model.projector.aggregator is not None:
+        frames = [video.num_sparse for video in inputs["videos"] for _ in video.question_ids]
+        asked = hidden[0][ids == CONTEXT_TOKEN_INDEX].split(frames)
+        track, motion, length, motion_share = context_losses(namers.of_context, asked, batch.context)
+        context = track + motion + length
     return TalkLosses(
         outputs.losses["lm"],
         prompt,
@@ -418,6 +402,8 @@ def talk_losses(
         recall_share,
         coming,
         coming_shares,
+        context,
+        motion_share,
     )
 
 
@@ -452,7 +438,7 @@ def train_talk(
     """
     torch.manual_seed(seed)
     grow_llm(model, TALK_LAYERS)
-    namers = Namers(model.config.hidden_size)
+    namers = Namers(model.config.hidden_size, model.sama.sampling.max_sparse)
     model.train().requires_grad_(True)
     model.get_vision_tower().requires_grad_(False).eval()
     loop = ShortLoop(
@@ -512,6 +498,7 @@ def _collate(collator: SamaCollator, items: list[SeenExample]) -> SeenBatch:
         collate_pointers([item.pointers for item in items], [item.frames for item in items]),
         torch.cat([item.coming for item in items]),
         torch.cat([item.names for item in items]),
+        join_targets([item.context for item in items]),
     )
 
 

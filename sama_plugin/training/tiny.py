@@ -37,7 +37,7 @@ TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
 
 DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
-CONTEXT_DATA = "tiny_context.yaml"
+CONTEXT_SPLIT, CONTEXT_DATA = "train", "tiny_context.yaml"
 TALK_DATA = ("tiny_talk.yaml", "tiny_talk_frames.yaml")
 FINAL_NAME = "llava-sama-qwen-tiny"
 
@@ -108,7 +108,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sam2-steps", type=int, metavar="N", default=3200, help="steps of the stage sam2-small"
     )
     parser.add_argument(
-        "--context-steps", type=int, metavar="N", default=2000, help="steps of the stage context"
+        "--context-steps", type=int, metavar="N", default=4400, help="steps of the stage context"
     )
     parser.add_argument(
         "--scale", type=float, metavar="X", default=1.0, help="factor on the steps of every stage"
@@ -269,11 +269,13 @@ def context_stage(start: Path, out: Path, data: Path, config: str, options: argp
     _register()
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.training.context_pretrain import pretrain_context
+    from sama_plugin.training.scene_facts import read_facts
 
     tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
     steps = max(1, round(options.context_steps * options.scale))
     settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
-    pretrain_context(model, tokenizer, DATA_CONFIGS / config, data, folder, **settings)
+    facts = read_facts(data / CONTEXT_SPLIT)
+    pretrain_context(model, tokenizer, DATA_CONFIGS / config, data, facts, folder, **settings)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)  # config.json last: whole
 
@@ -306,8 +308,9 @@ def talk_stage(
     _register()
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.training.sam2_pretrain import load_names
+    from sama_plugin.training.scene_facts import read_facts
     from sama_plugin.training.short_loop import STATE_FILE
-    from sama_plugin.training.talk import read_facts, seen_dataset, train_talk
+    from sama_plugin.training.talk import seen_dataset, train_talk
     from sama_plugin.training.train import BROKEN_FILE
 
     tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,26 @@ from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.shapes.followups import NEEDS_HISTORY
 from sama_plugin.prompting.answer_parsing import parse_answer
+from sama_plugin.training import talk
+from sama_plugin.training.context_targets import context_losses, subject_of
 from sama_plugin.training.patch_names import COLOUR
 from sama_plugin.training.pointing import mention_ends
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
+from sama_plugin.training.scene_facts import MOVING_VOCABULARIES, STILL_ATTRIBUTES, read_facts
 from sama_plugin.training.seg_alignment import phrase_attributes
 from sama_plugin.training.short_loop import STATE_FILE
 from sama_plugin.training.talk import (
     FIRST_MOVING_FRAME,
-    MOVING_VOCABULARIES,
-    STILL_ATTRIBUTES,
     TALK_LAYERS,
+    Namers,
     SeenBatch,
     SeenDataset,
     _collate,
     attribute_tokens,
     ease_matching,
     grow_llm,
-    read_facts,
     seen_dataset,
+    talk_losses,
     train_talk,
 )
 from sama_plugin.training.train import BROKEN_FILE
@@ -198,6 +201,63 @@ def test_no_colour_without_a_name_comes_out(
 
 def one_batch(item: Any) -> SeenBatch:
     return _collate(SamaCollator(0), [item])
+
+
+def test_context_tokens_are_read_question_by_question(
+    fresh_model: Any, loaded: Any, datasets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[list[torch.Tensor]] = []
+
+    def losses_of(reader: Any, tokens: list[torch.Tensor], targets: Any) -> Any:
+        read.append(tokens)
+        return context_losses(reader, tokens, targets)
+
+    monkeypatch.setattr(talk, "context_losses", losses_of)
+    ends = mention_ends(loaded.tokenizer)
+    namers = Namers(fresh_model.config.hidden_size, fresh_model.sama.sampling.max_sparse)
+    clips, frames = datasets
+    items = [clips[0], clips[len(clips) - 1]]
+    assert items[0].example.video.num_sparse != items[1].example.video.num_sparse
+    batch = _collate(SamaCollator(loaded.tokenizer.pad_token_id), items)
+    losses = talk_losses(fresh_model, ends, None, namers, batch)
+    videos = batch.inputs["videos"]
+    features = fresh_model.encode_frames([video.pixel_values for video in videos])
+    regions = [tokens.aggregator for tokens in fresh_model.region_tokens(videos, features)]
+    made = [own for clip in fresh_model.context_tokens(videos, features, regions) for own in clip]
+    for own, expected in zip(read[0], made, strict=True):
+        torch.testing.assert_close(own, expected)
+    row = 0
+    for item in items:
+        facts = clips.facts[item.example.video_path]
+        for turn in item.example.turns:
+            subject = subject_of(turn)
+            tracked = 0 if subject is None else item.example.video.num_sparse
+            assert int(batch.context.tracked[row].sum()) == tracked
+            if subject is not None and turn.kind == "motion":
+                motion = facts.attributes[facts.ids.index(subject), STILL_ATTRIBUTES:]
+                assert torch.equal(batch.context.motions[row], motion)
+            row += 1
+    assert row == len(batch.context.tracked)
+    assert float(losses.context.detach()) > 0
+    of_frames = talk_losses(
+        fresh_model, ends, None, namers, _collate(SamaCollator(loaded.tokenizer.pad_token_id), [frames[0]])
+    )
+    assert float(of_frames.context.detach()) == 0
+
+
+def test_a_model_without_aggregator_learns_to_talk(
+    fresh_model: Any, loaded: Any, shapes_set: Path, tmp_path: Path
+) -> None:
+    fresh_model.config.sama = replace(fresh_model.sama, use_aggregator=False).to_dict()
+    fresh_model.projector.aggregator = None
+    path = tmp_path / "clip.yaml"
+    path.write_text(MIXTURE % "clip")
+    clips = seen_dataset(fresh_model, loaded.tokenizer, path, shapes_set, read_facts(shapes_set), seed=0)
+    batch = _collate(SamaCollator(loaded.tokenizer.pad_token_id), [clips[0]])
+    namers = Namers(fresh_model.config.hidden_size, fresh_model.sama.sampling.max_sparse)
+    losses = talk_losses(fresh_model, mention_ends(loaded.tokenizer), None, namers, batch)
+    assert float(losses.context) == 0
+    assert losses.total.isfinite()
 
 
 def test_new_layers_change_no_answer_until_they_learn(fresh_model: Any, datasets: Any) -> None:
