@@ -23,7 +23,7 @@ from sama_plugin.media.encode import write_video
 from sama_plugin.schema import GroundedAnswer
 
 WAYS = ("kept", "cold", "peers")
-ROUNDS = 2
+ROUNDS = 4
 
 SPLIT, SEED = "test", 300
 """Of the small world: a scene of 48 frames with three objects that are there all the time."""
