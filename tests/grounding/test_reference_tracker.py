@@ -15,7 +15,8 @@ def test_predictor_of_our_weights_is_the_one_sam2_builds() -> None:
     assert [frame.frame_idx for frame in got] == [2, 3, 4, 1, 0]
     for frame, expected in zip(got, track_with_predictor(theirs, MemoryClip(5), prompts), strict=True):
         assert frame.rows.tolist() == [0, 1]
-        assert torch.equal(frame.logits, expected.logits)
-        assert torch.equal(frame.object_logits, expected.object_logits)
+        # Weights at other addresses may take other kernels, which differ in the last digits.
+        torch.testing.assert_close(frame.logits, expected.logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(frame.object_logits, expected.object_logits, rtol=1e-4, atol=1e-4)
     state = ours.state_dict()
     assert all(state[key].data_ptr() == value.data_ptr() for key, value in lively_sam2().state_dict().items())

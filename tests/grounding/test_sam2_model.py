@@ -168,6 +168,8 @@ def test_save_then_load_gives_the_same_weights_and_leaves_one_file(tmp_path: Pat
         torch.testing.assert_close(
             loaded.track_clip(frames, prompt).mask_logits,
             lively_sam2().track_clip(frames, prompt).mask_logits,
+            rtol=1e-4,  # weights at other addresses may take other kernels, which differ in the last digits
+            atol=1e-4,
         )
 
 
