@@ -173,7 +173,7 @@ class GroundingConfig(CheckedConfig):
         propagation: `sama` (fine-tuned decoder on chosen frames, untouched SAM2 elsewhere) or `official`
             (fine-tuned decoder everywhere, first five frames).
         candidate_frames: frames tried over the whole clip, uniformly.
-        prompted_frames: so many of them that are nearly as good as its best become an object's prompts.
+        prompted_frames: at most so many of those nearly as good as its best become an object's prompts.
         min_score: below it an object counts as absent.
     """
 

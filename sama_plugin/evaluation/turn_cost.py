@@ -65,7 +65,7 @@ class TurnCost(NamedTuple):
     Attributes:
         seconds: of the whole turn; the least of the rounds.
         first_token_s: until the first token.
-        answer: of the last round.
+        answer: of the round that took least.
     """
 
     seconds: float

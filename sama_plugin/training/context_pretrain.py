@@ -32,7 +32,7 @@ from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer, EncodedDialogue, SlotLayout
 from sama_plugin.schema import Sample, Turn, VideoInputs
 from sama_plugin.training.context_targets import (
-    ASKS_MOTION,
+    MOTION_KINDS,
     ContextLosses,
     ContextReader,
     ContextTargets,
@@ -52,8 +52,8 @@ POSITIVE_WEIGHT = 4.0
 LOGIT_SCALE = 0.3
 """Start of the factor on products of embeddings and normed tokens, which are several times as long as embeddings."""
 
-STILL_KINDS = ("name", "colour", "shape", "size")
-"""Of questions about what one frame shows of an object."""
+MOTION, STILL_KINDS = "motion", ("name", "colour", "shape", "size")
+"""Of questions about what several frames show of an object, and about what one does."""
 
 MOTION_SHARE = 0.6
 """Of the questions about each object; the others are of `STILL_KINDS`."""
@@ -86,10 +86,10 @@ class ClipQuestions(NamedTuple):
 
 
 class QuestionDataset(Dataset[ClipQuestions]):
-    """One item per clip.
+    """One item per merged dialogue.
 
     Args:
-        samples: merged dialogues, one per clip.
+        samples: merged dialogues.
         facts: of the clips, see `scene_facts.read_facts`.
         tokenizer: lays out questions and answers.
         builder: makes region tensors.
@@ -112,7 +112,7 @@ class QuestionDataset(Dataset[ClipQuestions]):
         self.samples, self.facts, self.tokenizer, self.builder = samples, facts, tokenizer, builder
         self.vocab_size, self.seed, self.epoch = vocab_size, seed, 0
         asked = (turn for sample in samples for turn in sample.turns)
-        self.asks_motion = any(turn.kind == ASKS_MOTION and turn.region_ids for turn in asked)
+        self.asks_motion = any(turn.kind in MOTION_KINDS and turn.region_ids for turn in asked)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -157,7 +157,7 @@ class QuestionDataset(Dataset[ClipQuestions]):
         for mask_id, track in zip(facts.ids, facts.tracks, strict=True):
             if any(track[frame] is not None for frame in frames):
                 asks_motion = self.asks_motion and rng.random() < MOTION_SHARE
-                kind = ASKS_MOTION if asks_motion else STILL_KINDS[rng.integers(len(STILL_KINDS))]
+                kind = MOTION if asks_motion else STILL_KINDS[rng.integers(len(STILL_KINDS))]
                 options = WORDINGS[kind]
                 question = options[rng.integers(len(options))].format(r=DATA_REGION)
                 turns.append(Turn(question, "", (mask_id,), kind=kind))

@@ -36,8 +36,8 @@ MAX_LENGTH = 12.0
 LENGTH_WEIGHT = 0.02
 
 
-ASKS_MOTION = "motion"
-"""Kind of the questions whose tokens have to tell it."""
+MOTION_KINDS = ("motion", "obj_motion")
+"""Of the questions whose tokens have to tell it."""
 
 
 class ContextTargets(NamedTuple):
@@ -95,7 +95,7 @@ def find_targets(
             k = facts.ids.index(subject)
             tracks[row, : len(frames)] = _track(facts.tracks[k], frames, facts.size)
             tracked[row, : len(frames)] = True
-            if turn.kind == ASKS_MOTION:
+            if turn.kind in MOTION_KINDS:
                 motions[row] = facts.attributes[k, STILL_ATTRIBUTES:]
     return ContextTargets(tracks, tracked, motions)
 

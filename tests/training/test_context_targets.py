@@ -49,14 +49,11 @@ def test_a_question_is_about_one_object_or_none() -> None:
 
 def test_tracks_are_middles_of_the_masks(facts: SceneFacts, loaded: Any) -> None:
     frames = sparse_indices(len(facts.tracks[0]), loaded.model.sama.sampling)
-    targets = find_targets([about(facts.ids[1]), NOTHING, about(facts.ids[1], "name")], facts, frames, 16)
-    assert targets.tracked.sum(dim=1).tolist() == [len(frames), 0, len(frames)]
-    unasked = [IGNORE_INDEX] * 2
-    assert targets.motions.tolist() == [
-        facts.attributes[1, STILL_ATTRIBUTES:].tolist(),
-        unasked,
-        unasked,
-    ]
+    turns = [about(facts.ids[1]), NOTHING, about(facts.ids[1], "name"), about(facts.ids[1], "obj_motion")]
+    targets = find_targets(turns, facts, frames, 16)
+    assert targets.tracked.sum(dim=1).tolist() == [len(frames), 0, len(frames), len(frames)]
+    unasked, motion = [IGNORE_INDEX] * 2, facts.attributes[1, STILL_ATTRIBUTES:].tolist()
+    assert targets.motions.tolist() == [motion, unasked, unasked, motion]
     visible = [facts.tracks[1][frame] is not None for frame in frames]
     assert set(visible) == {False, True}
     assert targets.tracks[0, : len(frames), 2].bool().tolist() == visible

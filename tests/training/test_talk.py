@@ -13,7 +13,7 @@ from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.shapes.followups import NEEDS_HISTORY
 from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.training import talk
-from sama_plugin.training.context_targets import context_losses, subject_of
+from sama_plugin.training.context_targets import MOTION_KINDS, context_losses, subject_of
 from sama_plugin.training.patch_names import COLOUR
 from sama_plugin.training.pointing import mention_ends
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
@@ -233,7 +233,7 @@ def test_context_tokens_are_read_question_by_question(
             subject = subject_of(turn)
             tracked = 0 if subject is None else item.example.video.num_sparse
             assert int(batch.context.tracked[row].sum()) == tracked
-            if subject is not None and turn.kind == "motion":
+            if subject is not None and turn.kind in MOTION_KINDS:
                 motion = facts.attributes[facts.ids.index(subject), STILL_ATTRIBUTES:]
                 assert torch.equal(batch.context.motions[row], motion)
             row += 1
