@@ -4,7 +4,7 @@ Published aggregators start from a pretrained Q-Former; a small one from noise h
 so that it never learns to ask for it. Here every object of a clip is asked about, beside some questions of its
 dialogues. The mean context token has to tell where the object in question is on every sparse frame and how it moves
 (see `context_targets`), and to name the words of a dialogue's answer. LLM, tower and base projector rest, so the
-features of a clip are computed once. Tracks were learned first, motions from about 1,500 steps on.
+features of a clip are computed once.
 """
 
 from __future__ import annotations

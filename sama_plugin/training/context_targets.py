@@ -35,7 +35,6 @@ MAX_LENGTH = 12.0
 
 LENGTH_WEIGHT = 0.02
 
-
 MOTION_KINDS = ("motion", "obj_motion")
 """Of the questions whose tokens have to tell it."""
 
@@ -89,14 +88,15 @@ def find_targets(
     count = len(turns)
     tracks, tracked = torch.zeros(count, max_frames, 3), torch.zeros(count, max_frames, dtype=torch.bool)
     motions = torch.full((count, 2), IGNORE_INDEX)
-    for row, turn in enumerate(turns):
-        subject = subject_of(turn)
-        if subject is not None and len(frames) > 1:
-            k = facts.ids.index(subject)
-            tracks[row, : len(frames)] = _track(facts.tracks[k], frames, facts.size)
+    subjects = [subject_of(turn) if len(frames) > 1 else None for turn in turns]
+    objects = {subject: facts.ids.index(subject) for subject in subjects if subject is not None}
+    own = {subject: _track(facts.tracks[k], frames, facts.size) for subject, k in objects.items()}
+    for row, (turn, subject) in enumerate(zip(turns, subjects, strict=True)):
+        if subject is not None:
+            tracks[row, : len(frames)] = own[subject]
             tracked[row, : len(frames)] = True
             if turn.kind in MOTION_KINDS:
-                motions[row] = facts.attributes[k, STILL_ATTRIBUTES:]
+                motions[row] = facts.attributes[objects[subject], STILL_ATTRIBUTES:]
     return ContextTargets(tracks, tracked, motions)
 
 
