@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 
 
-class LastTokens(NamedTuple):
-    """What the LLM says at the last token of each row; of a row that read nothing, anything.
+class ReadTokens(NamedTuple):
+    """What the LLM says at n tokens.
 
     Attributes:
-        logits: (B, V) float.
-        hidden_states: (B, N) float; last layer, after the final norm.
+        logits: (n, V) float; of what comes next.
+        hidden_states: (n, N) float; last layer, after the final norm.
     """
 
     logits: Tensor
@@ -42,11 +42,14 @@ class PrefixCache:
         self._holds = torch.zeros(num_rows, 0, dtype=torch.bool, device=model.device)  # False where a hole is
         self.lengths = [0] * num_rows
 
-    def read(self, pieces: list[Tensor]) -> LastTokens:
+    def read(self, pieces: list[Tensor]) -> ReadTokens:
         """Read on.
 
         Args:
             pieces: list of B × (l, N) float; embedded tokens, none for a row that rests, some for one at least.
+
+        Returns:
+            At the last token of each row; of a row that read nothing, anything.
         """
         new = [len(piece) for piece in pieces]
         embeds = torch.stack([F.pad(piece, (0, 0, max(new) - len(piece), 0)) for piece in pieces])
@@ -55,7 +58,14 @@ class PrefixCache:
             inputs_embeds=embeds, past_key_values=self._cache, use_cache=True, logits_to_keep=1, **places
         )
         self.lengths = [length + count for length, count in zip(self.lengths, new, strict=True)]
-        return LastTokens(outputs.logits[:, -1], outputs.last_hidden_state[:, -1])
+        return ReadTokens(outputs.logits[:, -1], outputs.last_hidden_state[:, -1])
+
+    def read_each(self, piece: Tensor) -> ReadTokens:
+        """Read on in a cache of one row, and hear at every token of (l, N) float what comes next."""
+        (length,) = self.lengths
+        outputs = self._model(inputs_embeds=piece[None], past_key_values=self._cache, use_cache=True)
+        self.lengths = [length + len(piece)]
+        return ReadTokens(outputs.logits[0], outputs.last_hidden_state[0])
 
     def crop(self, row: int, length: int) -> None:
         """Forget all but the first `length` tokens of a row."""

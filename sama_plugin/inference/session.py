@@ -467,6 +467,7 @@ class VideoSession:
             decodings=[draft.decoding],
             stop_ids=self.stop_ids,
             generators=[draft.generator],
+            seen=draft.dialogue.input_ids,
         ):
             assert token is not None, "a single row never rests"
             self._check(run)

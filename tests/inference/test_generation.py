@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sama_plugin.errors import PromptError
 from sama_plugin.inference.generation import Decoding, GeneratedToken, generate_tokens
@@ -51,6 +53,71 @@ def test_greedy_with_cache_equals_the_whole_forward(talkative: Any) -> None:
     states = torch.stack([t.hidden_state for t in tokens])
     # the enlarged weights enlarge rounding too
     torch.testing.assert_close(states, outputs.last_hidden_state[0, 12:], atol=1e-4, rtol=1e-4)
+
+
+def answer_after(
+    model: Any, seen: list[int] | None, *, stop: set[int], decoding: Decoding, seed: int
+) -> tuple[list[GeneratedToken], PrefixCache]:
+    cache = PrefixCache(model)
+    steps = generate_tokens(
+        model,
+        cache,
+        [prompt_embeds(model)[0]],
+        decodings=[decoding],
+        stop_ids=stop,
+        generators=[torch.Generator().manual_seed(seed)],
+        seen=seen,
+    )
+    return [token for (token,) in steps if token is not None], cache
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_reading_ahead_changes_nothing(talkative: Any, data: st.DataObject) -> None:
+    settings = Decoding(
+        max_new_tokens=data.draw(st.integers(1, 12)), temperature=data.draw(st.sampled_from([0.0, 0.7]))
+    )
+    seed = data.draw(st.integers(0, 3))
+    plain, _ = answer_after(talkative, None, stop=set(), decoding=settings, seed=seed)
+    ids = [token.token_id for token in plain]
+    # What stood before: bits of the answer to come, of another, and of what is no token.
+    bits = st.one_of(
+        st.tuples(st.integers(0, len(ids)), st.integers(0, len(ids))).map(lambda ends: ids[slice(*ends)]),
+        st.lists(st.integers(-3, 40), max_size=3),
+    )
+    seen = [i for bit in data.draw(st.lists(bits, max_size=6)) for i in bit]
+    stop = set(data.draw(st.lists(st.sampled_from(ids), max_size=1)))
+    plain, _ = answer_after(talkative, None, stop=stop, decoding=settings, seed=seed)
+    ahead, cache = answer_after(talkative, seen, stop=stop, decoding=settings, seed=seed)
+    assert [t.token_id for t in ahead] == [t.token_id for t in plain]
+    for one, other in zip(ahead, plain, strict=True):
+        torch.testing.assert_close(one.hidden_state, other.hidden_state, atol=1e-3, rtol=1e-3)
+    assert cache.lengths == [12 + len(plain)]
+    kept = cache.read(list(prompt_embeds(talkative)))
+    whole = torch.cat([prompt_embeds(talkative)[0], embedded(talkative, plain), prompt_embeds(talkative)[0]])
+    with torch.inference_mode():
+        outputs = talkative(inputs_embeds=whole[None])
+    torch.testing.assert_close(kept.hidden_states[0], outputs.last_hidden_state[0, -1], atol=1e-3, rtol=1e-3)
+
+
+def embedded(model: Any, tokens: list[GeneratedToken]) -> torch.Tensor:
+    ids = torch.tensor([token.token_id for token in tokens], dtype=torch.long)
+    return model.get_model().embed_tokens(ids)
+
+
+def test_an_answer_that_comes_again_is_read_in_few_steps(talkative: Any, monkeypatch: Any) -> None:
+    settings = Decoding(max_new_tokens=22)
+    plain, _ = answer_after(talkative, None, stop=set(), decoding=settings, seed=0)
+    ids = [token.token_id for token in plain]
+    lengths = []
+    read_each = PrefixCache.read_each
+    monkeypatch.setattr(
+        PrefixCache, "read_each", lambda self, piece: lengths.append(len(piece)) or read_each(self, piece)
+    )
+    # The prompt ends as the one before that answer did.
+    ahead, _ = answer_after(talkative, [7, *ids, 9, 7], stop=set(), decoding=settings, seed=0)
+    assert [token.token_id for token in ahead] == ids
+    assert lengths == [11, 11]
 
 
 def test_stop_token_ends_the_answer_and_is_not_part_of_it(talkative: Any) -> None:
