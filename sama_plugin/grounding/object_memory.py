@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,7 @@ class ObjectMemory:
 
     Attributes:
         firsts: (S,) int; first prompted frame of each object.
+        reach: so many frames away a memory or a pointer is looked at.
     """
 
     def __init__(self, sam2: SamaSam2, prompted: Mapping[int, np.ndarray], *, has_way_back: bool) -> None:
@@ -72,6 +73,7 @@ class ObjectMemory:
         self._prompt_frames[rows, is_on.cumsum(1)[rows, places] - 1] = frames[places]
         self._prompts = self._new_slots(num_prompts, num_prompts)
         recent = (sam2.num_maskmem - 1, sam2.max_obj_ptrs_in_encoder - 1)
+        self.reach: int = max(recent)
         self._ahead = self._new_slots(*recent)
         self._back = self._new_slots(*recent) if has_way_back else None
         cell_grid = torch.empty(1, sam2.mem_dim, *[_side(sam2)] * 2, device=sam2.device)
@@ -119,7 +121,8 @@ class ObjectMemory:
             frame_idx: this frame.
             rows: (R,) int; objects that are tracked there.
             num_frames: that are wanted in all.
-            num_tracked: frames, from the clip's first on, that the way forward is done with.
+            num_tracked: frames, from the clip's first on, that the way forward is done with; for the way back,
+                all those in reach of this frame.
             is_reverse: going back in time; before is then after.
 
         Source: `SAM2Base._prepare_memory_conditioned_features`. Differs: a batch of objects with memories of
@@ -191,37 +194,68 @@ class ObjectMemory:
         return torch.from_numpy(values).to(self._sam2.device)
 
 
+def join_memories(parts: Sequence[PackedMemory]) -> PackedMemory:
+    """Those of several frames as one, the shorter ones padded."""
+    if len(parts) == 1:
+        return parts[0]
+    num_cells = max(part.num_cells for part in parts)
+    num_tokens = max(part.keys.shape[1] - part.num_cells for part in parts)
+
+    def padded(part: PackedMemory, x: torch.Tensor) -> torch.Tensor:
+        cells, tokens = x[:, : part.num_cells], x[:, part.num_cells :]
+        spare = num_cells - cells.shape[1], num_tokens - tokens.shape[1]
+        pieces = (cells, x.new_zeros(len(x), spare[0], x.shape[2]), tokens)
+        return torch.cat([*pieces, x.new_zeros(len(x), spare[1], x.shape[2])], dim=1)
+
+    masks = [
+        torch.ones_like(part.keys[..., :1], dtype=torch.bool) if part.mask is None else part.mask.mT[:, 0]
+        for part in parts
+    ]
+    mask = torch.cat([padded(part, own) for part, own in zip(parts, masks, strict=True)])  # (R, N, 1)
+    return PackedMemory(
+        keys=torch.cat([padded(part, part.keys) for part in parts]),
+        values=torch.cat([padded(part, part.values) for part in parts]),
+        num_cells=num_cells,
+        mask=None if mask.all() else mask.mT[:, None],
+    )
+
+
 def attend_to_memory(
-    attention: MemoryAttention, features: FrameFeatures, memory: PackedMemory
+    attention: MemoryAttention, features: FrameFeatures, memory: PackedMemory, owner: torch.Tensor
 ) -> torch.Tensor:
-    """The lowest level of a frame after R objects attended to their memories, (R, M, h, w) float.
+    """The lowest level of frames after R objects attended to their memories, (R, M, h, w) float.
 
     Args:
         attention: SAM2's; its layers' own weights do everything.
-        features: of one frame, the same for all objects, which part only where they meet their memories.
+        features: of n frames; objects of the same frame part only where they meet their memories.
         memory: from `ObjectMemory.pack`.
+        owner: (R,) long; frame of each object.
 
-    Source: `MemoryAttention.forward` in eval mode. Differs: one frame for all rows, and a mask.
+    Source: `MemoryAttention.forward` in eval mode. Differs: fewer frames than rows, and a mask.
     """
     low = features.levels[2]
     cells = (low + 0.1 * features.pos).flatten(2).transpose(1, 2)
     for layer in attention.layers:
         cells = layer._forward_sa(cells, None)
-        cells = cells + _cross_attend(layer.cross_attn_image, layer.norm2(cells), memory)
+        found = _cross_attend(layer.cross_attn_image, layer.norm2(cells), memory, owner)
+        cells = (cells if len(cells) == len(owner) else cells[owner]) + found
         cells = cells + layer.linear2(layer.activation(layer.linear1(layer.norm3(cells))))
     return attention.norm(cells).transpose(1, 2).unflatten(2, low.shape[-2:])
 
 
-def _cross_attend(attention: RoPEAttention, queries: torch.Tensor, memory: PackedMemory) -> torch.Tensor:
-    """`RoPEAttention.forward` of (R or 1, h·w, M) queries, with a mask; every frame turned by the same rotations."""
+def _cross_attend(
+    attention: RoPEAttention, queries: torch.Tensor, memory: PackedMemory, owner: torch.Tensor
+) -> torch.Tensor:
+    """`RoPEAttention.forward` of (R or n, h·w, M) queries, with a mask; every frame turned by the same rotations."""
     q = attention._separate_heads(attention.q_proj(queries), attention.num_heads)
     k = attention._separate_heads(attention.k_proj(memory.keys), attention.num_heads)
     v = attention._separate_heads(attention.v_proj(memory.values), attention.num_heads)
     frames = k[:, :, : memory.num_cells].unflatten(2, (-1, q.shape[2])).flatten(1, 2)  # (R, heads·n, h·w, M)
     attention.freqs_cis = attention.freqs_cis.to(q.device)  # no buffer; SAM2 moves it on the way, too
+    q = q if len(q) == len(k) else q[owner]
     q, frames = apply_rotary_enc(q, frames, freqs_cis=attention.freqs_cis)
     k[:, :, : memory.num_cells] = frames.view(len(k), attention.num_heads, memory.num_cells, -1)
-    found = F.scaled_dot_product_attention(q.expand(len(k), -1, -1, -1), k, v, attn_mask=memory.mask)
+    found = F.scaled_dot_product_attention(q, k, v, attn_mask=memory.mask)
     out: torch.Tensor = attention.out_proj(attention._recombine_heads(found))
     return out
 

@@ -1,8 +1,12 @@
-"""Objects carried from their prompted frames through a clip by SAM2, all of them in one batch per frame."""
+"""Objects carried from their prompted frames through a clip by SAM2, all of them in one batch per frame.
+
+Where both ways through the clip can go on, forward and back, one batch takes a frame of each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -11,7 +15,7 @@ import torch
 from sam2.modeling.sam.mask_decoder import MaskDecoder
 
 from sama_plugin.grounding.feature_store import FeatureStore
-from sama_plugin.grounding.object_memory import ObjectMemory, attend_to_memory
+from sama_plugin.grounding.object_memory import ObjectMemory, attend_to_memory, join_memories
 from sama_plugin.grounding.sam2_model import FrameFeatures
 
 
@@ -31,8 +35,24 @@ class TrackedFrame(NamedTuple):
     object_logits: torch.Tensor
 
 
+class _Visit(NamedTuple):
+    """Objects on a frame on one of the two ways.
+
+    Attributes:
+        frame_idx: 0-based.
+        rows: (R,) int; which objects are tracked there.
+        features: of that frame; None where there are no rows.
+        is_reverse: going back in time.
+    """
+
+    frame_idx: int
+    rows: np.ndarray
+    features: FrameFeatures | None
+    is_reverse: bool
+
+
 class ObjectTracker:
-    """S objects on their way through a clip; memory attention, mask decoder and memory encoder run once per frame.
+    """S objects on their way through a clip; memory attention, mask decoder and memory encoder run once per step.
 
     First `prompt` each prompted frame, then read `track`, then, for a clip that grows, `extend`.
 
@@ -106,39 +126,45 @@ class ObjectTracker:
     def track(self) -> Iterator[TrackedFrame]:
         """Every frame that is wanted, once for each object.
 
-        Each object goes from its first prompted frame to the end, then (if two-way) from there back to the start.
+        Each object goes from its first prompted frame to the end, and (if two-way) from there back to the start.
         """
-        firsts = self._memory.firsts
-        yield from self.extend()
-        if self._is_two_way:
-            back = range(int(firsts.max()) - 1, self._start - 1, -1)
-            yield from self._visit(back, self._num_tracked - self._start, is_reverse=True)
+        back = (
+            range(int(self._memory.firsts.max()) - 1, self._start - 1, -1) if self._is_two_way else range(0)
+        )
+        yield from self._visit(self._ahead(), back)
         self._memory.forget_way_back()
 
     def extend(self) -> Iterator[TrackedFrame]:
         """Frames from the last one on which the way forward arrived to the end, as it is now."""
+        yield from self._visit(self._ahead(), range(0))
+
+    def _ahead(self) -> range:
         stop = self._store.clip.num_frames if self._stop is None else self._stop
-        yield from self._visit(range(self._num_tracked, stop), stop - self._start, is_reverse=False)
+        return range(self._num_tracked, stop)
 
     @torch.inference_mode()
-    def _visit(self, indices: Sequence[int], num_frames: int, *, is_reverse: bool) -> Iterator[TrackedFrame]:
-        wanted = [i for i in indices if self._tracked(i, is_reverse=is_reverse).any()]
+    def _visit(self, ahead: range, back: range) -> Iterator[TrackedFrame]:
+        # The way back looks at frames behind the last first prompt, on which the way forward has to have been.
+        lead = max(0, back.start + self._memory.reach + 1 - ahead.start) if back else len(ahead)
+        first = ((i, None) for i in ahead[:lead])
+        together: Iterator[tuple[int | None, int | None]] = itertools.zip_longest(ahead[lead:], back)
+        with (
+            closing(self._walk(ahead, is_reverse=False)) as forward,
+            closing(self._walk(back, is_reverse=True)) as backward,
+        ):
+            for frames in itertools.chain(first, together):
+                ways = zip((forward, backward), frames, strict=True)
+                visits = [next(way) for way, frame_idx in ways if frame_idx is not None]
+                yield from self._step(visits, num_frames=ahead.stop - self._start)
+
+    def _walk(self, indices: range, *, is_reverse: bool) -> Generator[_Visit, None, None]:
+        """Where objects are tracked on a way, with features; elsewhere there are none to be had."""
+        rows = [self._tracked(i, is_reverse=is_reverse).nonzero()[0] for i in indices]
+        wanted = [i for i, own in zip(indices, rows, strict=True) if len(own)]
         with closing(self._store.walk(wanted, self._decoder)) as walk:
-            for frame_idx in indices:
-                rows = self._tracked(frame_idx, is_reverse=is_reverse).nonzero()[0]
-                parts = []
-                if not is_reverse and frame_idx in self._prompted:
-                    parts.append(
-                        TrackedFrame(
-                            frame_idx, self._prompted[frame_idx].nonzero()[0], *self._given[frame_idx]
-                        )
-                    )
-                if len(rows):
-                    _, features = next(walk)
-                    parts.append(self._step(frame_idx, rows, features, num_frames, is_reverse=is_reverse))
-                if not is_reverse:
-                    self._num_tracked = frame_idx + 1
-                yield _joined(parts)
+            for frame_idx, own in zip(indices, rows, strict=True):
+                features = next(walk)[1] if len(own) else None
+                yield _Visit(frame_idx, own, features, is_reverse)
 
     def _tracked(self, frame_idx: int, *, is_reverse: bool) -> np.ndarray:
         """(S,) bool; which objects are tracked, not given, on a frame on that way."""
@@ -148,22 +174,57 @@ class ObjectTracker:
         is_near = firsts <= frame_idx
         return is_near & ~self._prompted[frame_idx] if frame_idx in self._prompted else is_near
 
-    def _step(
-        self, frame_idx: int, rows: np.ndarray, features: FrameFeatures, num_frames: int, *, is_reverse: bool
-    ) -> TrackedFrame:
-        """Segment objects from memory, and remember them."""
-        sam2 = self._sam2
+    def _step(self, visits: Sequence[_Visit], num_frames: int) -> Iterator[TrackedFrame]:
+        """What is given or tracked on a frame of each way."""
+        tracked = self._track_on([visit for visit in visits if len(visit.rows)], num_frames)
+        for visit in visits:
+            frame_idx = visit.frame_idx
+            parts = []
+            if not visit.is_reverse and frame_idx in self._prompted:
+                rows = self._prompted[frame_idx].nonzero()[0]
+                parts.append(TrackedFrame(frame_idx, rows, *self._given[frame_idx]))
+            if len(visit.rows):
+                parts.append(next(tracked))
+            if not visit.is_reverse:
+                self._num_tracked = frame_idx + 1
+            yield _joined(parts)
+
+    def _track_on(self, visits: Sequence[_Visit], num_frames: int) -> Iterator[TrackedFrame]:
+        """Segment the objects of each frame from memory, and remember them."""
+        if not visits:
+            return iter(())
+        sam2, counts = self._sam2, [len(visit.rows) for visit in visits]
+        features = FrameFeatures.of_frames([visit.features for visit in visits if visit.features is not None])
+        owner = torch.arange(len(visits)).repeat_interleave(torch.tensor(counts)).to(sam2.device)
         sparse, dense = self._no_points
         with self._store.head.autocast():
-            memory = self._memory.pack(frame_idx, rows, num_frames, self._num_tracked, is_reverse=is_reverse)
-            embed = attend_to_memory(sam2.memory_attention, features, memory)
-            sparse = sparse.expand(len(rows), -1, -1)
-            best = sam2.decode(embed, features.levels[:2], sparse, dense, decoder=self._decoder).best()
+            memory = join_memories(
+                [
+                    self._memory.pack(
+                        visit.frame_idx,
+                        visit.rows,
+                        num_frames,
+                        self._num_tracked,
+                        is_reverse=visit.is_reverse,
+                    )
+                    for visit in visits
+                ]
+            )
+            embed = attend_to_memory(sam2.memory_attention, features, memory, owner)
+            own = features if len(visits) == 1 else features.take(owner)
+            sparse = sparse.expand(len(owner), -1, -1)
+            best = sam2.decode(embed, own.levels[:2], sparse, dense, decoder=self._decoder).best()
             logits = best.gated_logits() if self._is_gated else best.mask_logits
             pointers = sam2.point_to_object(best.tokens, best.object_logits)
-            entry = sam2.remember(features, logits, best.object_logits, pointers)
-        self._memory.add(frame_idx, rows, entry, is_reverse=is_reverse)
-        return TrackedFrame(frame_idx, rows, logits[:, 0].float(), best.object_logits.float())
+            entry = sam2.remember(own, logits, best.object_logits, pointers)
+        ends = list(itertools.accumulate(counts, initial=0))
+        frames = []
+        for visit, rows in zip(visits, map(slice, ends, ends[1:]), strict=False):
+            kept = {name: entry[name][rows] for name in ("maskmem_features", "obj_ptr")}
+            self._memory.add(visit.frame_idx, visit.rows, kept, is_reverse=visit.is_reverse)
+            seen = logits[rows, 0].float(), best.object_logits[rows].float()
+            frames.append(TrackedFrame(visit.frame_idx, visit.rows, *seen))
+        return iter(frames)
 
 
 def _joined(parts: list[TrackedFrame]) -> TrackedFrame:

@@ -56,7 +56,8 @@ class Grounding:
             dot head tries frames while they are read: its scores rise from 0 with them.
         num_tracked: objects that are in the clip.
         frames: each frame of the clip once for each object that is in it. Made while it is read, and reading may
-            stop at any frame. The SAM2 head goes forward from each object's first prompted frame, then backward.
+            stop at any frame. The SAM2 head goes forward from each object's first prompted frame and back from there,
+            both ways beside each other where it can.
         extend: frames that a growing clip got since, for the same objects, forward from the last frame that was
             given; nothing given before changes. To be called, as often as wanted, when `frames` will not be read
             any more. The same masks as if the clip had been that long at the start, if it had 16 frames then (of

@@ -245,7 +245,7 @@ class Sam2Head:
     ) -> Iterator[TrackedFrame]:
         """Carry masks from prompted frames through the clip with SAM2's untouched weights.
 
-        Each object goes forward from its first prompted frame to the end, then backward from it to frame 0.
+        Each object goes forward from its first prompted frame to the end, and backward from it to frame 0.
 
         Args:
             store: features of the clip.

@@ -64,8 +64,9 @@ def predictor_tracks(
     return {f.frame_idx: (f.logits, f.object_logits) for f in track_with_predictor(predictor, clip, prompts)}
 
 
-def test_propagation_equals_sam2s_video_predictor_in_both_directions() -> None:
-    clip = MemoryClip(26)
+@pytest.mark.parametrize("num_frames", [16, 32])  # the way back begins after the way forward, or beside it
+def test_propagation_equals_sam2s_video_predictor_in_both_directions(num_frames: int) -> None:
+    clip = MemoryClip(num_frames)
     first, second = (24, 28, 70, 80), (60, 60, 120, 110)
     prompts = {9: square_masks(first, second), 14: square_masks((30, 28, 80, 80), None)}
     expected = predictor_tracks(clip, prompts, lively_sam2())
@@ -73,7 +74,7 @@ def test_propagation_equals_sam2s_video_predictor_in_both_directions() -> None:
     for k in range(2):  # alone, as SAM2 does it
         alone = {i: masks[k : k + 1] for i, masks in prompts.items()}
         got = {i: (logits, scores) for i, logits, scores in propagate(new_head(), clip, alone)}
-        assert list(got) == [*range(9, 26), *range(8, -1, -1)]
+        assert sorted(got) == list(range(num_frames))
         for i, (logits, scores) in got.items():
             torch.testing.assert_close(scores, expected[i][1][k : k + 1], atol=1e-3, rtol=1e-3)
             torch.testing.assert_close(logits, expected[i][0][k : k + 1], atol=1e-2, rtol=1e-3)
@@ -83,8 +84,12 @@ def test_propagation_equals_sam2s_video_predictor_in_both_directions() -> None:
     assert {bool(scores > 0) for _, scores in tracked} == {True, False}
 
 
-def test_objects_prompted_on_different_frames_equal_sam2s_predictor_on_each_alone() -> None:
-    clip, store = MemoryClip(26), FeatureStore(head_that_sees_all(), MemoryClip(26))
+@pytest.mark.parametrize(("num_frames", "steps_saved"), [(26, 0), (42, 7), (60, 20)])
+def test_objects_prompted_on_different_frames_equal_sam2s_predictor_on_each_alone(
+    num_frames: int, steps_saved: int
+) -> None:
+    clip = MemoryClip(num_frames)
+    store = FeatureStore(head_that_sees_all(), clip)
     prompts = {
         0: {4: square_masks((24, 28, 70, 80)), 11: square_masks((30, 28, 80, 80))},
         1: {11: square_masks((60, 60, 120, 110))},
@@ -100,12 +105,14 @@ def test_objects_prompted_on_different_frames_equal_sam2s_predictor_on_each_alon
             for k, row in enumerate(frame.rows.tolist()):
                 assert frame.frame_idx not in got[row]
                 got[row][frame.frame_idx] = frame.logits[k], frame.object_logits[k]
-    visits = (26 - 4) + 20  # every frame from the first prompt on, and back from the last first prompt
-    assert calls[0].call_count == visits - 2  # on frames 4 and 11 there are only prompts
-    assert calls[1].call_count == visits - 2 + len(prompted)
+    # Every frame from the first prompt on, and back from the last first prompt, on frame 20, which is done beside the
+    # frames from 20 + 15 on; on frames 4 and 11 there are only prompts.
+    steps = (num_frames - 4) + 20 - steps_saved - 2
+    assert calls[0].call_count == steps
+    assert calls[1].call_count == steps + len(prompted)
     for row, own in prompts.items():
         expected = predictor_tracks(clip, own, store.head.sam2)
-        assert sorted(got[row]) == list(range(26))
+        assert sorted(got[row]) == list(range(num_frames))
         for i, (logits, scores) in got[row].items():
             # memory is rounded to bfloat16, which may make a last digit of a batch a visible one
             torch.testing.assert_close(scores, expected[i][1][0], atol=1e-2, rtol=1e-3)
@@ -171,7 +178,7 @@ def test_frames_are_read_one_at_a_time_and_once() -> None:
     clip = MemoryClip(30)
     store = FeatureStore(new_head(), clip)
     list(store.head.propagate(store, {3: square_masks((24, 28, 70, 80))}))
-    assert clip.decoded == [3, *range(4, 30), 2, 1, 0]
+    assert clip.decoded == [3, *range(4, 18), 18, 2, 19, 1, 20, 0, *range(21, 30)]
 
 
 def test_segment_of_many_is_segment_of_each() -> None:
@@ -333,10 +340,11 @@ def test_objects_with_good_frames_in_common_take_the_same_steps() -> None:
         prediction_of([0.89, 0.89], [9, 9]),
         prediction_of([0.1, 0.1], [9, 9]),
     ]
-    with mock.patch.object(ObjectTracker, "_step", autospec=True, side_effect=ObjectTracker._step) as step:
-        ground_with(new_head(candidate_frames=4, prompted_frames=2), clip, predictions)
-    tracked = [(call.args[1], call.args[2].tolist()) for call in step.call_args_list]
-    assert tracked == [(frame, [0, 1]) for frame in (4, 6, 7, 2, 1, 0)]
+    remember = SamaSam2.remember
+    with mock.patch.object(SamaSam2, "remember", autospec=True, side_effect=remember) as remembered:
+        _, frames = ground_with(new_head(candidate_frames=4, prompted_frames=2), clip, predictions)
+    assert all(call.args[2].shape[0] == 2 for call in remembered.call_args_list), "both on every step"
+    assert remembered.call_count == len(frames) == 8
 
 
 def test_an_object_with_no_frame_in_common_keeps_its_best() -> None:
