@@ -123,6 +123,7 @@ class SeenDataset(Dataset[SeenExample]):
         grid: frame tokens per side.
         max_frames: largest number of sparse frames.
         seed: of the swaps.
+        mask_frames: dense frames whose mask targets are kept, drawn anew every epoch, where there are targets.
 
     Raises:
         DataError: an attribute word is no single token.
@@ -137,9 +138,10 @@ class SeenDataset(Dataset[SeenExample]):
         max_frames: int,
         *,
         seed: int = 0,
+        mask_frames: int = 0,
     ) -> None:
         self.examples, self.facts, self.tokenizer = examples, facts, tokenizer
-        self.grid, self.max_frames = grid, max_frames
+        self.grid, self.max_frames, self.mask_frames = grid, max_frames, mask_frames
         self.ends, self.words = mention_ends(tokenizer), attribute_tokens(tokenizer)
         self.seed, self.epoch = seed, 0
 
@@ -170,6 +172,7 @@ class SeenDataset(Dataset[SeenExample]):
         example = self._hide_unnamed(example, facts, rng)
         names = said_names(self.tokenizer, example.labels)
         example, mentions = self._swap_words(example, mentions, rng)
+        example = self._fewer_masks(example, rng)
         context = find_targets(example.turns, facts, example.sparse_frames, self.max_frames)
         return SeenExample(example, patches, mentions, pointers, looks, coming, names, context)
 
@@ -212,6 +215,17 @@ class SeenDataset(Dataset[SeenExample]):
         mentions[torch.diff(changed, prepend=changed.new_zeros(1)) > 0] = IGNORE_INDEX
         return dataclasses.replace(example, input_ids=ids), mentions
 
+    def _fewer_masks(self, example: Example, rng: np.random.Generator) -> Example:
+        """Mask targets on some of the dense frames only: SAM2 takes longer for them than the LLM for all the rest."""
+        targets = example.grounding
+        if targets is None:
+            return example
+        kept = torch.from_numpy(rng.permutation(len(targets.sam2_frames))[: self.mask_frames])
+        fewer = dataclasses.replace(
+            targets, sam2_frames=targets.sam2_frames[kept], gt_masks=targets.gt_masks[:, kept]
+        )
+        return dataclasses.replace(example, grounding=fewer)
+
     def _last_phrases(self, example: Example) -> Tensor:
         """(L,) bool; tokens of each answer from its last `<p>` on, or all of them where it has none."""
         is_answer = example.labels != IGNORE_INDEX
@@ -242,8 +256,9 @@ def seen_dataset(
     *,
     seed: int,
     report: Path | None = None,
+    mask_frames: int = 0,
 ) -> SeenDataset:
-    """The mixture of a file, without targets for masks.
+    """The mixture of a file.
 
     Args:
         model: a SAMA model.
@@ -253,6 +268,7 @@ def seen_dataset(
         facts: from `scene_facts.read_facts`.
         seed: of frame choices and swaps.
         report: file of the samples that cannot be read; without one the first is an error.
+        mask_frames: dense frames of each example with targets for masks.
     """
     mixed = mixed_dataset(
         tokenizer,
@@ -260,12 +276,13 @@ def seen_dataset(
         data_path,
         data_root,
         seed=seed,
-        mask_targets=False,
+        mask_targets=mask_frames > 0,
         cache_gb=FRAME_CACHE_GB,
         report=report,
     )
     side = -(-model.get_vision_tower().num_patches_per_side // model.sama.dense_pool_stride)
-    return SeenDataset(mixed, facts, tokenizer, side, model.sama.sampling.max_sparse, seed=seed)
+    max_frames = model.sama.sampling.max_sparse
+    return SeenDataset(mixed, facts, tokenizer, side, max_frames, seed=seed, mask_frames=mask_frames)
 
 
 def attribute_tokens(tokenizer: Any) -> tuple[Tensor, ...]:
@@ -307,6 +324,19 @@ class SeenBatch(NamedTuple):
         return SeenBatch(self.inputs | text, pointers=self.pointers.to(device), **labels)
 
 
+def collate_seen(collator: SamaCollator, items: list[SeenExample]) -> SeenBatch:
+    """A batch of items; `collator` makes the model's inputs."""
+    return SeenBatch(
+        collator([item.example for item in items]),
+        torch.cat([item.patches for item in items]),
+        torch.cat([item.mentions for item in items]),
+        collate_pointers([item.pointers for item in items], [item.frames for item in items]),
+        torch.cat([item.coming for item in items]),
+        torch.cat([item.names for item in items]),
+        join_targets([item.context for item in items]),
+    )
+
+
 class Namers(nn.Module):
     """Heads that name attributes and read context tokens; thrown away after the stage.
 
@@ -327,6 +357,7 @@ class TalkLosses(NamedTuple):
     """Scalars, and (A,) shares of patches, mentions and pointers with each attribute named right."""
 
     lm: Tensor
+    masks: Tensor
     prompt: Tensor
     patch: Tensor
     patch_shares: Tensor
@@ -352,13 +383,13 @@ class TalkLosses(NamedTuple):
             (COMING_WEIGHT, self.coming),
             (CONTEXT_WEIGHT, self.context),
         )
-        return self.lm + self.prompt + sum(weight * loss for weight, loss in weighted)
+        return self.lm + self.masks + self.prompt + sum(weight * loss for weight, loss in weighted)
 
 
 def talk_losses(
     model: Any, ends: Tensor, names: AttributeEmbedding | None, namers: Namers, batch: SeenBatch
 ) -> TalkLosses:
-    """Language loss, distance of `[SEG]` from its name's prompt, and losses of what tokens see, of a batch.
+    """Language loss, those of masks, distance of `[SEG]` from its name's prompt, losses of what tokens see, of a batch.
 
     Args:
         model: a SAMA model.
@@ -369,7 +400,9 @@ def talk_losses(
         batch: what the tokens show.
     """
     inputs, ids = batch.inputs, batch.inputs["input_ids"]
-    outputs = model(**{**inputs, "grounding": None}, output_hidden_states=True)
+    has_targets = any(targets is not None for targets in inputs["grounding"])
+    grounding = inputs["grounding"] if has_targets else None
+    outputs = model(**{**inputs, "grounding": grounding}, output_hidden_states=True)
     hidden, last = outputs.hidden_states, outputs.last_hidden_state
     prompt = last.new_zeros(())
     if names is not None:
@@ -391,6 +424,7 @@ def talk_losses(
         context = track + motion + length
     return TalkLosses(
         outputs.losses["lm"],
+        outputs.loss - outputs.losses["lm"],
         prompt,
         patch,
         patch_shares,
@@ -453,7 +487,7 @@ def train_talk(
     ends = mention_ends(tokenizer).to(loop.device)
     names = None if names is None else names.to(loop.device)
     clips, frames = datasets
-    collate = functools.partial(_collate, SamaCollator(tokenizer.pad_token_id))
+    collate = functools.partial(collate_seen, SamaCollator(tokenizer.pad_token_id))
     make = functools.partial(endless_batches, collate=collate, seed=seed, workers=workers)
     if loop.start == 0:
         for of_mentions in (False, True):
@@ -488,18 +522,6 @@ def grow_llm(model: Any, num_layers: int) -> None:
         layer.self_attn.layer_idx = index
     config.num_hidden_layers = len(layers)
     config.layer_types = ["full_attention"] * len(layers)
-
-
-def _collate(collator: SamaCollator, items: list[SeenExample]) -> SeenBatch:
-    return SeenBatch(
-        collator([item.example for item in items]),
-        torch.cat([item.patches for item in items]),
-        torch.cat([item.mentions for item in items]),
-        collate_pointers([item.pointers for item in items], [item.frames for item in items]),
-        torch.cat([item.coming for item in items]),
-        torch.cat([item.names for item in items]),
-        join_targets([item.context for item in items]),
-    )
 
 
 @torch.no_grad()

@@ -2,7 +2,9 @@
 
     shapes ─► sam2-small (prompts, names, propagation) ─► sam2 ─────┐
        ├────► tower (patches named) ─► start                        │
-       └────► words (single frames) ─► context (aggregator) ─► joined ─► talk (dialogues, [SEG]) ─► clips (masks)
+       └────► words (single frames) ─► context (aggregator) ─► joined ─┐
+         ┌──────────────────────────────────────────────────────────────┘
+         └────► talk (dialogues, [SEG]) ─► clips (masks) ─► joint (all of it)
 
 Each stage writes a whole checkpoint folder and is skipped when it is there; an interrupted one goes on where it was.
 """
@@ -18,14 +20,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sama_plugin.errors import DataError, SamaError
+
+if TYPE_CHECKING:
+    from sama_plugin.training.talk import SeenDataset
 
 logger = logging.getLogger(__name__)
 
 TRAIN_SEED = 1
 TRAINING_SPLITS = {"train": 1.0, "unnamed": 0.5, "still": 1.0}
-"""Of the small world, with videos of each as a share of `--videos`; all but `train` are for the stage `talk` alone."""
+"""Of the small world, with videos of each as a share of `--videos`; all but `train` are for `talk` and `joint` alone."""
 
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
@@ -33,6 +39,7 @@ TOWER_STEPS = 3000
 SAM2_SMALL_SIZE = 128
 SAM2_LARGE_STEPS, SAM2_LARGE_BATCH = 2400, 64
 TALK_STEPS = 8000
+JOINT_STEPS = 2400
 TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
 
@@ -90,8 +97,9 @@ def main(argv: list[str] | None = None, parser: argparse.ArgumentParser | None =
     steps = max(1, round(TALK_STEPS * options.scale))
     talk_stage(joined, out, data, TALK_DATA, sam2, options, steps=steps)
     run_stage(CLIPS, out, data, options, host_flags)
+    joint_stage(stage_folder(out, "clips"), out, data, sam2, options)
     final = out / FINAL_NAME
-    write_final(stage_folder(out, "clips"), final)
+    write_final(stage_folder(out, "joint"), final)
     print_end(final)
 
 
@@ -308,25 +316,90 @@ def talk_stage(
     _register()
     from sama_plugin.host.loading import load_sama_model
     from sama_plugin.training.sam2_pretrain import load_names
-    from sama_plugin.training.scene_facts import read_facts
-    from sama_plugin.training.short_loop import STATE_FILE
-    from sama_plugin.training.talk import seen_dataset, train_talk
-    from sama_plugin.training.train import BROKEN_FILE
+    from sama_plugin.training.talk import train_talk
 
     tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
-    facts = {path: scene for split in TRAINING_SPLITS for path, scene in read_facts(data / split).items()}
-    report = folder / BROKEN_FILE
-    if not (folder / STATE_FILE).is_file():
-        report.unlink(missing_ok=True)  # of a run that never got far enough to go on from
-    shared = {"seed": options.seed, "report": report}
-    clips, frames = (
-        seen_dataset(model, tokenizer, DATA_CONFIGS / name, data, facts, **shared) for name in configs
-    )
+    clips, frames = _seen_datasets(model, tokenizer, data, configs, folder, options.seed)
     names = None if sam2 is None else load_names(sam2, model.sama.sam2.hidden_dim)
     settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
     train_talk(model, tokenizer, names, (clips, frames), folder, **settings)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)  # config.json last: whole
+
+
+def joint_stage(start: Path, out: Path, data: Path, sam2: Path, options: argparse.Namespace) -> None:
+    """Teach all of it at once, unless that is done; see `joint`.
+
+    Args:
+        start: checkpoint that went through `talk` and `clips`.
+        out: folder of the stages.
+        data: folder of the splits.
+        sam2: folder of the SAM2 stage, which knows the prompts of names.
+        options: see `add_options`.
+    """
+    folder = stage_folder(out, "joint")
+    if is_done(folder):
+        logger.info("Stage joint is done: %s", folder)
+        return
+    _register()
+    from sama_plugin.grounding.losses import LossWeights
+    from sama_plugin.host.loading import load_sama_model
+    from sama_plugin.training.joint import MASK_FRAMES, train_joint
+    from sama_plugin.training.sam2_pretrain import load_names
+
+    tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
+    datasets = _seen_datasets(
+        model, tokenizer, data, TALK_DATA, folder, options.seed, mask_frames=MASK_FRAMES
+    )
+    train_joint(
+        model,
+        tokenizer,
+        load_names(sam2, model.sama.sam2.hidden_dim),
+        datasets,
+        folder,
+        mask_weights=LossWeights(*CLIPS.masks),
+        seed=options.seed,
+        num_steps=max(1, round(JOINT_STEPS * options.scale)),
+        workers=options.workers,
+    )
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)  # config.json last: whole
+
+
+def _seen_datasets(
+    model: Any,
+    tokenizer: Any,
+    data: Path,
+    configs: tuple[str, str],
+    folder: Path,
+    seed: int,
+    *,
+    mask_frames: int = 0,
+) -> tuple[SeenDataset, SeenDataset]:
+    """Mixtures of clips, with masks on `mask_frames` each, and of single frames; `folder` gets the report."""
+    from sama_plugin.training.scene_facts import read_facts
+    from sama_plugin.training.short_loop import STATE_FILE
+    from sama_plugin.training.talk import seen_dataset
+    from sama_plugin.training.train import BROKEN_FILE
+
+    facts = {path: scene for split in TRAINING_SPLITS for path, scene in read_facts(data / split).items()}
+    report = folder / BROKEN_FILE
+    if not (folder / STATE_FILE).is_file():
+        report.unlink(missing_ok=True)  # of a run that never got far enough to go on from
+    clips, frames = (
+        seen_dataset(
+            model,
+            tokenizer,
+            DATA_CONFIGS / name,
+            data,
+            facts,
+            seed=seed,
+            report=report,
+            mask_frames=count,
+        )
+        for name, count in zip(configs, (mask_frames, 0), strict=True)
+    )
+    return clips, frames
 
 
 def run_stage(

@@ -26,8 +26,8 @@ from sama_plugin.training.talk import (
     Namers,
     SeenBatch,
     SeenDataset,
-    _collate,
     attribute_tokens,
+    collate_seen,
     ease_matching,
     grow_llm,
     seen_dataset,
@@ -200,7 +200,7 @@ def test_no_colour_without_a_name_comes_out(
 
 
 def one_batch(item: Any) -> SeenBatch:
-    return _collate(SamaCollator(0), [item])
+    return collate_seen(SamaCollator(0), [item])
 
 
 def test_context_tokens_are_read_question_by_question(
@@ -218,7 +218,7 @@ def test_context_tokens_are_read_question_by_question(
     clips, frames = datasets
     items = [clips[0], clips[len(clips) - 1]]
     assert items[0].example.video.num_sparse != items[1].example.video.num_sparse
-    batch = _collate(SamaCollator(loaded.tokenizer.pad_token_id), items)
+    batch = collate_seen(SamaCollator(loaded.tokenizer.pad_token_id), items)
     losses = talk_losses(fresh_model, ends, None, namers, batch)
     videos = batch.inputs["videos"]
     features = fresh_model.encode_frames([video.pixel_values for video in videos])
@@ -240,7 +240,11 @@ def test_context_tokens_are_read_question_by_question(
     assert row == len(batch.context.tracked)
     assert float(losses.context.detach()) > 0
     of_frames = talk_losses(
-        fresh_model, ends, None, namers, _collate(SamaCollator(loaded.tokenizer.pad_token_id), [frames[0]])
+        fresh_model,
+        ends,
+        None,
+        namers,
+        collate_seen(SamaCollator(loaded.tokenizer.pad_token_id), [frames[0]]),
     )
     assert float(of_frames.context.detach()) == 0
 
@@ -253,7 +257,7 @@ def test_a_model_without_aggregator_learns_to_talk(
     path = tmp_path / "clip.yaml"
     path.write_text(MIXTURE % "clip")
     clips = seen_dataset(fresh_model, loaded.tokenizer, path, shapes_set, read_facts(shapes_set), seed=0)
-    batch = _collate(SamaCollator(loaded.tokenizer.pad_token_id), [clips[0]])
+    batch = collate_seen(SamaCollator(loaded.tokenizer.pad_token_id), [clips[0]])
     namers = Namers(fresh_model.config.hidden_size, fresh_model.sama.sampling.max_sparse)
     losses = talk_losses(fresh_model, mention_ends(loaded.tokenizer), None, namers, batch)
     assert float(losses.context) == 0

@@ -1,0 +1,97 @@
+"""Stage `joint` of the tiny preset: what `talk` teaches, and masks, in one loop; the mean of its last weights stays.
+
+The stage `clips` before it teaches masks and words alone, and lets go of what only `talk` asks for. Here all of it has
+to hold at once. Of three batches two are of clips with masks, one of single frames.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.swa_utils import AveragedModel
+
+from sama_plugin.data.collator import SamaCollator
+from sama_plugin.grounding.losses import LossWeights
+from sama_plugin.training.pointing import mention_ends
+from sama_plugin.training.sam2_pretrain import AttributeEmbedding
+from sama_plugin.training.short_loop import ShortLoop, endless_batches
+from sama_plugin.training.talk import LOG_STEPS, Namers, SeenDataset, collate_seen, talk_losses
+
+MASK_FRAMES = 2
+"""Of each clip, with targets for masks."""
+
+CYCLE = 3
+"""Steps, the last of them on single frames."""
+
+MEAN_SHARE = 0.2
+"""Of the steps, at the end, whose weights make the mean."""
+
+
+def train_joint(
+    model: Any,
+    tokenizer: Any,
+    names: AttributeEmbedding | None,
+    datasets: tuple[SeenDataset, SeenDataset],
+    out: Path,
+    *,
+    mask_weights: LossWeights,
+    seed: int = 0,
+    num_steps: int = 2400,
+    batch_size: int = 8,
+    learning_rate: float = 5e-4,
+    save_every: int = 200,
+    workers: int = 1,
+) -> None:
+    """Train LLM, projector and mask decoder; the tower rests. Resumes from `out` after an interruption.
+
+    Args:
+        model: a SAMA model that went through `talk`; changed in place.
+        tokenizer: its tokenizer.
+        names: prompts of SAM2 for names; None for a head without SAM2.
+        datasets: of clips, with targets for masks, and of single frames, without.
+        out: folder of the state while running.
+        mask_weights: of the mask losses.
+        seed: of the heads and of the order.
+        num_steps: optimiser steps.
+        batch_size: clips or single frames per step.
+        learning_rate: peak rate.
+        save_every: steps between two states.
+        workers: processes that read clips, and as many for single frames.
+    """
+    torch.manual_seed(seed)
+    namers = Namers(model.config.hidden_size, model.sama.sampling.max_sparse)
+    model.loss_weights = mask_weights
+    model.train().requires_grad_(True)
+    model.get_vision_tower().requires_grad_(False).eval()
+    late = AveragedModel(model).requires_grad_(False)
+    loop = ShortLoop(
+        out,
+        (model, namers, late),
+        name="joint",
+        num_steps=num_steps,
+        learning_rate=learning_rate,
+        save_every=save_every,
+        betas=(0.9, 0.98),
+    )
+    ends = mention_ends(tokenizer).to(loop.device)
+    names = None if names is None else names.to(loop.device)
+    collate = functools.partial(collate_seen, SamaCollator(tokenizer.pad_token_id))
+    make = functools.partial(endless_batches, collate=collate, seed=seed, workers=workers)
+    clips, frames = datasets
+    frames_done = loop.start // CYCLE
+    of_clips = make(clips, batch_size, start=loop.start - frames_done)
+    of_frames = make(frames, batch_size, start=frames_done)
+    for step in loop.steps():
+        if step > num_steps * (1 - MEAN_SHARE):
+            late.update_parameters(model)  # after the step before: saved with it, or not at all
+        batch = next(of_frames if step % CYCLE == CYCLE - 1 else of_clips)
+        losses = talk_losses(model, ends, names, namers, batch.to(loop.device))
+        loop.update(losses.total)
+        if step % LOG_STEPS == 0:
+            loop.show(**{name: value.detach().mean() for name, value in losses._asdict().items()})
+    late.update_parameters(model)
+    model.load_state_dict(late.module.state_dict())
+    model.requires_grad_(True).eval()

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sama_plugin.constants import SEG_TOKEN
+from sama_plugin.data.collator import SamaCollator
+from sama_plugin.grounding.losses import LossWeights
+from sama_plugin.training import joint
+from sama_plugin.training.joint import MASK_FRAMES, train_joint
+from sama_plugin.training.pointing import mention_ends
+from sama_plugin.training.scene_facts import read_facts
+from sama_plugin.training.short_loop import STATE_FILE
+from sama_plugin.training.talk import Namers, SeenDataset, collate_seen, seen_dataset, talk_losses
+from tests.conftest import load_checkpoint
+
+MIXTURE = "datasets: [{json_path: records.json, mask_path: mask_dict.json, video_root: ., frames: %s}]"
+WEIGHTS = LossWeights(5.0, 2.0)
+
+
+@pytest.fixture
+def datasets(
+    fresh_model: Any, loaded: Any, shapes_set: Path, tmp_path: Path
+) -> tuple[SeenDataset, SeenDataset]:
+    facts, made = read_facts(shapes_set), []
+    for frames, mask_frames in (("clip", MASK_FRAMES), ("single", 0)):
+        path = tmp_path / f"{frames}.yaml"
+        path.write_text(MIXTURE % frames)
+        made.append(
+            seen_dataset(
+                fresh_model, loaded.tokenizer, path, shapes_set, facts, seed=0, mask_frames=mask_frames
+            )
+        )
+    return made[0], made[1]
+
+
+def test_masks_are_asked_for_on_some_frames_which_change(datasets: Any) -> None:
+    clips, frames = datasets
+    index = next(i for i in range(len(clips)) if clips[i].example.grounding is not None)
+    drawn = []
+    for epoch in range(4):
+        clips.set_epoch(epoch)
+        example, whole = clips[index].example, clips.examples[index].grounding
+        targets = example.grounding
+        assert targets.gt_masks.shape[:2] == (len(whole.gt_masks), MASK_FRAMES)
+        kept = [
+            next(k for k, own in enumerate(whole.sam2_frames) if torch.equal(own, f))
+            for f in targets.sam2_frames
+        ]
+        assert torch.equal(targets.gt_masks, whole.gt_masks[:, kept])
+        drawn.append(tuple(sorted(kept)))
+    assert len(set(drawn)) > 1
+    assert all(frames[i].example.grounding is None for i in range(len(frames)))
+
+
+def test_mask_losses_count_where_there_are_targets(fresh_model: Any, loaded: Any, datasets: Any) -> None:
+    clips, frames = datasets
+    fresh_model.loss_weights = WEIGHTS
+    namers = Namers(fresh_model.config.hidden_size, fresh_model.sama.sampling.max_sparse)
+    collator, ends = SamaCollator(loaded.tokenizer.pad_token_id), mention_ends(loaded.tokenizer)
+    seg = loaded.tokenizer.convert_tokens_to_ids(SEG_TOKEN)
+    asked = next(item for item in (clips[i] for i in range(len(clips))) if item.example.grounding is not None)
+    single = next(item for item in (frames[i] for i in range(len(frames))) if seg in item.example.input_ids)
+    losses = talk_losses(fresh_model, ends, None, namers, collate_seen(collator, [asked]))
+    assert losses.masks > 0
+    losses.masks.backward()
+    assert any(p.grad is not None for p in fresh_model.projector.seg_decoder.parameters())
+    assert talk_losses(fresh_model, ends, None, namers, collate_seen(collator, [single])).masks == 0
+
+
+def test_interrupted_run_goes_on_and_ends_with_the_mean_of_the_last_weights(
+    tiny_checkpoint: Path, loaded: Any, datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joint, "MEAN_SHARE", 0.5)
+    seen: list[dict[str, torch.Tensor]] = []
+
+    class Recorded(joint.ShortLoop):
+        def update(self, loss: torch.Tensor) -> None:
+            super().update(loss)
+            model = self._parts[0]
+            seen.append({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
+
+    monkeypatch.setattr(joint, "ShortLoop", Recorded)
+
+    def run() -> dict[str, torch.Tensor]:
+        model = load_checkpoint(tiny_checkpoint).model
+        settings = {"num_steps": 4, "batch_size": 1, "save_every": 3, "mask_weights": WEIGHTS}
+        train_joint(model, loaded.tokenizer, None, datasets, tmp_path / "joint", **settings)
+        return dict(model.state_dict())
+
+    whole = run()
+    assert len(seen) == 4
+    assert torch.load(tmp_path / "joint" / STATE_FILE, weights_only=True)["step"] == 3
+    before, changed = loaded.model.state_dict(), set()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(tensor, (seen[2][name] + seen[3][name]) / 2)
+        if not torch.equal(tensor, before[name]):
+            changed.add(name.split(".")[1])
+    assert {"layers", "mm_projector"} <= changed
+    assert "vision_tower" not in changed
+    resumed = run()  # the fourth step again
+    assert len(seen) == 5
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
