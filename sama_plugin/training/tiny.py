@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 TRAIN_SEED = 1
 TRAINING_SPLITS = {"train": 1.0, "unnamed": 0.5, "still": 1.0}
-"""Of the small world, with videos of each as a share of `--videos`; all but `train` are for `talk` and `joint` alone."""
+"""Of the small world, with videos of each as a share of `--videos`; all but `train` are for `talk` and `joint`."""
 
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
