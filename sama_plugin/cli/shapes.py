@@ -32,7 +32,7 @@ def add_parser(verbs: Any, common: argparse.ArgumentParser) -> None:
         default="test",
         help="test, with combinations that train never shows; train, with more colours and shapes; unnamed, "
         "where half of the objects have colours without a name, or still, where nothing moves (these two for the "
-        "stage talk of the tiny preset only)",
+        "stages talk and joint of the tiny preset only)",
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
     parser.set_defaults(run=run)

@@ -121,8 +121,8 @@ class ObjectMemory:
             frame_idx: this frame.
             rows: (R,) int; objects that are tracked there.
             num_frames: that are wanted in all.
-            num_tracked: frames, from the clip's first on, that the way forward is done with; for the way back,
-                all those in reach of this frame.
+            num_tracked: frames, from the clip's first on, that the way forward is done with; for the way back, at
+                least those in reach of this frame, or all there are.
             is_reverse: going back in time; before is then after.
 
         Source: `SAM2Base._prepare_memory_conditioned_features`. Differs: a batch of objects with memories of

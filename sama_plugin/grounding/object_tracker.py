@@ -219,7 +219,7 @@ class ObjectTracker:
             entry = sam2.remember(own, logits, best.object_logits, pointers)
         ends = list(itertools.accumulate(counts, initial=0))
         frames = []
-        for visit, rows in zip(visits, map(slice, ends, ends[1:]), strict=False):
+        for visit, rows in zip(visits, map(slice, ends, ends[1:]), strict=True):
             kept = {name: entry[name][rows] for name in ("maskmem_features", "obj_ptr")}
             self._memory.add(visit.frame_idx, visit.rows, kept, is_reverse=visit.is_reverse)
             seen = logits[rows, 0].float(), best.object_logits[rows].float()

@@ -1,8 +1,8 @@
 """Token by token: next token by greedy choice or sampling, and the hidden state of every token that was read.
 
-Several conversations are answered side by side, a row each; a single one is a batch of one. It also reads ahead: what
-followed the last two tokens when they stood in the conversation before is read along with the last of them, and kept as
-far as it is what is chosen then. So names and answers that come again are written in a few steps.
+Several conversations are answered side by side, a row each. A conversation on its own is read ahead: what followed the
+last two tokens when they stood in it before is read along with the last of them, and kept as far as it is what is
+chosen then. So names and answers that come again are written in a few steps.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def generate_tokens(
         stop_ids: tokens that end an answer; not given out.
         generators: of the sampling, on the CPU, of each row.
         seen: of a single row; token ids of its conversation to the end of its prompt, negative where something else
-            than a token is read. Without them nothing is read ahead; with them the answer is the same.
+            than a token is read. Without them nothing is read ahead. With them the answer is the same up to rounding,
+            which in bfloat16 or 8 bits may now and then choose another token.
 
     Yields:
         Per step a token of each row, None where the row has ended; at most `max_new_tokens` of each.
@@ -135,7 +136,7 @@ def _read_ahead(
 def _follow(seen: list[int], stop_ids: set[int], count: int) -> list[int]:
     """At most `count` tokens of an answer that followed when the last two stood before, the latest time."""
     last = seen[-MATCHED_TOKENS:]
-    for end in range(len(seen) - 1, MATCHED_TOKENS - 1, -1):
+    for end in range(len(seen) - 1, MATCHED_TOKENS - 1, -1) if count else ():
         if seen[end - MATCHED_TOKENS : end] == last:
             following = seen[end : end + count]
             return list(itertools.takewhile(lambda i: i >= 0 and i not in stop_ids, following))

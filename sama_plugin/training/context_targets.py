@@ -1,4 +1,4 @@
-"""What the context tokens of a question have to tell, in the stages `context` and `talk`.
+"""What the context tokens of a question have to tell, in the stages `context`, `talk` and `joint`.
 
 Their mean, read by heads that are thrown away afterwards, tells where the object in question is on every sparse frame
 and, where that is asked, how it moves. Answers alone do not teach that: most of them follow from the question and the

@@ -18,13 +18,16 @@ from sama_plugin.grounding.losses import LossWeights
 from sama_plugin.training.pointing import mention_ends
 from sama_plugin.training.sam2_pretrain import AttributeEmbedding
 from sama_plugin.training.short_loop import ShortLoop, endless_batches
-from sama_plugin.training.talk import LOG_STEPS, Namers, SeenDataset, collate_seen, talk_losses
+from sama_plugin.training.talk import Namers, SeenDataset, collate_seen, talk_losses
 
 MASK_FRAMES = 2
 """Of each clip, with targets for masks."""
 
 CYCLE = 3
 """Steps, the last of them on single frames."""
+
+LOG_STEPS = 7 * CYCLE
+"""Of clips with masks."""
 
 MEAN_SHARE = 0.2
 """Of the steps, at the end, whose weights make the mean."""
@@ -48,9 +51,9 @@ def train_joint(
     """Train LLM, projector and mask decoder; the tower rests. Resumes from `out` after an interruption.
 
     Args:
-        model: a SAMA model that went through `talk`; changed in place.
+        model: a SAMA model with SAM2 that went through `talk`; changed in place.
         tokenizer: its tokenizer.
-        names: prompts of SAM2 for names; None for a head without SAM2.
+        names: prompts of SAM2 for names; None lets `[SEG]` go where masks pull it.
         datasets: of clips, with targets for masks, and of single frames, without.
         out: folder of the state while running.
         mask_weights: of the mask losses.
@@ -76,6 +79,7 @@ def train_joint(
         save_every=save_every,
         betas=(0.9, 0.98),
     )
+    model.sam2_head.to(loop.device)  # outside the module tree
     ends = mention_ends(tokenizer).to(loop.device)
     names = None if names is None else names.to(loop.device)
     collate = functools.partial(collate_seen, SamaCollator(tokenizer.pad_token_id))

@@ -1,4 +1,4 @@
-"""Part of the stage `talk`: where an answer and its phrases look.
+"""Part of the stages `talk` and `joint`: where an answer and its phrases look.
 
 Before an answer begins, and at the `<p>` of every phrase, attention heads after the middle of the LLM have to look at
 frame tokens of the objects that are meant, or at no frame token where nothing is; at `[SEG]`, at those still to name.

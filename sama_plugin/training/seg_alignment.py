@@ -1,4 +1,4 @@
-"""Part of the stage `talk`: `[SEG]` learns the prompts that SAM2 learned to understand.
+"""Part of the stages `talk` and `joint`: `[SEG]` learns the prompts that SAM2 learned to understand.
 
 The SAM2 stage gave every name (size, colour, shape) an embedding that its decoder answers with a mask. Here the hidden
 state at `[SEG]`, through the seg projection, is pulled to the embedding of the phrase before it. From there the mask

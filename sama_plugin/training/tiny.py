@@ -3,7 +3,7 @@
     shapes ─► sam2-small (prompts, names, propagation) ─► sam2 ─────┐
        ├────► tower (patches named) ─► start                        │
        └────► words (single frames) ─► context (aggregator) ─► joined ─┐
-         ┌──────────────────────────────────────────────────────────────┘
+         ┌─────────────────────────────────────────────────────────────┘
          └────► talk (dialogues, [SEG]) ─► clips (masks) ─► joint (all of it)
 
 Each stage writes a whole checkpoint folder and is skipped when it is there; an interrupted one goes on where it was.

@@ -68,6 +68,21 @@ def test_answer_is_cancelled_before_its_next_token_or_frame(
     assert len(session.ask("Find both.").objects) == 2
 
 
+def test_what_was_read_ahead_of_a_cancelled_answer_is_forgotten(
+    session: VideoSession, loaded: LoadedCheckpoint, lively_model: Any, video: Path
+) -> None:
+    session.ask("What is it?")
+    stream = session.stream("What is it?")  # most of the answer is read with its first token
+    next(stream)
+    session.cancel()
+    with pytest.raises(CancelledError):
+        list(stream)
+    other = new_session(loaded._replace(model=lively_model), video)
+    other.ask("What is it?")
+    assert session.ask("How does it move?").raw == other.ask("How does it move?").raw
+    assert session._cache.lengths == other._cache.lengths
+
+
 def test_answer_is_cancelled_from_another_thread(
     session: VideoSession, loaded: LoadedCheckpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
