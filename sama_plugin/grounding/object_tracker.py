@@ -18,6 +18,9 @@ from sama_plugin.grounding.feature_store import FeatureStore
 from sama_plugin.grounding.object_memory import ObjectMemory, attend_to_memory, join_memories
 from sama_plugin.grounding.sam2_model import FrameFeatures
 
+KEPT = ("maskmem_features", "obj_ptr")
+"""Of SAM2's record of a frame: what `ObjectMemory` holds."""
+
 
 class TrackedFrame(NamedTuple):
     """Some of S objects on one frame.
@@ -98,7 +101,7 @@ class ObjectTracker:
     @torch.inference_mode()
     def prompt(
         self,
-        frame_idx: int,
+        frames: Sequence[int],
         features: FrameFeatures,
         logits: torch.Tensor,
         object_logits: torch.Tensor,
@@ -107,12 +110,12 @@ class ObjectTracker:
         is_binary: bool,
         shown: torch.Tensor | None = None,
     ) -> None:
-        """Remember a prompted frame.
+        """Remember prompted frames.
 
         Args:
-            frame_idx: a frame of `prompted`.
-            features: of that frame.
-            logits: (G, 1, h, w) float; of the G objects prompted there.
+            frames: of `prompted`.
+            features: G rows, or one frame for all.
+            logits: (G, 1, h, w) float; of the objects prompted there, frame by frame.
             object_logits: (G,) float.
             pointers: (G, M) float.
             is_binary: masks enter memory as 0 and 1.
@@ -120,8 +123,11 @@ class ObjectTracker:
         """
         with self._store.head.autocast():
             entry = self._sam2.remember(features, logits, object_logits, pointers, is_prompt=is_binary)
-        self._memory.add_prompt(frame_idx, entry)
-        self._given[frame_idx] = (logits[:, 0].float() if shown is None else shown, object_logits.float())
+        shown = logits[:, 0].float() if shown is None else shown
+        ends = list(itertools.accumulate((int(self._prompted[i].sum()) for i in frames), initial=0))
+        for frame_idx, rows in zip(frames, map(slice, ends, ends[1:]), strict=True):
+            self._memory.add_prompt(frame_idx, {name: entry[name][rows] for name in KEPT})
+            self._given[frame_idx] = shown[rows], object_logits[rows].float()
 
     def track(self) -> Iterator[TrackedFrame]:
         """Every frame that is wanted, once for each object.
@@ -220,7 +226,7 @@ class ObjectTracker:
         ends = list(itertools.accumulate(counts, initial=0))
         frames = []
         for visit, rows in zip(visits, map(slice, ends, ends[1:]), strict=True):
-            kept = {name: entry[name][rows] for name in ("maskmem_features", "obj_ptr")}
+            kept = {name: entry[name][rows] for name in KEPT}
             self._memory.add(visit.frame_idx, visit.rows, kept, is_reverse=visit.is_reverse)
             seen = logits[rows, 0].float(), best.object_logits[rows].float()
             frames.append(TrackedFrame(visit.frame_idx, visit.rows, *seen))

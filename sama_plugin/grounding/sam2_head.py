@@ -352,7 +352,7 @@ class Sam2Head:
             with self.autocast():
                 pointers = self.sam2.point_to_object(best.tokens, best.object_logits)
             tracker.prompt(
-                frame_idx, features, best.mask_logits, best.object_logits, pointers, is_binary=False
+                [frame_idx], features, best.mask_logits, best.object_logits, pointers, is_binary=False
             )
             scores.append(best.object_logits.sigmoid() * best.iou[:, 0])
         return self._grounding(torch.stack(scores).amax(0), objects, store, tracker)
@@ -410,12 +410,18 @@ class Sam2Head:
             start=start,
             stop=stop,
         )
-        for frame_idx, features in store.walk(sorted(prompts)):
-            masks = self._to_input(prompts[frame_idx])
+        walk = store.walk(sorted(prompts))
+        at_once = max(1, PAIRS_AT_ONCE // max(map(len, prompts.values())))
+        while together := list(itertools.islice(walk, at_once)):
+            frames = [frame_idx for frame_idx, _ in together]
+            counts = torch.tensor([len(prompts[i]) for i in frames])
+            owner = torch.arange(len(frames)).repeat_interleave(counts)
+            features = FrameFeatures.of_frames([own for _, own in together]).take(owner)
+            masks = torch.cat([self._to_input(prompts[i]) for i in frames])
             with self.autocast():
-                accepted = self.sam2.accept_masks(features.expand(len(masks)), masks)
-            shown = prompts[frame_idx].float() if are_shown else None
-            tracker.prompt(frame_idx, features, *accepted, is_binary=True, shown=shown)
+                accepted = self.sam2.accept_masks(features, masks)
+            shown = torch.cat([prompts[i].float() for i in frames]) if are_shown else None
+            tracker.prompt(frames, features, *accepted, is_binary=True, shown=shown)
         return tracker
 
     def _grounding(
