@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,11 +79,8 @@ class FrameFeatures:
 
     def take(self, rows: torch.Tensor) -> FrameFeatures:
         """Frames by index, repeats allowed: (K, ...) for (K,) long `rows`."""
-        return self._map(lambda x: x[rows.to(x.device)])
-
-    def expand(self, k: int) -> FrameFeatures:
-        """Each frame `k` times in a row: (n·k, ...), row `i·k + j` is frame `i`."""
-        return self._map(lambda x: x[:, None].expand(-1, k, -1, -1, -1).reshape(-1, *x.shape[1:]))
+        fine, middle, low = (level[rows.to(level.device)] for level in self.levels)
+        return FrameFeatures((fine, middle, low), self.pos, self.projected_by)
 
     def project(self, decoder: MaskDecoder) -> FrameFeatures:
         """Fine levels through the decoder's own convolutions, in its dtype, on its device; only once."""
@@ -95,10 +92,6 @@ class FrameFeatures:
         fine = decoder.conv_s0(fine.to(weight.device, weight.dtype))
         middle = decoder.conv_s1(middle.to(weight.device, weight.dtype))
         return FrameFeatures((fine, middle, low), self.pos, decoder)
-
-    def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> FrameFeatures:
-        fine, middle, low = (function(level) for level in self.levels)
-        return FrameFeatures((fine, middle, low), self.pos, self.projected_by)
 
 
 @dataclass(frozen=True)

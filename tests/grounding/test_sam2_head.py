@@ -217,7 +217,7 @@ def test_pairs_name_their_frames() -> None:
 def test_segment_picks_the_candidate_with_the_best_predicted_iou_and_gates_nothing() -> None:
     head, clip = new_head(), MemoryClip(1)
     decoder, features, prompts = new_decoder(object_bias=-50), encoded(head, clip, [0]), prompt_embeds(2)
-    own = features.project(decoder).expand(2)
+    own = features.project(decoder).take(torch.zeros(2, dtype=torch.long))
     with torch.no_grad():
         output = head.sam2.decode_language(
             head.sam2.embed_without_memory(own), own.levels[:2], prompts[:, None], decoder

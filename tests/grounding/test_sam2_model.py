@@ -306,16 +306,13 @@ def test_clip_prompt_is_exactly_one_kind(given: dict[str, torch.Tensor]) -> None
         ClipPrompt(**given)
 
 
-def test_features_expand_frame_by_frame_and_project_once() -> None:
+def test_features_are_taken_frame_by_frame_and_projected_once() -> None:
     head, clip = new_head(), MemoryClip(3)
     features = encoded(head, clip, [0, 2])
-    twice = features.expand(2)
-    assert twice.num_frames == 4
-    for level, repeated in zip(features.levels, twice.levels, strict=True):
-        assert torch.equal(repeated[1], level[0])
-        assert torch.equal(repeated[2], level[1])
     taken = features.take(torch.tensor([1, 1, 0]))
-    assert torch.equal(taken.levels[2][0], features.levels[2][1])
+    assert taken.num_frames == 3
+    for level, own in zip(features.levels, taken.levels, strict=True):
+        assert torch.equal(own, torch.stack([level[1], level[1], level[0]]))
     decoder = head.sam2.sam_mask_decoder
     projected = features.project(decoder)
     assert torch.equal(
