@@ -1,7 +1,7 @@
 """Stage `joint` of the tiny preset: what `talk` teaches, and masks, in one loop; the mean of its last weights stays.
 
-The stage `clips` before it teaches masks and words alone, and lets go of what only `talk` asks for. Here all of it has
-to hold at once. Of three batches two are of clips with masks, one of single frames.
+The stage `clips` before it asks for masks and words alone; here all of it has to hold at once. Of three batches two are
+of clips with masks, one of single frames.
 """
 
 from __future__ import annotations

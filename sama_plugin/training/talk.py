@@ -216,7 +216,7 @@ class SeenDataset(Dataset[SeenExample]):
         return dataclasses.replace(example, input_ids=ids), mentions
 
     def _fewer_masks(self, example: Example, rng: np.random.Generator) -> Example:
-        """Mask targets on some of the dense frames only: SAM2 takes longer for them than the LLM for all the rest."""
+        """Mask targets on some of the dense frames only: SAM2 encodes every one of them."""
         targets = example.grounding
         if targets is None:
             return example

@@ -17,7 +17,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -270,22 +270,17 @@ def context_stage(start: Path, out: Path, data: Path, config: str, options: argp
         config: file of `data_configs/`.
         options: see `add_options`.
     """
-    folder = stage_folder(out, "context")
-    if is_done(folder):
-        logger.info("Stage context is done: %s", folder)
-        return
-    _register()
-    from sama_plugin.host.loading import load_sama_model
-    from sama_plugin.training.context_pretrain import pretrain_context
-    from sama_plugin.training.scene_facts import read_facts
 
-    tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
-    steps = max(1, round(options.context_steps * options.scale))
-    settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
-    facts = read_facts(data / CONTEXT_SPLIT)
-    pretrain_context(model, tokenizer, DATA_CONFIGS / config, data, facts, folder, **settings)
-    tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)  # config.json last: whole
+    def train(tokenizer: Any, model: Any, folder: Path) -> None:
+        from sama_plugin.training.context_pretrain import pretrain_context
+        from sama_plugin.training.scene_facts import read_facts
+
+        steps = max(1, round(options.context_steps * options.scale))
+        settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
+        facts = read_facts(data / CONTEXT_SPLIT)
+        pretrain_context(model, tokenizer, DATA_CONFIGS / config, data, facts, folder, **settings)
+
+    run_loop("context", start, out, train)
 
 
 def talk_stage(
@@ -309,22 +304,17 @@ def talk_stage(
         options: see `add_options`.
         steps: optimiser steps.
     """
-    folder = stage_folder(out, "talk")
-    if is_done(folder):
-        logger.info("Stage talk is done: %s", folder)
-        return
-    _register()
-    from sama_plugin.host.loading import load_sama_model
-    from sama_plugin.training.sam2_pretrain import load_names
-    from sama_plugin.training.talk import train_talk
 
-    tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
-    clips, frames = _seen_datasets(model, tokenizer, data, configs, folder, options.seed)
-    names = None if sam2 is None else load_names(sam2, model.sama.sam2.hidden_dim)
-    settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
-    train_talk(model, tokenizer, names, (clips, frames), folder, **settings)
-    tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)  # config.json last: whole
+    def train(tokenizer: Any, model: Any, folder: Path) -> None:
+        from sama_plugin.training.sam2_pretrain import load_names
+        from sama_plugin.training.talk import train_talk
+
+        datasets = _seen_datasets(model, tokenizer, data, configs, folder, options.seed)
+        names = None if sam2 is None else load_names(sam2, model.sama.sam2.hidden_dim)
+        settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
+        train_talk(model, tokenizer, names, datasets, folder, **settings)
+
+    run_loop("talk", start, out, train)
 
 
 def joint_stage(start: Path, out: Path, data: Path, sam2: Path, options: argparse.Namespace) -> None:
@@ -337,31 +327,42 @@ def joint_stage(start: Path, out: Path, data: Path, sam2: Path, options: argpars
         sam2: folder of the SAM2 stage, which knows the prompts of names.
         options: see `add_options`.
     """
-    folder = stage_folder(out, "joint")
+
+    def train(tokenizer: Any, model: Any, folder: Path) -> None:
+        from sama_plugin.grounding.losses import LossWeights
+        from sama_plugin.training.joint import MASK_FRAMES, train_joint
+        from sama_plugin.training.sam2_pretrain import load_names
+
+        seen = _seen_datasets(
+            model, tokenizer, data, TALK_DATA, folder, options.seed, mask_frames=MASK_FRAMES
+        )
+        names = load_names(sam2, model.sama.sam2.hidden_dim)
+        steps = max(1, round(JOINT_STEPS * options.scale))
+        settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
+        weights = LossWeights(*CLIPS.masks)
+        train_joint(model, tokenizer, names, seen, folder, mask_weights=weights, **settings)
+
+    run_loop("joint", start, out, train)
+
+
+def run_loop(name: str, start: Path, out: Path, train: Callable[[Any, Any, Path], None]) -> None:
+    """Train one stage in a loop of its own, in this process, unless its checkpoint is there.
+
+    Args:
+        name: of the stage.
+        start: checkpoint it starts from.
+        out: folder of the stages.
+        train: gets tokenizer, model and the stage's folder; changes the model in place.
+    """
+    folder = stage_folder(out, name)
     if is_done(folder):
-        logger.info("Stage joint is done: %s", folder)
+        logger.info("Stage %s is done: %s", name, folder)
         return
     _register()
-    from sama_plugin.grounding.losses import LossWeights
     from sama_plugin.host.loading import load_sama_model
-    from sama_plugin.training.joint import MASK_FRAMES, train_joint
-    from sama_plugin.training.sam2_pretrain import load_names
 
     tokenizer, model, _, _ = load_sama_model(str(start), device_map="cpu")
-    datasets = _seen_datasets(
-        model, tokenizer, data, TALK_DATA, folder, options.seed, mask_frames=MASK_FRAMES
-    )
-    train_joint(
-        model,
-        tokenizer,
-        load_names(sam2, model.sama.sam2.hidden_dim),
-        datasets,
-        folder,
-        mask_weights=LossWeights(*CLIPS.masks),
-        seed=options.seed,
-        num_steps=max(1, round(JOINT_STEPS * options.scale)),
-        workers=options.workers,
-    )
+    train(tokenizer, model, folder)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)  # config.json last: whole
 

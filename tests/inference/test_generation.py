@@ -74,11 +74,11 @@ def answer_after(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_reading_ahead_changes_nothing(talkative: Any, data: st.DataObject) -> None:
-    settings = Decoding(
+    decoding = Decoding(
         max_new_tokens=data.draw(st.integers(1, 12)), temperature=data.draw(st.sampled_from([0.0, 0.7]))
     )
     seed = data.draw(st.integers(0, 3))
-    plain, _ = answer_after(talkative, None, stop=set(), decoding=settings, seed=seed)
+    plain, _ = answer_after(talkative, None, stop=set(), decoding=decoding, seed=seed)
     ids = [token.token_id for token in plain]
     # What stood before: bits of the answer to come, of another, and of what is no token.
     bits = st.one_of(
@@ -87,8 +87,8 @@ def test_reading_ahead_changes_nothing(talkative: Any, data: st.DataObject) -> N
     )
     seen = [i for bit in data.draw(st.lists(bits, max_size=6)) for i in bit]
     stop = set(data.draw(st.lists(st.sampled_from(ids), max_size=1)))
-    plain, _ = answer_after(talkative, None, stop=stop, decoding=settings, seed=seed)
-    ahead, cache = answer_after(talkative, seen, stop=stop, decoding=settings, seed=seed)
+    plain, _ = answer_after(talkative, None, stop=stop, decoding=decoding, seed=seed)
+    ahead, cache = answer_after(talkative, seen, stop=stop, decoding=decoding, seed=seed)
     assert [t.token_id for t in ahead] == [t.token_id for t in plain]
     for one, other in zip(ahead, plain, strict=True):
         torch.testing.assert_close(one.hidden_state, other.hidden_state, atol=1e-3, rtol=1e-3)
@@ -106,8 +106,8 @@ def embedded(model: Any, tokens: list[GeneratedToken]) -> torch.Tensor:
 
 
 def test_an_answer_that_comes_again_is_read_in_few_steps(talkative: Any, monkeypatch: Any) -> None:
-    settings = Decoding(max_new_tokens=22)
-    plain, _ = answer_after(talkative, None, stop=set(), decoding=settings, seed=0)
+    decoding = Decoding(max_new_tokens=22)
+    plain, _ = answer_after(talkative, None, stop=set(), decoding=decoding, seed=0)
     ids = [token.token_id for token in plain]
     lengths = []
     read_each = PrefixCache.read_each
@@ -115,7 +115,7 @@ def test_an_answer_that_comes_again_is_read_in_few_steps(talkative: Any, monkeyp
         PrefixCache, "read_each", lambda self, piece: lengths.append(len(piece)) or read_each(self, piece)
     )
     # The prompt ends as the one before that answer did.
-    ahead, _ = answer_after(talkative, [7, *ids, 9, 7], stop=set(), decoding=settings, seed=0)
+    ahead, _ = answer_after(talkative, [7, *ids, 9, 7], stop=set(), decoding=decoding, seed=0)
     assert [token.token_id for token in ahead] == ids
     assert lengths == [11, 11]
 
