@@ -132,14 +132,14 @@ def test_two_regions_of_boxes_and_scribbles_in_a_question(
     name.press("Enter")
     visitor.page.get_by_role("textbox", name="Name of sun").wait_for()
     field = visitor.page.get_by_role("combobox", name="Question")
-    field.fill("What are ")
+    field.fill("Describe ")
     visitor.page.get_by_role("group", name="Put into the question").get_by_text("r1").click()
     field.press_sequentially(" and <s")
     assert visitor.page.get_by_role("listbox", name="Names").get_by_role("option").all_inner_texts() == [
         "sun region on frame 0"
     ]
     field.press("Enter")
-    assert field.input_value() == "What are <r1> and <sun>"
+    assert field.input_value() == "Describe <r1> and <sun>"
     visitor.page.evaluate(WATCH_ANSWER)
     answer = visitor.ask()
     lengths = visitor.page.evaluate("window.lengths")
