@@ -1,7 +1,6 @@
 """Stage `joint` of the tiny preset: what `talk` teaches, and masks, in one loop; the mean of its last weights stays.
 
-The stage `clips` before it asks for masks and words alone; here all of it has to hold at once. Of three batches two are
-of clips with masks, one of single frames.
+Of four batches one is of clips with masks, two of clips without, which cost less, and one of single frames.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from sama_plugin.training.talk import Namers, SeenDataset, collate_seen, talk_lo
 MASK_FRAMES = 2
 """Of each clip, with targets for masks."""
 
-CYCLE = 3
-"""Steps, the last of them on single frames."""
+CYCLE = 4
+"""Steps, the first of them with masks, the last on single frames; the two between are on clips without masks."""
 
-LOG_STEPS = 7 * CYCLE
+LOG_STEPS = 5 * CYCLE
 """Of clips with masks."""
 
 MEAN_SHARE = 0.2
@@ -78,6 +77,7 @@ def train_joint(
         learning_rate=learning_rate,
         save_every=save_every,
         betas=(0.9, 0.98),
+        use_muon=True,
     )
     model.sam2_head.to(loop.device)  # outside the module tree
     ends = mention_ends(tokenizer).to(loop.device)
@@ -91,8 +91,10 @@ def train_joint(
     for step in loop.steps():
         if step > num_steps * (1 - MEAN_SHARE):
             late.update_parameters(model)  # after the step before: saved with it, or not at all
-        batch = next(of_frames if step % CYCLE == CYCLE - 1 else of_clips)
-        losses = talk_losses(model, ends, names, namers, batch.to(loop.device))
+        batch = next(of_frames if step % CYCLE == CYCLE - 1 else of_clips).to(loop.device)
+        if step % CYCLE:
+            batch.inputs["grounding"] = [None] * len(batch.inputs["grounding"])
+        losses = talk_losses(model, ends, names, namers, batch)
         loop.update(losses.total)
         if step % LOG_STEPS == 0:
             loop.show(**{name: value.detach().mean() for name, value in losses._asdict().items()})

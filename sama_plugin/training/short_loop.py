@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, get_worker_info
 from tqdm import tqdm
 
+from sama_plugin.errors import DataError, HostError
+
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
@@ -28,12 +30,13 @@ ItemT_co = TypeVar("ItemT_co", covariant=True)
 BatchT = TypeVar("BatchT")
 
 
-def cosine_rate(step: int, num_steps: int) -> float:
-    """Factor on the peak rate: linear warm-up over 5 % of the steps, then a cosine to 0."""
+def cosine_rate(step: int, num_steps: int, final: float = 0.0) -> float:
+    """Factor on the peak rate: linear warm-up over 5 % of the steps, then a cosine down to `final`."""
     warmup = max(1, int(num_steps * WARMUP_SHARE))
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
+    fallen = 0.5 * (1 - math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
+    return 1 - (1 - final) * fallen
 
 
 def training_device() -> torch.device:
@@ -41,8 +44,30 @@ def training_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def check_muon() -> None:
+    """Find out before a long run whether torch has the optimiser that its stages need.
+
+    Raises:
+        HostError: it is too old.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise HostError(
+            f"torch {torch.__version__} has no optimiser Muon, which the tiny preset trains by; expected 2.9 or newer. "
+            "Install it: pip install 'torch>=2.9'"
+        )
+
+
+def split_matrices(modules: Sequence[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters that want gradients: weights of linear layers, which map one space to another, and all others."""
+    embedding = {id(m.weight) for module in modules for m in module.modules() if isinstance(m, nn.Embedding)}
+    linear = {id(m.weight) for module in modules for m in module.modules() if isinstance(m, nn.Linear)}
+    trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+    matrices = [p for p in trained if id(p) in linear - embedding]
+    return matrices, [p for p in trained if id(p) not in linear - embedding]
+
+
 class ShortLoop:
-    """AdamW, cosine schedule, progress bar and saved state of one stage.
+    """Optimisers, cosine schedule, progress bar and saved state of one stage.
 
     The modules are moved to `training_device()`. Random numbers of a step follow from torch's seed and its number.
 
@@ -54,10 +79,18 @@ class ShortLoop:
         learning_rate: peak rate.
         save_every: steps between two states.
         betas: AdamW's.
+        final_rate: share of the peak rate that is left at the end.
+        use_muon: train weights of linear layers by Muon, its updates as long as AdamW's (Jordan et al. 2024; Liu et al.
+            2025, arXiv:2502.16982), and all else by AdamW. It needs fewer steps where an LLM learns; a fresh tower
+            learned no faster by it.
 
     Attributes:
         start: steps done before.
         device: where the modules are.
+
+    Raises:
+        HostError: Muon is asked for, and torch is too old for it.
+        DataError: the state in `out` is of a stage with other parts.
     """
 
     def __init__(
@@ -70,19 +103,32 @@ class ShortLoop:
         learning_rate: float,
         save_every: int,
         betas: tuple[float, float] = (0.9, 0.999),
+        final_rate: float = 0.0,
+        use_muon: bool = False,
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
         self.out, self.save_every, self.device = out, save_every, training_device()
         for module in modules:
             module.to(self.device)
-        self._trained = [p for module in modules for p in module.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            self._trained, lr=learning_rate, weight_decay=WEIGHT_DECAY, betas=betas
-        )
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: cosine_rate(step, num_steps)
-        )
-        self._parts: tuple[Any, ...] = (*modules, self._optimizer, self._schedule)
+        matrices, others = split_matrices(modules)
+        if use_muon:
+            check_muon()
+        else:
+            matrices, others = [], [*matrices, *others]
+        self._trained = [*matrices, *others]
+        decayed: dict[str, Any] = {"lr": learning_rate, "weight_decay": WEIGHT_DECAY}
+        self._optimizers: list[torch.optim.Optimizer] = []
+        if matrices:
+            self._optimizers.append(torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **decayed))
+        if others:
+            self._optimizers.append(torch.optim.AdamW(others, betas=betas, **decayed))
+        self._schedules = [
+            torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda step: cosine_rate(step, num_steps, final_rate)
+            )
+            for optimizer in self._optimizers
+        ]
+        self._parts: tuple[Any, ...] = (*modules, *self._optimizers, *self._schedules)
         self._seed = torch.initial_seed()
         self.start = self._resume()
         self._bar = tqdm(total=num_steps, initial=self.start, desc=f"{name} stage", unit="step")
@@ -96,11 +142,13 @@ class ShortLoop:
 
     def update(self, loss: Tensor) -> None:
         """One optimiser step down a loss, () float; saves the state when it is time."""
-        self._optimizer.zero_grad(set_to_none=True)
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._trained, MAX_GRAD_NORM)
-        self._optimizer.step()
-        self._schedule.step()
+        for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
+            optimizer.step()
+            schedule.step()
         self._bar.update()
         if self._bar.n % self.save_every == 0:
             self._save()
@@ -121,8 +169,14 @@ class ShortLoop:
         if not file.is_file():
             return 0
         state = torch.load(file, map_location="cpu", weights_only=True)
-        for part, values in zip(self._parts, state["parts"], strict=True):
-            part.load_state_dict(values)
+        try:
+            for part, values in zip(self._parts, state["parts"], strict=True):
+                part.load_state_dict(values)
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise DataError(
+                f"{file}: the state of a stage with other parts than this version trains ({str(error).splitlines()[0]}). "
+                "Go on with the version that wrote it, or remove the file to begin the stage anew."
+            ) from error
         logger.info("Resuming %s at step %d", self.out, state["step"])
         return int(state["step"])
 

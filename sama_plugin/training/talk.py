@@ -85,6 +85,9 @@ MATCHING_HEADS = (0, 1)
 MATCHING_GAIN = 4.5
 BACKGROUND_ROWS = 2000
 """About as many frame tokens of a batch without an object are enough to fit the matching heads."""
+FINAL_RATE = 0.5
+"""Of the peak; `joint` goes on from there and falls to 0."""
+
 WORD_NOISE = 0.2
 """Share of attribute words in answers that go in as another word."""
 
@@ -451,7 +454,7 @@ def train_talk(
     seed: int = 0,
     num_steps: int = 3000,
     batch_size: int = 8,
-    learning_rate: float = 8e-4,
+    learning_rate: float = 1e-3,
     save_every: int = 200,
     workers: int = 1,
 ) -> None:
@@ -483,6 +486,8 @@ def train_talk(
         learning_rate=learning_rate,
         save_every=save_every,
         betas=(0.9, 0.98),
+        final_rate=FINAL_RATE,
+        use_muon=True,
     )
     ends = mention_ends(tokenizer).to(loop.device)
     names = None if names is None else names.to(loop.device)

@@ -4,7 +4,7 @@
        ├────► tower (patches named) ─► start                        │
        └────► words (single frames) ─► context (aggregator) ─► joined ─┐
          ┌─────────────────────────────────────────────────────────────┘
-         └────► talk (dialogues, [SEG]) ─► clips (masks) ─► joint (all of it)
+         └────► talk (dialogues, [SEG]) ─► joint (and masks)
 
 Each stage writes a whole checkpoint folder and is skipped when it is there; an interrupted one goes on where it was.
 """
@@ -30,22 +30,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRAIN_SEED = 1
-TRAINING_SPLITS = {"train": 1.0, "unnamed": 0.5, "still": 1.0}
+TRAINING_SPLITS = {"train": 1.0, "unnamed": 1.0, "still": 0.5}
 """Of the small world, with videos of each as a share of `--videos`; all but `train` are for `talk` and `joint`."""
 
 DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 TOWER_STEPS = 3000
 SAM2_SMALL_SIZE = 128
-SAM2_LARGE_STEPS, SAM2_LARGE_BATCH = 2400, 64
+SAM2_LARGE_STEPS = 2400
 TALK_STEPS = 8000
 JOINT_STEPS = 2400
+JOINT_MASKS = (5.0, 2.0)
+"""Weights of the mask losses, BCE and Dice."""
+
 TUNABLE_PARTS = "mm_mlp_adapter,mm_language_model"
 """All but the tower, which its own stage taught to see."""
 
 DATA_CONFIGS = Path(__file__).resolve().parents[2] / "data_configs"
 CONTEXT_SPLIT, CONTEXT_DATA = "train", "tiny_context.yaml"
 TALK_DATA = ("tiny_talk.yaml", "tiny_talk_frames.yaml")
+JOINT_DATA = ("tiny_joint.yaml", "tiny_talk_frames.yaml")
 FINAL_NAME = "llava-sama-qwen-tiny"
 
 
@@ -73,7 +77,6 @@ class Stage:
 
 
 WORDS = Stage("words", "start", "tiny_frames.yaml", steps=400, batch=24, rate=1e-3, masks=(0.0, 0.0))
-CLIPS = Stage("clips", "talk", "tiny_clips.yaml", steps=900, batch=8, rate=5e-4, masks=(5.0, 2.0))
 
 
 def main(argv: list[str] | None = None, parser: argparse.ArgumentParser | None = None) -> None:
@@ -96,8 +99,7 @@ def main(argv: list[str] | None = None, parser: argparse.ArgumentParser | None =
     data, joined, sam2 = out / "data", stage_folder(out, "joined"), out / "sam2"
     steps = max(1, round(TALK_STEPS * options.scale))
     talk_stage(joined, out, data, TALK_DATA, sam2, options, steps=steps)
-    run_stage(CLIPS, out, data, options, host_flags)
-    joint_stage(stage_folder(out, "clips"), out, data, sam2, options)
+    joint_stage(stage_folder(out, "talk"), out, data, sam2, options)
     final = out / FINAL_NAME
     write_final(stage_folder(out, "joint"), final)
     print_end(final)
@@ -109,11 +111,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--videos",
         type=int,
         metavar="N",
-        default=3000,
-        help="videos of split train; half as many of unnamed, as many of still",
+        default=5000,
+        help="videos of split train; as many of unnamed, half as many of still",
     )
     parser.add_argument(
-        "--sam2-steps", type=int, metavar="N", default=3200, help="steps of the stage sam2-small"
+        "--sam2-steps", type=int, metavar="N", default=2400, help="steps of the stage sam2-small"
     )
     parser.add_argument(
         "--context-steps", type=int, metavar="N", default=4400, help="steps of the stage context"
@@ -142,6 +144,7 @@ def make_foundations(out: Path, options: argparse.Namespace, host_flags: list[st
     Raises:
         DataError: a setting out of its range, flags the host's script does not know, or a folder that was begun with
             other settings.
+        HostError: torch is too old.
         SamaError: a stage failed.
     """
     if not 0 < options.scale < float("inf") or options.seed < 0:
@@ -149,8 +152,10 @@ def make_foundations(out: Path, options: argparse.Namespace, host_flags: list[st
             f"--scale is {options.scale} and --seed {options.seed}; expected a scale above 0 and a seed from 0."
         )
     from sama_plugin.training.run_settings import check_settings
+    from sama_plugin.training.short_loop import check_muon
     from sama_plugin.training.train import check_flags
 
+    check_muon()
     check_flags(host_flags, vars(options))
     names = ("videos", "sam2_steps", "context_steps", "scale", "seed")
     settings = {name: getattr(options, name) for name in names} | {"flags": " ".join(host_flags)}
@@ -211,7 +216,6 @@ def sam2_stage(out: Path, small_steps: int, scale: float, seed: int, workers: in
         start=small,
         seed=seed + 1,
         num_steps=steps,
-        batch_size=SAM2_LARGE_BATCH,
         workers=workers,
     )
 
@@ -321,7 +325,7 @@ def joint_stage(start: Path, out: Path, data: Path, sam2: Path, options: argpars
     """Teach all of it at once, unless that is done; see `joint`.
 
     Args:
-        start: checkpoint that went through `talk` and `clips`.
+        start: checkpoint that went through `talk`.
         out: folder of the stages.
         data: folder of the splits.
         sam2: folder of the SAM2 stage, which knows the prompts of names.
@@ -334,12 +338,12 @@ def joint_stage(start: Path, out: Path, data: Path, sam2: Path, options: argpars
         from sama_plugin.training.sam2_pretrain import load_names
 
         seen = _seen_datasets(
-            model, tokenizer, data, TALK_DATA, folder, options.seed, mask_frames=MASK_FRAMES
+            model, tokenizer, data, JOINT_DATA, folder, options.seed, mask_frames=MASK_FRAMES
         )
         names = load_names(sam2, model.sama.sam2.hidden_dim)
         steps = max(1, round(JOINT_STEPS * options.scale))
         settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
-        weights = LossWeights(*CLIPS.masks)
+        weights = LossWeights(*JOINT_MASKS)
         train_joint(model, tokenizer, names, seen, folder, mask_weights=weights, **settings)
 
     run_loop("joint", start, out, train)

@@ -14,6 +14,7 @@ from sama_plugin.data.mixture import read_mixture
 from sama_plugin.errors import SamaError
 from sama_plugin.grounding.sam2_model import WEIGHTS_NAME, build_sam2, save_sam2
 from sama_plugin.training import sam2_pretrain, tiny
+from sama_plugin.training.ablations import CLIPS
 from tests.conftest import load_checkpoint
 
 OPTIONS = argparse.Namespace(scale=1.0, seed=0, workers=1)
@@ -95,18 +96,18 @@ def test_sam2_learns_on_small_frames_first_and_goes_on_on_larger_ones(
     monkeypatch.setattr(sam2_pretrain, "pretrain_sam2", pretrain)
     for _ in range(2):  # the second time there is nothing to do
         tiny.sam2_stage(tmp_path, 10, 0.5, 0, 1)
-        assert runs == [("sam2-small", 128, None, 5), ("sam2", 192, "sam2-small", 1200)]
+        assert runs == [("sam2-small", 128, None, 5), ("sam2", 192, "sam2-small", tiny.SAM2_LARGE_STEPS // 2)]
 
 
 def test_data_of_all_stages_can_be_read() -> None:
     def splits(name: str) -> set[str]:
         return {source.video_root for source in read_mixture(tiny.DATA_CONFIGS / name)}
 
-    for name in (tiny.WORDS.data, tiny.CLIPS.data, "tiny_context.yaml"):
+    for name in (tiny.WORDS.data, CLIPS.data, "tiny_context.yaml"):
         assert splits(name) == {"train"}
-    clips, frames = tiny.TALK_DATA
-    assert splits(clips) == {"train", "unnamed"}
-    assert splits(frames) == set(tiny.TRAINING_SPLITS)
+    for clips, frames in (tiny.TALK_DATA, tiny.JOINT_DATA):
+        assert splits(clips) == {"train", "unnamed"}
+        assert splits(frames) == set(tiny.TRAINING_SPLITS)
 
 
 def test_start_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
