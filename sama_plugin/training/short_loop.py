@@ -173,9 +173,10 @@ class ShortLoop:
             for part, values in zip(self._parts, state["parts"], strict=True):
                 part.load_state_dict(values)
         except (ValueError, RuntimeError, KeyError) as error:
+            problem = str(error).splitlines()[0]
             raise DataError(
-                f"{file}: the state of a stage with other parts than this version trains ({str(error).splitlines()[0]}). "
-                "Go on with the version that wrote it, or remove the file to begin the stage anew."
+                f"{file}: the state of a stage with other parts than this version trains ({problem}). Go on with "
+                "the version that wrote it, or remove the file to begin the stage anew."
             ) from error
         logger.info("Resuming %s at step %d", self.out, state["step"])
         return int(state["step"])

@@ -106,3 +106,20 @@ def test_interrupted_run_goes_on_and_ends_with_the_mean_of_the_last_weights(
     resumed = run()  # the last step again
     assert len(seen) == 7
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+
+
+def test_first_of_four_batches_asks_for_masks_and_the_last_is_of_single_frames(
+    fresh_model: Any, loaded: Any, datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def losses(model: Any, ends: Any, names: Any, namers: Any, batch: Any) -> Any:
+        frames = {video.num_sparse for video in batch.inputs["videos"]}
+        seen.append((any(targets is not None for targets in batch.inputs["grounding"]), frames == {1}))
+        return talk_losses(model, ends, names, namers, batch)
+
+    monkeypatch.setattr(joint, "talk_losses", losses)
+    settings = {"num_steps": 8, "batch_size": 4, "mask_weights": WEIGHTS}
+    train_joint(fresh_model, loaded.tokenizer, None, datasets, tmp_path / "joint", **settings)
+    cycle = [(True, False), (False, False), (False, False), (False, True)]
+    assert seen == cycle + cycle
