@@ -37,7 +37,7 @@ DIALOGUES = 8
 CORPUS_SENTENCES = 6000
 TOWER_STEPS = 3000
 SAM2_SMALL_SIZE = 128
-SAM2_LARGE_STEPS = 2400
+SAM2_LARGE_STEPS, SAM2_LARGE_RATE = 2700, 1e-3
 TALK_STEPS = 8000
 JOINT_STEPS = 2400
 JOINT_MASKS = (5.0, 2.0)
@@ -216,6 +216,7 @@ def sam2_stage(out: Path, small_steps: int, scale: float, seed: int, workers: in
         start=small,
         seed=seed + 1,
         num_steps=steps,
+        learning_rate=SAM2_LARGE_RATE,
         workers=workers,
     )
 
