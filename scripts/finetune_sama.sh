@@ -30,10 +30,7 @@ case "$preset ${1:-}" in
 esac
 source "$here"/setup.sh "$extras"
 source "$here"/launch.sh
-if [ "$preset" = tiny ]; then
-  # glibc gives freed memory back and clears it anew for every tensor; kept and in huge pages, a step takes a third less.
-  export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1:glibc.malloc.top_pad=268435456:glibc.malloc.hugetlb=1}
-fi
+[ "$preset" != tiny ] || sama_keep_memory
 case "$preset $*" in
   tiny* | *"--plan"*) NPROC=1 NNODES=1 sama_launch "$preset" "$@" ;;
   *) sama_launch "$preset" finetune "$@" ;;

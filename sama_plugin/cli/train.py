@@ -39,9 +39,9 @@ LESSON = Lesson(
 TINY = Lesson(
     summary="the shipped checkpoint, from nothing",
     purpose="Make the shipped checkpoint from nothing: render the small world, then train in stages.",
-    details="All run on a CPU if need be. Stages: SAM2 (prompts, names, propagation), tower, words, context, talk, "
-    "clips, joint. One that is done is left alone, one that was cut off goes on where it was. What these options do "
-    "not know are flags of the host's training script, for every stage.",
+    details="All run on a CPU if need be; torch 2.9 or newer is needed. Stages: SAM2 (prompts, names, propagation), "
+    "tower, words, context, talk, joint. One that is done is left alone, one that was cut off goes on where it was. "
+    "What these options do not know are flags of the host's training script, for every stage.",
     writes="--out: data/, a folder for each stage, and the checkpoint in llava-sama-qwen-tiny/",
     examples=(
         "sama train tiny --videos 12 --scale 0.003 --out small",

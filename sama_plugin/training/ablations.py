@@ -34,7 +34,7 @@ TEST_SEED = 4242
 EVENT_KINDS = ("motion", "order", "it_motion", "obj_motion")
 """Questions answered in words about what an object does, and which event comes first."""
 
-CLIPS = tiny.Stage("clips", "talk", "tiny_clips.yaml", steps=100, batch=8, rate=5e-4, masks=(5.0, 2.0))
+CLIPS = tiny.Stage("clips", "talk", "tiny_clips.yaml", steps=100, batch=8, rate=5e-4, masks=tiny.JOINT_MASKS)
 """Masks, in little time; the recipe has the longer stage `joint` in its place."""
 
 TABLE_FILE, PLOT_FILE = "ablations.md", "ablations.png"
@@ -101,6 +101,7 @@ def main(argv: list[str] | None = None) -> None:
 
     Raises:
         DataError: a setting out of its range, or a folder that was begun with other settings.
+        HostError: torch is older than 2.9.
         SamaError: a stage failed.
     """
     parser = argparse.ArgumentParser(

@@ -1,6 +1,6 @@
 """Stage `joint` of the tiny preset: what `talk` teaches, and masks, in one loop; the mean of its last weights stays.
 
-Of four batches one is of clips with masks, two of clips without, which cost less, and one of single frames.
+Of four batches one is of clips with masks, two are of clips without, which cost less, and one of single frames.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MASK_FRAMES = 2
 """Of each clip, with targets for masks."""
 
 CYCLE = 4
-"""Steps, the first of them with masks, the last on single frames; the two between are on clips without masks."""
+"""Steps: one on clips with masks, for which SAM2 is needed, two on clips without, one on single frames."""
 
 LOG_STEPS = 5 * CYCLE
 """Of clips with masks."""
@@ -36,6 +36,7 @@ def train_joint(
     model: Any,
     tokenizer: Any,
     names: AttributeEmbedding | None,
+    namers: Namers,
     datasets: tuple[SeenDataset, SeenDataset],
     out: Path,
     *,
@@ -53,18 +54,18 @@ def train_joint(
         model: a SAMA model with SAM2 that went through `talk`; changed in place.
         tokenizer: its tokenizer.
         names: prompts of SAM2 for names; None lets `[SEG]` go where masks pull it.
+        namers: heads, from `talk`; changed in place.
         datasets: of clips, with targets for masks, and of single frames, without.
         out: folder of the state while running.
         mask_weights: of the mask losses.
-        seed: of the heads and of the order.
+        seed: of the order.
         num_steps: optimiser steps.
         batch_size: clips or single frames per step.
         learning_rate: peak rate.
         save_every: steps between two states.
-        workers: processes that read clips, and as many for single frames.
+        workers: processes that read clips; those with masks and single frames have one each.
     """
     torch.manual_seed(seed)
-    namers = Namers(model.config.hidden_size, model.sama.sampling.max_sparse)
     model.loss_weights = mask_weights
     model.train().requires_grad_(True)
     model.get_vision_tower().requires_grad_(False).eval()
@@ -83,17 +84,17 @@ def train_joint(
     ends = mention_ends(tokenizer).to(loop.device)
     names = None if names is None else names.to(loop.device)
     collate = functools.partial(collate_seen, SamaCollator(tokenizer.pad_token_id))
-    make = functools.partial(endless_batches, collate=collate, seed=seed, workers=workers)
+    make = functools.partial(endless_batches, batch_size=batch_size, collate=collate)
     clips, frames = datasets
-    frames_done = loop.start // CYCLE
-    of_clips = make(clips, batch_size, start=loop.start - frames_done)
-    of_frames = make(frames, batch_size, start=frames_done)
+    cycles, rest = divmod(loop.start, CYCLE)
+    masked = make(clips, seed=seed, start=cycles + (rest > 0))
+    bare = make(clips.without_masks(), seed=seed + 1, start=2 * cycles + max(0, rest - 1), workers=workers)
+    single = make(frames, seed=seed, start=cycles)
+    cycle = (masked, bare, bare, single)
     for step in loop.steps():
         if step > num_steps * (1 - MEAN_SHARE):
             late.update_parameters(model)  # after the step before: saved with it, or not at all
-        batch = next(of_frames if step % CYCLE == CYCLE - 1 else of_clips).to(loop.device)
-        if step % CYCLE:
-            batch.inputs["grounding"] = [None] * len(batch.inputs["grounding"])
+        batch = next(cycle[step % CYCLE]).to(loop.device)
         losses = talk_losses(model, ends, names, namers, batch)
         loop.update(losses.total)
         if step % LOG_STEPS == 0:

@@ -78,17 +78,18 @@ SPATIAL = Phase(kind_weights=(0.0, 0.35, 0.35, 0.3), clip_frames=2, clip_share=0
 ALL_PROMPTS = Phase(kind_weights=(0.5, 0.15, 0.15, 0.2), clip_frames=3, clip_share=0.2)
 NAMES = Phase(kind_weights=(0.7, 0.15, 0.15, 0.0), clip_frames=1, clip_share=0.0)
 LONG_CLIPS = Phase(kind_weights=(0.45, 0.1, 0.1, 0.35), clip_frames=5, clip_share=0.35)
-SPATIAL_STEPS = 600
+SPATIAL_SHARE = 1 / 4
 """Prompts that say where come first: with names from the start, clicks and memory never begin to work."""
 
-NAMES_STEPS = 1500
-"""A step of single frames takes a third of the time of one of long clips, and shows as many cells to name."""
+NAMES_SHARE = 5 / 9
+"""A step of single frames takes half of the time of one of long clips, and shows twice as many cells to name."""
+
+FROM_NOTHING = (SPATIAL, SPATIAL_SHARE, ALL_PROMPTS)
+FROM_SMALLER = (NAMES, NAMES_SHARE, LONG_CLIPS)
+"""First phase, its share of the steps, second phase."""
 
 Schedule = tuple[tuple[int, Phase], ...]
 """First step of each phase, from 0 on."""
-
-FROM_NOTHING: Schedule = ((0, SPATIAL), (SPATIAL_STEPS, ALL_PROMPTS))
-FROM_SMALLER: Schedule = ((0, NAMES), (NAMES_STEPS, LONG_CLIPS))
 
 
 class ClipItem(NamedTuple):
@@ -115,7 +116,7 @@ class ClipStream(IterableDataset[tuple[str, list[ClipItem]]]):
     """Endless batches of clips, one prompt kind per batch, drawn by (seed, batch number)."""
 
     def __init__(
-        self, seed: int, batch_size: int, image_size: int, schedule: Schedule = FROM_NOTHING, start: int = 0
+        self, seed: int, batch_size: int, image_size: int, schedule: Schedule, start: int = 0
     ) -> None:
         self.seed, self.batch_size, self.image_size = seed, batch_size, image_size
         self.schedule, self.start = schedule, start
@@ -223,7 +224,7 @@ class AttributeEmbedding(nn.Module):
 
 
 def load_names(sam2_folder: Path, width: int) -> AttributeEmbedding:
-    """The embeddings of names that `pretrain_sam2` wrote beside its weights; they rest here.
+    """The embeddings of names that `pretrain_sam2` wrote beside its weights, at rest.
 
     Args:
         sam2_folder: what `pretrain_sam2` wrote.
@@ -356,9 +357,10 @@ def pretrain_sam2(
         num_steps=num_steps,
         learning_rate=learning_rate,
         save_every=save_every,
-        use_muon=start is not None,  # fresh weights learn as fast by AdamW, which takes less time
+        use_muon=start is not None,
     )
-    schedule = FROM_NOTHING if start is None else FROM_SMALLER
+    first, share, second = FROM_NOTHING if start is None else FROM_SMALLER
+    schedule = ((0, first), (round(share * num_steps), second))
     stream = ClipStream(seed, batch_size, config.image_size, schedule, loop.start)
     loader = DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=_collate, prefetch_factor=4)
     seen: dict[str, list[float]] = {kind: [] for kind in KINDS}

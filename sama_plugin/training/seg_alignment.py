@@ -2,7 +2,7 @@
 
 The SAM2 stage gave every name (size, colour, shape) an embedding that its decoder answers with a mask. Here the hidden
 state at `[SEG]`, through the seg projection, is pulled to the embedding of the phrase before it. From there the mask
-losses of the clips stage go on; from a random projection, through the decoder alone, they led nowhere in 6,000
+losses of `joint` go on; from a random projection, through the decoder alone, they led nowhere in 6,000
 examples.
 """
 

@@ -53,17 +53,17 @@ def check_muon() -> None:
     if not hasattr(torch.optim, "Muon"):
         raise HostError(
             f"torch {torch.__version__} has no optimiser Muon, which the tiny preset trains by; expected 2.9 or newer. "
-            "Install it: pip install 'torch>=2.9'"
+            "Install it: pip install 'torch>=2.9' 'torchvision>=0.24'"
         )
 
 
-def split_matrices(modules: Sequence[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters that want gradients: weights of linear layers, which map one space to another, and all others."""
-    embedding = {id(m.weight) for module in modules for m in module.modules() if isinstance(m, nn.Embedding)}
-    linear = {id(m.weight) for module in modules for m in module.modules() if isinstance(m, nn.Linear)}
-    trained = [p for module in modules for p in module.parameters() if p.requires_grad]
-    matrices = [p for p in trained if id(p) in linear - embedding]
-    return matrices, [p for p in trained if id(p) not in linear - embedding]
+def linear_weights(modules: Sequence[nn.Module]) -> set[int]:
+    """Ids of the weights of linear layers; one that is an embedding too, such as a tied LM head's, is none of them."""
+    parts = [part for module in modules for part in module.modules()]
+    linear, embedding = (
+        {id(p.weight) for p in parts if isinstance(p, kind)} for kind in (nn.Linear, nn.Embedding)
+    )
+    return linear - embedding
 
 
 class ShortLoop:
@@ -110,12 +110,12 @@ class ShortLoop:
         self.out, self.save_every, self.device = out, save_every, training_device()
         for module in modules:
             module.to(self.device)
-        matrices, others = split_matrices(modules)
+        self._trained = [p for module in modules for p in module.parameters() if p.requires_grad]
         if use_muon:
             check_muon()
-        else:
-            matrices, others = [], [*matrices, *others]
-        self._trained = [*matrices, *others]
+        turned = linear_weights(modules) if use_muon else set()
+        matrices = [p for p in self._trained if id(p) in turned]
+        others = [p for p in self._trained if id(p) not in turned]
         decayed: dict[str, Any] = {"lr": learning_rate, "weight_decay": WEIGHT_DECAY}
         self._optimizers: list[torch.optim.Optimizer] = []
         if matrices:
@@ -173,7 +173,7 @@ class ShortLoop:
             for part, values in zip(self._parts, state["parts"], strict=True):
                 part.load_state_dict(values)
         except (ValueError, RuntimeError, KeyError) as error:
-            problem = str(error).splitlines()[0]
+            problem = " ".join(str(error).split())
             raise DataError(
                 f"{file}: the state of a stage with other parts than this version trains ({problem}). Go on with "
                 "the version that wrote it, or remove the file to begin the stage anew."

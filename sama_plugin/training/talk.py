@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -86,10 +87,13 @@ MATCHING_GAIN = 4.5
 BACKGROUND_ROWS = 2000
 """About as many frame tokens of a batch without an object are enough to fit the matching heads."""
 FINAL_RATE = 0.5
-"""Of the peak; `joint` goes on from there and falls to 0."""
+"""Of the peak: as high as `joint` begins."""
 
 WORD_NOISE = 0.2
 """Share of attribute words in answers that go in as another word."""
+
+NAMERS_FILE = "namers.safetensors"
+"""The heads of `talk`, for `joint` to go on with."""
 
 
 class SeenExample(NamedTuple):
@@ -155,6 +159,12 @@ class SeenDataset(Dataset[SeenExample]):
         """Draw other frames and words from now on."""
         self.epoch = epoch
         self.examples.set_epoch(epoch)
+
+    def without_masks(self) -> SeenDataset:
+        """The same examples, for which no mask targets are read."""
+        bare = copy.copy(self)
+        bare.examples, bare.mask_frames = self.examples.without_masks(), 0
+        return bare
 
     def __getitem__(self, index: int) -> SeenExample:
         example = self.examples[index]
@@ -341,7 +351,7 @@ def collate_seen(collator: SamaCollator, items: list[SeenExample]) -> SeenBatch:
 
 
 class Namers(nn.Module):
-    """Heads that name attributes and read context tokens; thrown away after the stage.
+    """Heads that name attributes and read context tokens; never part of a checkpoint.
 
     Args:
         width: N.
@@ -354,6 +364,18 @@ class Namers(nn.Module):
         self.of_mentions = AttributeNamer(width, MOVING_VOCABULARIES)
         self.of_pointers = AttributeNamer(width, MOVING_VOCABULARIES)
         self.of_context = ContextReader(width, max_frames)
+
+
+def new_namers(model: Any) -> Namers:
+    """Fresh heads for a SAMA model."""
+    return Namers(model.config.hidden_size, model.sama.sampling.max_sparse)
+
+
+def load_namers(talk_folder: Path, model: Any) -> Namers:
+    """The heads that `train_talk` left beside its state."""
+    namers = new_namers(model)
+    namers.load_state_dict(load_file(talk_folder / NAMERS_FILE))
+    return namers
 
 
 class TalkLosses(NamedTuple):
@@ -465,7 +487,7 @@ def train_talk(
         tokenizer: its tokenizer.
         names: prompts of SAM2 for names; None for a head without SAM2.
         datasets: of clips and of single frames; batches alternate.
-        out: folder of the state while running.
+        out: folder of the state while running, and of the heads.
         seed: of the heads and of the order.
         num_steps: optimiser steps.
         batch_size: clips or single frames per step.
@@ -475,7 +497,7 @@ def train_talk(
     """
     torch.manual_seed(seed)
     grow_llm(model, TALK_LAYERS)
-    namers = Namers(model.config.hidden_size, model.sama.sampling.max_sparse)
+    namers = new_namers(model)
     model.train().requires_grad_(True)
     model.get_vision_tower().requires_grad_(False).eval()
     loop = ShortLoop(
@@ -506,6 +528,7 @@ def train_talk(
         loop.update(losses.total)
         if step % LOG_STEPS == 0:
             loop.show(**{name: value.detach().mean() for name, value in losses._asdict().items()})
+    save_file(namers.state_dict(), out / NAMERS_FILE)
     model.requires_grad_(True).eval()
 
 

@@ -337,15 +337,17 @@ def joint_stage(start: Path, out: Path, data: Path, sam2: Path, options: argpars
         from sama_plugin.grounding.losses import LossWeights
         from sama_plugin.training.joint import MASK_FRAMES, train_joint
         from sama_plugin.training.sam2_pretrain import load_names
+        from sama_plugin.training.talk import load_namers
 
         seen = _seen_datasets(
             model, tokenizer, data, JOINT_DATA, folder, options.seed, mask_frames=MASK_FRAMES
         )
         names = load_names(sam2, model.sama.sam2.hidden_dim)
+        namers = load_namers(start, model)
         steps = max(1, round(JOINT_STEPS * options.scale))
         settings = {"seed": options.seed, "num_steps": steps, "workers": options.workers}
         weights = LossWeights(*JOINT_MASKS)
-        train_joint(model, tokenizer, names, seen, folder, mask_weights=weights, **settings)
+        train_joint(model, tokenizer, names, namers, seen, folder, mask_weights=weights, **settings)
 
     run_loop("joint", start, out, train)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -67,6 +68,14 @@ class MixedDataset(ConcatDataset[Example]):
                     raise
                 self._pass_over(place % len(self), self.report, error)
         raise DataError(f"No sample of the mixture can be read; {self.report} says why.")
+
+    def without_masks(self) -> MixedDataset:
+        """The same examples without targets for masks."""
+        bare, sources = copy.copy(self), [copy.copy(source) for source in self._sources]
+        for source in sources:
+            source.mask_targets = False
+        bare.datasets = list(sources)
+        return bare
 
     def _pass_over(self, index: int, report: Path, error: Exception) -> None:
         """Report a broken sample, unless it was before.

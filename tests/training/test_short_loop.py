@@ -105,7 +105,7 @@ def test_muon_turns_linear_layers_and_adamw_trains_the_rest(tmp_path: Path) -> N
 
 
 def test_torch_without_muon_is_named_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.optim, "Muon")
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
     with pytest.raises(
         HostError, match=r"torch .* has no optimiser Muon.*expected 2\.9 or newer.*pip install"
     ):
@@ -120,7 +120,8 @@ def test_state_of_other_parts_is_refused_with_a_way_on(tmp_path: Path, use_muon:
     loop.update(next(iter(loop._parts[0].parameters())).sum())
     other = nn.Linear(2, 1) if use_muon else nn.Linear(3, 1)
     with pytest.raises(
-        DataError, match=r"state\.pt: the state of a stage with other parts .* remove the file"
+        DataError,
+        match=r"state\.pt: the state of a stage with other parts .*(group|shape).* remove the file",
     ):
         ShortLoop(tmp_path, (other,), **SETTINGS, use_muon=use_muon)
     assert (tmp_path / STATE_FILE).is_file()

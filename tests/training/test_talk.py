@@ -21,15 +21,17 @@ from sama_plugin.training.scene_facts import MOVING_VOCABULARIES, STILL_ATTRIBUT
 from sama_plugin.training.seg_alignment import phrase_attributes
 from sama_plugin.training.short_loop import STATE_FILE
 from sama_plugin.training.talk import (
+    FINAL_RATE,
     FIRST_MOVING_FRAME,
     TALK_LAYERS,
-    Namers,
     SeenBatch,
     SeenDataset,
     attribute_tokens,
     collate_seen,
     ease_matching,
     grow_llm,
+    load_namers,
+    new_namers,
     seen_dataset,
     talk_losses,
     train_talk,
@@ -214,7 +216,7 @@ def test_context_tokens_are_read_question_by_question(
 
     monkeypatch.setattr(talk, "context_losses", losses_of)
     ends = mention_ends(loaded.tokenizer)
-    namers = Namers(fresh_model.config.hidden_size, fresh_model.sama.sampling.max_sparse)
+    namers = new_namers(fresh_model)
     clips, frames = datasets
     items = [clips[0], clips[len(clips) - 1]]
     assert items[0].example.video.num_sparse != items[1].example.video.num_sparse
@@ -258,7 +260,7 @@ def test_a_model_without_aggregator_learns_to_talk(
     path.write_text(MIXTURE % "clip")
     clips = seen_dataset(fresh_model, loaded.tokenizer, path, shapes_set, read_facts(shapes_set), seed=0)
     batch = collate_seen(SamaCollator(loaded.tokenizer.pad_token_id), [clips[0]])
-    namers = Namers(fresh_model.config.hidden_size, fresh_model.sama.sampling.max_sparse)
+    namers = new_namers(fresh_model)
     losses = talk_losses(fresh_model, mention_ends(loaded.tokenizer), None, namers, batch)
     assert float(losses.context) == 0
     assert losses.total.isfinite()
@@ -345,8 +347,16 @@ def test_eased_mentions_look_at_frame_tokens_of_their_object(
 
 
 def test_interrupted_run_goes_on_and_the_tower_rests(
-    tiny_checkpoint: Path, loaded: Any, datasets: Any, tmp_path: Path
+    tiny_checkpoint: Path, loaded: Any, datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loops: list[dict[str, Any]] = []
+
+    class Recorded(talk.ShortLoop):
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            loops.append(settings)
+            super().__init__(*args, **settings)
+
+    monkeypatch.setattr(talk, "ShortLoop", Recorded)
     torch.manual_seed(1)
     names = AttributeEmbedding(loaded.model.sama.sam2.hidden_dim).requires_grad_(False)
 
@@ -368,3 +378,12 @@ def test_interrupted_run_goes_on_and_the_tower_rests(
     assert {"layers", "mm_projector"} <= changed
     assert "vision_tower" not in changed
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+    assert [(loop["use_muon"], loop["final_rate"]) for loop in loops] == [(True, FINAL_RATE)] * 2
+    heads = load_namers(tmp_path / "talk", loaded.model).state_dict()
+    kept = torch.load(tmp_path / "talk" / STATE_FILE, weights_only=True)["parts"][1]  # a step before
+    fresh = new_namers(loaded.model).state_dict()
+    distances = [
+        sum(float((heads[name] - other[name]).norm()) for name in heads if "weight" in name)
+        for other in (kept, fresh)
+    ]
+    assert 0 < distances[0] < 0.1 * distances[1]

@@ -89,14 +89,16 @@ def test_sam2_learns_on_small_frames_first_and_goes_on_on_larger_ones(
     runs = []
 
     def pretrain(out: Path, config: Sam2Config, *, start: Path | None = None, **settings: Any) -> None:
-        runs.append((out.name, config.image_size, start and start.name, settings["num_steps"]))
+        rate = settings.get("learning_rate")
+        runs.append((out.name, config.image_size, start and start.name, settings["num_steps"], rate))
         out.mkdir()
         (out / WEIGHTS_NAME).touch()
 
     monkeypatch.setattr(sam2_pretrain, "pretrain_sam2", pretrain)
     for _ in range(2):  # the second time there is nothing to do
         tiny.sam2_stage(tmp_path, 10, 0.5, 0, 1)
-        assert runs == [("sam2-small", 128, None, 5), ("sam2", 192, "sam2-small", tiny.SAM2_LARGE_STEPS // 2)]
+        larger = ("sam2", 192, "sam2-small", tiny.SAM2_LARGE_STEPS // 2, tiny.SAM2_LARGE_RATE)
+        assert runs == [("sam2-small", 128, None, 5, None), larger]
 
 
 def test_data_of_all_stages_can_be_read() -> None:
