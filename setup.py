@@ -54,7 +54,6 @@ EXTRAS = {
         "pytest-xdist",
         "ruff",
         "scikit-image",
-        "torch>=2.9",  # the tests of the tiny preset train by Muon
     ],
 }
 
