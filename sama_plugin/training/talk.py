@@ -372,9 +372,17 @@ def new_namers(model: Any) -> Namers:
 
 
 def load_namers(talk_folder: Path, model: Any) -> Namers:
-    """The heads that `train_talk` left beside its state."""
-    namers = new_namers(model)
-    namers.load_state_dict(load_file(talk_folder / NAMERS_FILE))
+    """The heads that `train_talk` left beside its state.
+
+    Raises:
+        DataError: there are none, as in a folder of an earlier version.
+    """
+    file, namers = talk_folder / NAMERS_FILE, new_namers(model)
+    if not file.is_file():
+        raise DataError(
+            f"{file} is missing; remove {talk_folder}, so that the stage is made anew with its heads."
+        )
+    namers.load_state_dict(load_file(file))
     return namers
 
 

@@ -11,6 +11,7 @@ import torch
 from sama_plugin.constants import FRAME_TOKEN_INDEX, IGNORE_INDEX, PHRASE_START
 from sama_plugin.data.collator import SamaCollator
 from sama_plugin.data.shapes.followups import NEEDS_HISTORY
+from sama_plugin.errors import DataError
 from sama_plugin.prompting.answer_parsing import parse_answer
 from sama_plugin.training import talk
 from sama_plugin.training.context_targets import MOTION_KINDS, context_losses, subject_of
@@ -23,6 +24,7 @@ from sama_plugin.training.short_loop import STATE_FILE
 from sama_plugin.training.talk import (
     FINAL_RATE,
     FIRST_MOVING_FRAME,
+    NAMERS_FILE,
     TALK_LAYERS,
     SeenBatch,
     SeenDataset,
@@ -387,3 +389,6 @@ def test_interrupted_run_goes_on_and_the_tower_rests(
         for other in (kept, fresh)
     ]
     assert 0 < distances[0] < 0.1 * distances[1]
+    (tmp_path / "talk" / NAMERS_FILE).unlink()
+    with pytest.raises(DataError, match=r"namers\.safetensors is missing; remove .*talk, so that"):
+        load_namers(tmp_path / "talk", loaded.model)
