@@ -280,6 +280,7 @@ def pretrain_context(
         num_steps=num_steps,
         learning_rate=learning_rate,
         save_every=save_every,
+        use_muon=True,
     )
     model.to(loop.device)
     batches = endless_batches(dataset, batch_size, list, seed=seed, start=loop.start, workers=workers)
