@@ -12,6 +12,8 @@ Each stage writes a whole checkpoint folder and is skipped when it is there; an 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import logging
 import math
 import os
@@ -365,6 +367,7 @@ def run_loop(name: str, start: Path, out: Path, train: Callable[[Any, Any, Path]
     if is_done(folder):
         logger.info("Stage %s is done: %s", name, folder)
         return
+    hand_back_memory()
     _register()
     from sama_plugin.host.loading import load_sama_model
 
@@ -372,6 +375,16 @@ def run_loop(name: str, start: Path, out: Path, train: Callable[[Any, Any, Path]
     train(tokenizer, model, folder)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)  # config.json last: whole
+
+
+def hand_back_memory() -> None:
+    """Give the system what an earlier stage freed, as the features of all clips, before the next one starts its readers.
+
+    `scripts/launch.sh` has glibc keep it for the same process.
+    """
+    gc.collect()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def _seen_datasets(

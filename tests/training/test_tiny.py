@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sama_plugin.training.ablations import CLIPS
 from tests.conftest import load_checkpoint
 
 OPTIONS = argparse.Namespace(scale=1.0, seed=0, workers=1)
+LAUNCH = Path(__file__).resolve().parents[2] / "scripts" / "launch.sh"
 STAGE = tiny.Stage("words", "start", "tiny_frames.yaml", steps=100, batch=7, rate=1e-3, masks=(0.0, 0.0))
 
 
@@ -148,3 +150,32 @@ def test_final_checkpoint_is_half_as_large_and_loads_alone(tiny_checkpoint: Path
     assert model.dtype == torch.float32
     for name, tensor in before.items():
         assert torch.equal(stored[name], tensor.half()), name
+
+
+KEPT_MEMORY = """
+import os
+from pathlib import Path
+import torch
+from sama_plugin.training.tiny import hand_back_memory
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+start = resident()
+features = [torch.ones(2**18) for _ in range(300)]
+last = torch.ones(2**10)
+del features
+print(resident() - start)
+hand_back_memory()
+print(resident() - start)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is kept by glibc")
+def test_memory_that_a_stage_freed_is_handed_back() -> None:
+    script = 'source "$1"; sama_keep_memory; exec "$2" -c "$3"'
+    command = ["bash", "-c", script, "bash", str(LAUNCH), sys.executable, KEPT_MEMORY]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    kept, left = map(int, run.stdout.split())
+    assert kept > 250  # MiB
+    assert left < 50
