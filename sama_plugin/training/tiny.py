@@ -378,7 +378,7 @@ def run_loop(name: str, start: Path, out: Path, train: Callable[[Any, Any, Path]
 
 
 def hand_back_memory() -> None:
-    """Give the system what an earlier stage freed, as the features of all clips, before the next one starts its readers.
+    """Give the system what an earlier stage freed, as the features of clips, before the next one starts its readers.
 
     `scripts/launch.sh` has glibc keep it for the same process.
     """
