@@ -21,7 +21,7 @@ sama_launch() {
 
 # Lets glibc keep what tensors free instead of handing it back, to be cleared page by page for the next step, and lets it
 # use huge pages where they may be asked for; a step on a CPU is shorter by it. One arena, since the threads of the backward
-# pass have small ones of their own otherwise. The price: a process never shrinks.
+# pass have small ones of their own otherwise. The price: a process does not shrink by itself.
 sama_keep_memory() {
   local malloc=glibc.malloc
   export GLIBC_TUNABLES=${GLIBC_TUNABLES:-$malloc.mmap_max=0:$malloc.trim_threshold=17179869184:$malloc.arena_max=1:$malloc.top_pad=268435456:$malloc.hugetlb=1}

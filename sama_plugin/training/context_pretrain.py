@@ -238,7 +238,7 @@ def pretrain_context(
     out: Path,
     *,
     seed: int = 0,
-    num_steps: int = 4400,
+    num_steps: int,
     batch_size: int = 8,
     learning_rate: float = 1.5e-3,
     save_every: int = 500,

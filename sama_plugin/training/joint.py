@@ -42,7 +42,7 @@ def train_joint(
     *,
     mask_weights: LossWeights,
     seed: int = 0,
-    num_steps: int = 2400,
+    num_steps: int,
     batch_size: int = 8,
     learning_rate: float = 5e-4,
     save_every: int = 200,

@@ -323,7 +323,7 @@ def pretrain_sam2(
     *,
     start: Path | None = None,
     seed: int = 0,
-    num_steps: int = 3200,
+    num_steps: int,
     batch_size: int = 24,
     learning_rate: float = 5e-4,
     save_every: int = 500,

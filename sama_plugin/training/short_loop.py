@@ -81,8 +81,7 @@ class ShortLoop:
         betas: AdamW's.
         final_rate: share of the peak rate that is left at the end.
         use_muon: train weights of linear layers by Muon, its updates as long as AdamW's (Jordan et al. 2024; Liu et al.
-            2025, arXiv:2502.16982), and all else by AdamW. It needs fewer steps to go on from weights that have
-            learned something; fresh ones learn no faster by it.
+            2025, arXiv:2502.16982), and all else by AdamW.
 
     Attributes:
         start: steps done before.

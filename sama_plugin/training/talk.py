@@ -482,7 +482,7 @@ def train_talk(
     out: Path,
     *,
     seed: int = 0,
-    num_steps: int = 3000,
+    num_steps: int,
     batch_size: int = 8,
     learning_rate: float = 1e-3,
     save_every: int = 200,

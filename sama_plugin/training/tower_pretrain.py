@@ -81,7 +81,7 @@ def pretrain_tower(
     out: Path,
     *,
     seed: int = 0,
-    num_steps: int = 3000,
+    num_steps: int,
     batch_size: int = 24,
     learning_rate: float = 1.5e-3,
     save_every: int = 200,

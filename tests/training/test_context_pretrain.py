@@ -12,10 +12,11 @@ from sama_plugin.media.frame_sampling import sparse_indices
 from sama_plugin.prompting.conversation import template_by_name
 from sama_plugin.prompting.tokenization import DialogueTokenizer
 from sama_plugin.schema import Turn
+from sama_plugin.training import context_pretrain
 from sama_plugin.training.context_pretrain import QuestionDataset, WordReader, pretrain_context, stage_losses
 from sama_plugin.training.context_targets import ContextReader
 from sama_plugin.training.scene_facts import read_facts
-from sama_plugin.training.short_loop import STATE_FILE
+from sama_plugin.training.short_loop import STATE_FILE, ShortLoop
 from tests.conftest import load_checkpoint
 from tests.data.made_samples import make_sample, mask_ids
 
@@ -101,10 +102,17 @@ def test_losses_and_gradients_reach_only_the_aggregators_side(
 
 
 def test_interrupted_run_goes_on_and_leaves_the_llm_alone(
-    tiny_checkpoint: Path, loaded: Any, shapes_set: Path, tmp_path: Path
+    tiny_checkpoint: Path, loaded: Any, shapes_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mixture = tmp_path / "mixture.yaml"
     mixture.write_text(MIXTURE)
+
+    class Checked(ShortLoop):
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            assert settings["use_muon"]
+            super().__init__(*args, **settings)
+
+    monkeypatch.setattr(context_pretrain, "ShortLoop", Checked)
 
     def run() -> dict[str, torch.Tensor]:
         model = load_checkpoint(tiny_checkpoint).model

@@ -179,3 +179,13 @@ def test_memory_that_a_stage_freed_is_handed_back() -> None:
     kept, left = map(int, run.stdout.split())
     assert kept > 250  # MiB
     assert left < 50
+
+
+def test_loop_hands_memory_back_before_it_starts(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(tiny, "hand_back_memory", lambda: order.append("handed back"))
+    for _ in range(2):  # the second time it is done
+        tiny.run_loop("talk", tiny_checkpoint, tmp_path, lambda *_: order.append("trained"))
+    assert order == ["handed back", "trained"]
