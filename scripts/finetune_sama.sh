@@ -3,11 +3,12 @@
 #              scripts/finetune_sama.sh 0.5b|7b --start DIR --data YAML --root DIR --out DIR [any such flag]
 #              scripts/finetune_sama.sh 0.5b|7b --plan [--gpus N] [--lora_r R] [--sam2 NAME]
 #
-# tiny   the checkpoint that ships, from nothing, in one process: renders 12,500 videos of the small world, then SAM2,
-#        tower, words, context, talk, joint (see sama_plugin/training/tiny.py). On a GPU where there is one, else on CPU;
-#        --workers: processes that render and read. Every stage is skipped when it is done and goes on where it was when
-#        it is not. Needs torch 2.9 or newer. The whole recipe has not been timed in one run. Smallest run, worthless but
-#        whole: --videos 12 --scale 0.003
+# tiny   a checkpoint of the size that ships, from nothing, in one process: renders 12,500 videos of the small world,
+#        then SAM2, tower, words, context, talk, joint (see sama_plugin/training/tiny.py). On a GPU where there is one,
+#        else on CPU; --workers: processes that render and read. Every stage is skipped when it is done and goes on where
+#        it was when it is not. Needs torch 2.9 or newer. On 2 CPU cores it took 363 minutes, and what it made is not as
+#        good as the checkpoint that ships (README, Training). Smallest run, worthless but whole:
+#        --videos 12 --scale 0.003
 #
 # 0.5b, 7b   the second stage, LLM and SAMA's parts (sama_plugin/training/stages.py), from what pretrain_sama.sh or
 #        `sama convert` wrote. --lora_enable True --lora_r 128 --lora_alpha 256 trains the LLM by LoRA (on LLaVA-NeXT

@@ -21,8 +21,8 @@ USAGE = """sama train tiny [FLAG ...]
 
 
 LESSON = Lesson(
-    summary="train the shipped checkpoint anew, or a full-size model",
-    purpose="Train a model: `tiny` is the shipped checkpoint from nothing; `0.5b` and `7b` are full-size models.",
+    summary="train a small checkpoint from nothing, or a full-size model",
+    purpose="Train a model: `tiny` is one of the shipped size from nothing; `0.5b` and `7b` are full-size models.",
     details="tiny runs all stages, on a CPU if need be (`sama train tiny -h`). 0.5b and 7b run one of the two stages "
     "of full-size training (`sama train 7b -h`), or with --plan count parameters, tokens, FLOPs and memory of a step "
     "without training. Otherwise the words are flags of the host's own training script, after `--`.",
@@ -37,8 +37,8 @@ LESSON = Lesson(
 )
 
 TINY = Lesson(
-    summary="the shipped checkpoint, from nothing",
-    purpose="Make the shipped checkpoint from nothing: render the small world, then train in stages.",
+    summary="a checkpoint of the shipped size, from nothing",
+    purpose="Make a checkpoint of the shipped size from nothing: render the small world, then train in stages.",
     details="All run on a CPU if need be; torch 2.9 or newer is needed. Stages: SAM2 (prompts, names, propagation), "
     "tower, words, context, talk, joint. One that is done is left alone, one that was cut off goes on where it was. "
     "What these options do not know are flags of the host's training script, for every stage.",
